@@ -1,1 +1,6 @@
-//! vitalmesh-revert-name
+//! Reverses names by grapheme cluster, and fails on demand.
+
+mod faults;
+mod reverter;
+
+pub use reverter::Reverter;

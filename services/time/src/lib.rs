@@ -1,1 +1,5 @@
-//! vitalmesh-time
+//! Tells the time.
+
+mod clock;
+
+pub use clock::Clock;
