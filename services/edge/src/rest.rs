@@ -1,0 +1,22 @@
+//! The REST routes.
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::error::Error;
+use crate::proxy::{Channel, Upstreams, proxy};
+use crate::roster::{Roster, roll_call};
+
+/// An empty name is no name: `/proxy/` is an unknown path.
+pub fn router<C: Channel>(upstreams: Upstreams<C>, roster: Roster) -> Router {
+    let proxied = Router::new()
+        .route("/proxy/{name}", get(proxy::<C>))
+        .route("/proxy/{name}/", get(proxy::<C>))
+        .with_state(upstreams);
+    Router::new()
+        .route("/heartbeats", get(roll_call))
+        .with_state(roster)
+        .merge(proxied)
+        .fallback(|| async { Error::UnknownPath })
+        .method_not_allowed_fallback(|| async { Error::WrongMethod })
+}

@@ -1,0 +1,226 @@
+//! The database file: one process at a time, checked when opened, set aside when corrupt.
+
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+
+use super::StoreSettings;
+
+const FILE: &str = "heartbeats.db";
+const PAGE_BYTES: u64 = 4096;
+const SCHEMA_VERSION: i64 = 1;
+
+/// A sequence starts again with each start of a process, so a beat is told apart
+/// from its repetition by `started_at` too: an instance name may come back.
+const SCHEMA: &str = "
+BEGIN IMMEDIATE;
+CREATE TABLE beats (
+    id INTEGER PRIMARY KEY,
+    service TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    version TEXT NOT NULL,
+    started_at_us INTEGER,
+    interval_ns INTEGER,
+    sequence INTEGER NOT NULL,
+    vital_signs BLOB,
+    received_at_us INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX beats_once ON beats (service, instance, ifnull(started_at_us, 0), sequence)
+    WHERE sequence > 0;
+CREATE INDEX beats_by_age ON beats (received_at_us);
+CREATE TABLE services (
+    service TEXT NOT NULL PRIMARY KEY,
+    instance TEXT NOT NULL,
+    version TEXT NOT NULL,
+    started_at_us INTEGER,
+    interval_ns INTEGER,
+    last_seen_us INTEGER NOT NULL,
+    beats INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+COMMIT;
+";
+
+/// The path of the database, locked for this process for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Database {
+    path: PathBuf,
+    options: SqliteConnectOptions,
+    _lock: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot make or write the data folder {path}; choose one that is writable")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("{path} is in use by another process; stop it or choose another data folder")]
+    InUse { path: PathBuf },
+    #[error("{path} has schema {found} of a newer program; run that one or choose another folder")]
+    Newer { path: PathBuf, found: i64 },
+    #[error("{path} is corrupt ({what}); move it away")]
+    Corrupt { path: PathBuf, what: String },
+    #[error("cannot rename the corrupt {path}; move it away")]
+    SetAside { path: PathBuf, source: io::Error },
+    #[error("cannot open the heartbeat database")]
+    Sqlite(#[from] sqlx::Error),
+}
+
+// === impl Database ===
+
+impl Database {
+    pub(super) fn lock(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
+        let path = folder.join(FILE);
+        let lock = lock_file(folder).map_err(|source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?;
+        let lock = lock.ok_or_else(|| OpenError::InUse { path: path.clone() })?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .busy_timeout(settings.busy_timeout)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .pragma(
+                "max_page_count",
+                (settings.max_bytes / PAGE_BYTES).to_string(),
+            );
+        Ok(Self {
+            path,
+            options,
+            _lock: lock,
+        })
+    }
+
+    pub(super) async fn connect(&self) -> Result<SqliteConnection, OpenError> {
+        Ok(self.options.connect().await?)
+    }
+
+    /// Connects to a database that is whole and has our schema; a corrupt one is set aside.
+    pub(super) async fn open(&self) -> Result<SqliteConnection, OpenError> {
+        match self.checked().await {
+            Err(OpenError::Corrupt { what, .. }) => {
+                let aside = self.set_aside()?;
+                tracing::error!(
+                    database = %self.path.display(),
+                    renamed_to = %aside.display(),
+                    what,
+                    "the heartbeat database is corrupt; starting a fresh one"
+                );
+                self.checked().await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn checked(&self) -> Result<SqliteConnection, OpenError> {
+        let mut connection = self
+            .options
+            .connect()
+            .await
+            .map_err(|error| self.told_apart(error))?;
+        match self.prepare(&mut connection).await {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                // The error at hand says more than one of closing would.
+                let _ = connection.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn prepare(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+        let told_apart = |error| self.told_apart(error);
+        let check: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(told_apart)?;
+        if check != "ok" {
+            return Err(self.corrupt(check));
+        }
+        let version: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(told_apart)?;
+        match version {
+            SCHEMA_VERSION => Ok(()),
+            0 => {
+                sqlx::raw_sql(SCHEMA).execute(connection).await?;
+                Ok(())
+            }
+            found => Err(OpenError::Newer {
+                path: self.path.clone(),
+                found,
+            }),
+        }
+    }
+
+    fn told_apart(&self, error: sqlx::Error) -> OpenError {
+        if is_corruption(&error) {
+            self.corrupt(error.to_string())
+        } else {
+            OpenError::Sqlite(error)
+        }
+    }
+
+    fn corrupt(&self, what: String) -> OpenError {
+        let path = self.path.clone();
+        OpenError::Corrupt { path, what }
+    }
+
+    /// Renames the database with its write-ahead log, so that both can be examined together.
+    fn set_aside(&self) -> Result<PathBuf, OpenError> {
+        let mut second = Timestamp::now().as_second();
+        let mut aside = suffixed(&self.path, &format!(".corrupt-{second}"));
+        while aside.exists() {
+            second += 1;
+            aside = suffixed(&self.path, &format!(".corrupt-{second}"));
+        }
+        for part in ["-wal", "-shm", ""] {
+            match fs::rename(suffixed(&self.path, part), suffixed(&aside, part)) {
+                Err(error) if part.is_empty() || error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenError::SetAside {
+                        path: self.path.clone(),
+                        source: error,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(aside)
+    }
+}
+
+/// Whether SQLite said SQLITE_CORRUPT or SQLITE_NOTADB, in their extended forms too.
+pub(super) fn is_corruption(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<u32>().ok());
+    matches!(code.map(|code| code & 0xff), Some(11 | 26))
+}
+
+/// None when another process has it.
+fn lock_file(folder: &Path) -> io::Result<Option<File>> {
+    fs::create_dir_all(folder)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join(FILE).with_extension("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
