@@ -1,0 +1,37 @@
+//! Methods and their kinds, from encoded descriptor sets.
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
+
+use crate::{Error, families::Kind};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MethodSpec {
+    pub(crate) service: String,
+    pub(crate) method: String,
+    pub(crate) kind: Kind,
+}
+
+pub(crate) fn methods(descriptor_set: &[u8]) -> Result<Vec<MethodSpec>, Error> {
+    let set = FileDescriptorSet::decode(descriptor_set).map_err(Error::DescriptorSet)?;
+    let mut methods = Vec::new();
+    for file in &set.file {
+        for service in &file.service {
+            let name = qualified(file.package(), service.name());
+            methods.extend(service.method.iter().map(|method| MethodSpec {
+                service: name.clone(),
+                method: method.name().to_owned(),
+                kind: Kind::new(method.client_streaming(), method.server_streaming()),
+            }));
+        }
+    }
+    Ok(methods)
+}
+
+fn qualified(package: &str, service: &str) -> String {
+    if package.is_empty() {
+        service.to_owned()
+    } else {
+        format!("{package}.{service}")
+    }
+}

@@ -1,0 +1,46 @@
+//! What can be wrong with a configuration.
+
+/// A configuration that cannot work, found when the metrics are registered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are not an encoded `google.protobuf.FileDescriptorSet`.
+    #[error("descriptor set does not parse")]
+    DescriptorSet(#[source] prost::DecodeError),
+    /// Bucket bounds must be finite, not negative and strictly rising, and there must be one.
+    #[error("buckets of {family} must be finite, not negative and strictly rising")]
+    Buckets {
+        /// The histogram the bounds were meant for.
+        family: &'static str,
+    },
+    /// A label name that Prometheus forbids, that this crate uses itself, or that comes twice.
+    #[error("label name {name:?} is not legal, reserved or used twice")]
+    LabelName {
+        /// The offending name.
+        name: String,
+    },
+    /// The namespace does not make a legal metric name.
+    #[error("namespace {namespace:?} does not make a legal metric name")]
+    Namespace {
+        /// The offending namespace.
+        namespace: String,
+    },
+    /// The allow-lists of the extra labels multiply to more series per method than the bound.
+    #[error("extra labels make {combinations} label sets per method, at most {limit} are allowed")]
+    TooManyLabelSets {
+        /// The product of the sizes of the allow-lists, each with its default.
+        combinations: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// The registry already has this crate's metrics under the same names and constant labels,
+    /// configured in another way.
+    #[error("metrics with these names are registered with other {option}")]
+    Conflict {
+        /// The option that differs.
+        option: &'static str,
+    },
+    /// The registry refused the metrics, for instance because a name is taken by somebody else.
+    #[error("registry refused the metrics")]
+    Registry(#[source] prometheus::Error),
+}

@@ -1,0 +1,63 @@
+//! The future of a metered call.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use crate::{
+    ResponseBody,
+    call::Call,
+    code::{BoxError, Code},
+};
+
+pin_project! {
+    /// Answers with the inner response; a failure, a panic or a drop ends the call.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        call: Option<Call>,
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F> ResponseFuture<F> {
+    pub(crate) const fn new(inner: F, call: Option<Call>) -> Self {
+        Self { inner, call }
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<ResponseBody<B>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        let call = this.call.take();
+        Poll::Ready(match result {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                let body = ResponseBody::new(body, call, parts.status, &parts.headers);
+                Ok(Response::from_parts(parts, body))
+            }
+            Err(error) => {
+                let error = error.into();
+                if let Some(mut call) = call {
+                    call.end(Code::from_error(&*error));
+                }
+                Err(error)
+            }
+        })
+    }
+}

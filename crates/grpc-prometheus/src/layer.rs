@@ -1,0 +1,127 @@
+//! The tower layers and services.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{RequestBody, ResponseBody, ResponseFuture, code::BoxError, metrics::Metrics};
+
+/// Counts the calls that a server answers.
+#[derive(Clone, Debug)]
+pub struct ServerLayer {
+    metrics: Arc<Metrics>,
+}
+
+/// Counts the calls that a client makes.
+#[derive(Clone, Debug)]
+pub struct ClientLayer {
+    metrics: Arc<Metrics>,
+}
+
+/// A service whose calls are counted.
+#[derive(Clone, Debug)]
+pub struct Metered<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+/// A tonic `Channel`, or anything that takes its requests, whose calls are counted.
+#[cfg(feature = "tonic")]
+#[derive(Clone, Debug)]
+pub struct MeteredChannel<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+// === impl ServerLayer ===
+
+impl ServerLayer {
+    pub(crate) const fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+impl<S> Layer<S> for ServerLayer {
+    type Service = Metered<S>;
+
+    fn layer(&self, inner: S) -> Metered<S> {
+        Metered {
+            inner,
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+// === impl ClientLayer ===
+
+impl ClientLayer {
+    pub(crate) const fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+#[cfg(feature = "tonic")]
+impl<S> Layer<S> for ClientLayer {
+    type Service = MeteredChannel<S>;
+
+    fn layer(&self, inner: S) -> MeteredChannel<S> {
+        MeteredChannel {
+            inner,
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+// === impl Metered ===
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for Metered<S>
+where
+    S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>>,
+    S::Error: Into<BoxError>,
+    ResB: Body,
+{
+    type Response = Response<ResponseBody<ResB>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let (call, request) = self.metrics.start(request);
+        ResponseFuture::new(self.inner.call(request), call)
+    }
+}
+
+// === impl MeteredChannel ===
+
+#[cfg(feature = "tonic")]
+impl<S, ReqB, ResB> Service<Request<ReqB>> for MeteredChannel<S>
+where
+    S: Service<Request<tonic::body::Body>, Response = Response<ResB>>,
+    S::Error: Into<BoxError>,
+    ReqB: Body<Data = bytes::Bytes> + Send + 'static,
+    ReqB::Error: Into<BoxError>,
+    ResB: Body,
+{
+    type Response = Response<ResponseBody<ResB>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let (call, request) = self.metrics.start(request);
+        let request = request.map(tonic::body::Body::new);
+        ResponseFuture::new(self.inner.call(request), call)
+    }
+}
