@@ -33,7 +33,10 @@ fn find(folder: &Path, protos: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> 
         let path = entry?.path();
         if path.is_dir() {
             find(&path, protos)?;
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             protos.push(path);
         }
     }

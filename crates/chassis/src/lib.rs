@@ -1,1 +1,38 @@
-//! vitalmesh-chassis
+//! What the mesh's services have in common: ports, limits, deadlines, health, metrics, tasks,
+//! logs and shutdown.
+//!
+//! A service is a configuration type that implements [`Service`]; its `main` is one call of
+//! [`main`]. What it serves is plain tonic and axum and knows nothing of this crate.
+#![warn(missing_docs)]
+
+mod channel;
+mod config;
+mod context;
+mod health;
+mod heartbeat;
+mod http2;
+mod listener;
+mod methods;
+mod process;
+mod rest;
+mod running;
+mod runtime;
+mod scrape;
+mod server;
+mod stack;
+mod tasks;
+mod telemetry;
+mod vitals;
+
+pub use self::channel::Channel;
+pub use self::config::{Settings, duration, one_line, parse, service_url};
+pub use self::context::{CallContext, TraceContext};
+pub use self::heartbeat::{CONTRACT as HEARTBEAT_CONTRACT, HeartbeatSettings};
+pub use self::process::{REVISION, VERSION};
+pub use self::running::Running;
+pub use self::runtime::{exit, healthcheck, log, main, run};
+pub use self::server::{Addresses, Assembly, Bound, Service, StartError, bind};
+pub use self::stack::BoxError;
+pub use self::tasks::{Schedule, ScheduleError, Task};
+pub use self::telemetry::LogFormat;
+pub use ::http::Uri;

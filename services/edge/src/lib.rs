@@ -1,5 +1,6 @@
 //! The mesh's front door: proxies REST to the leaves, receives and stores their heartbeats.
 
+mod config;
 mod error;
 mod heartbeats;
 mod metrics;
@@ -9,6 +10,7 @@ mod rest;
 mod roster;
 mod store;
 
+pub use config::Config;
 pub use heartbeats::Heartbeats;
 pub use proxy::{Channel, Upstreams};
 pub use rest::router;

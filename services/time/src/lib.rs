@@ -1,5 +1,7 @@
 //! Tells the time.
 
 mod clock;
+mod config;
 
 pub use clock::Clock;
+pub use config::Config;

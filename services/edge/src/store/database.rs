@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::StoreSettings;
 
@@ -51,6 +51,7 @@ COMMIT;
 pub(super) struct Database {
     path: PathBuf,
     options: SqliteConnectOptions,
+    max_pages: u64,
     _lock: File,
 }
 
@@ -83,22 +84,19 @@ impl Database {
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
-            .busy_timeout(settings.busy_timeout)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .pragma(
-                "max_page_count",
-                (settings.max_bytes / PAGE_BYTES).to_string(),
-            );
+            .busy_timeout(settings.busy_timeout);
         Ok(Self {
             path,
             options,
+            max_pages: settings.max_bytes / PAGE_BYTES,
             _lock: lock,
         })
     }
 
     pub(super) async fn connect(&self) -> Result<SqliteConnection, OpenError> {
-        Ok(self.options.connect().await?)
+        let mut connection = self.options.connect().await?;
+        let outcome = self.configure(&mut connection).await;
+        kept_if_ok(connection, outcome).await
     }
 
     /// Connects to a database that is whole and has our schema; a corrupt one is set aside.
@@ -119,45 +117,45 @@ impl Database {
     }
 
     async fn checked(&self) -> Result<SqliteConnection, OpenError> {
-        let mut connection = self
-            .options
-            .connect()
-            .await
-            .map_err(|error| self.told_apart(error))?;
-        match self.prepare(&mut connection).await {
-            Ok(()) => Ok(connection),
-            Err(error) => {
-                // The error at hand says more than one of closing would.
-                let _ = connection.close().await;
-                Err(error)
-            }
-        }
+        let mut connection = self.options.connect().await?;
+        let outcome = self.prepare(&mut connection).await;
+        kept_if_ok(connection, outcome).await
     }
 
     async fn prepare(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
-        let told_apart = |error| self.told_apart(error);
         let check: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .fetch_one(&mut *connection)
             .await
-            .map_err(told_apart)?;
+            .map_err(|error| self.told_apart(error))?;
         if check != "ok" {
             return Err(self.corrupt(check));
         }
         let version: i64 = sqlx::query_scalar("PRAGMA user_version")
             .fetch_one(&mut *connection)
-            .await
-            .map_err(told_apart)?;
-        match version {
-            SCHEMA_VERSION => Ok(()),
-            0 => {
-                sqlx::raw_sql(SCHEMA).execute(connection).await?;
-                Ok(())
-            }
-            found => Err(OpenError::Newer {
+            .await?;
+        if version > SCHEMA_VERSION {
+            return Err(OpenError::Newer {
                 path: self.path.clone(),
-                found,
-            }),
+                found: version,
+            });
         }
+        self.configure(connection).await?;
+        if version == 0 {
+            sqlx::raw_sql(SCHEMA).execute(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Not among the options of the connection: those that fail leave it closing behind our back,
+    /// and SQLite would then delete the write-ahead log of the database that took its place.
+    async fn configure(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+        let max_pages = self.max_pages;
+        let limit = AssertSqlSafe(format!("PRAGMA max_page_count = {max_pages}"));
+        sqlx::raw_sql("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+            .execute(&mut *connection)
+            .await?;
+        sqlx::raw_sql(limit).execute(connection).await?;
+        Ok(())
     }
 
     fn told_apart(&self, error: sqlx::Error) -> OpenError {
@@ -193,6 +191,20 @@ impl Database {
             }
         }
         Ok(aside)
+    }
+}
+
+/// Closes the connection unless all went well; the error at hand says more than one of closing.
+async fn kept_if_ok(
+    connection: SqliteConnection,
+    outcome: Result<(), OpenError>,
+) -> Result<SqliteConnection, OpenError> {
+    match outcome {
+        Ok(()) => Ok(connection),
+        Err(error) => {
+            let _ = connection.close().await;
+            Err(error)
+        }
     }
 }
 

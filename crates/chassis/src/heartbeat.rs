@@ -1,0 +1,110 @@
+//! The heartbeat: a task that tells the edge that this instance lives, and how it does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt;
+use grpc_prometheus::ServerMetrics;
+use http::Uri;
+use vitalmesh_proto::heartbeat::v1::BeatHeartRequest;
+use vitalmesh_proto::heartbeat::v1::heartbeat_service_client::HeartbeatServiceClient;
+
+use crate::channel::Channel;
+use crate::config::service_url;
+use crate::process;
+use crate::tasks::{Schedule, Task};
+use crate::vitals::Vitals;
+
+/// The descriptor set of the heartbeat's contract.
+pub const CONTRACT: &[u8] = vitalmesh_proto::heartbeat::v1::FILE_DESCRIPTOR_SET;
+
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
+/// Instances spread over this much of the interval, which leaves time for the call itself.
+const SPREAD: f64 = 0.5;
+
+/// The settings of a service that sends heartbeats.
+#[derive(clap::Args, Clone, Debug)]
+pub struct HeartbeatSettings {
+    /// Where heartbeats go
+    #[arg(long, env, default_value = "http://127.0.0.1:50053", value_parser = service_url)]
+    pub edge_url: Uri,
+
+    /// When heartbeats are sent: cron with seconds, in UTC
+    #[arg(long, env, default_value = "*/10 * * * * *")]
+    pub heartbeat_cron: Schedule,
+}
+
+/// What stays the same from beat to beat, and what is counted on.
+#[derive(Debug)]
+struct Heart {
+    service: &'static str,
+    instance: String,
+    started_at: SystemTime,
+    schedule: Schedule,
+    sequence: AtomicU64,
+    vitals: Vitals,
+}
+
+pub(crate) fn task(
+    service: &'static str,
+    settings: &HeartbeatSettings,
+    channel: Channel,
+    metrics: ServerMetrics,
+) -> Task {
+    let schedule = settings.heartbeat_cron.clone();
+    let interval = schedule.interval();
+    // Of its own at each start: a sequence that begins again is another instance's.
+    let instance = format!("{}-{:08x}", hostname(), fastrand::u32(..));
+    let heart = Arc::new(Heart {
+        service,
+        instance,
+        started_at: SystemTime::now(),
+        schedule: schedule.clone(),
+        sequence: AtomicU64::new(0),
+        vitals: Vitals::new(metrics),
+    });
+    let client = HeartbeatServiceClient::new(channel);
+    Task {
+        name: "heartbeat",
+        schedule,
+        phase: interval.mul_f64(SPREAD * fastrand::f64()),
+        timeout: TIMEOUT,
+        at_start: true,
+        work: Box::new(move || {
+            let mut client = client.clone();
+            let beat = heart.beat();
+            async move {
+                client.beat_heart(beat).await?;
+                Ok(())
+            }
+            .boxed()
+        }),
+    }
+}
+
+// === impl Heart ===
+
+impl Heart {
+    fn beat(&self) -> BeatHeartRequest {
+        BeatHeartRequest {
+            service_name: self.service.to_owned(),
+            instance: self.instance.clone(),
+            version: process::VERSION.to_owned(),
+            started_at: Some(self.started_at.into()),
+            interval: self.schedule.interval().try_into().ok(),
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
+            vital_signs: Some(self.vitals.read()),
+        }
+    }
+}
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '.';
+    let name: String = name.trim().chars().filter(plain).take(64).collect();
+    match name.is_empty() {
+        true => "localhost".to_owned(),
+        false => name,
+    }
+}

@@ -1,0 +1,278 @@
+//! The one accept loop, for REST, gRPC and scrape ports alike.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::context::CallContext;
+use crate::http2::{self, Sniffed};
+use crate::methods::{Methods, Shape};
+use crate::stack::BoxError;
+use crate::stack::span::Arrival;
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 4096;
+/// How long to leave the listener alone when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer may take to say its first byte, and to finish a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEADERS: usize = 64;
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// What a port allows its peers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Open connections; the next one waits in the backlog.
+    pub(crate) connections: usize,
+    /// Requests in progress on one HTTP/2 connection; the next one is refused.
+    pub(crate) streams: u32,
+    /// How long a call may take unless it streams.
+    pub(crate) call: Option<Duration>,
+    /// How long a streaming call may take.
+    pub(crate) stream: Option<Duration>,
+}
+
+/// A bound port that is not served yet.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    tcp: std::net::TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+}
+
+/// What one accept loop needs besides its listener.
+#[derive(Clone, Debug)]
+struct Acceptor<S> {
+    service: S,
+    methods: Arc<Methods>,
+    limits: Limits,
+    drain: CancellationToken,
+}
+
+/// Hands hyper's requests to a tower service, with their [`Arrival`].
+struct Adapter<S> {
+    service: S,
+    peer: SocketAddr,
+    methods: Arc<Methods>,
+    limits: Limits,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Binds the port; nothing is accepted before [`Listener::serve`]. Needs no runtime.
+    pub(crate) fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let tcp = std::net::TcpListener::from(socket);
+        Ok(Self {
+            address: tcp.local_addr()?,
+            tcp,
+            limits,
+        })
+    }
+
+    /// The bound address, with the port that the system chose for port 0.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until `drain` is cancelled, then ends each connection after the requests that it
+    /// is busy with. Returns when the last one has ended; dropped earlier, it closes them all.
+    ///
+    /// Fails only where the running runtime cannot take the socket.
+    pub(crate) async fn serve<S, B>(
+        self,
+        service: S,
+        methods: Arc<Methods>,
+        drain: CancellationToken,
+    ) -> io::Result<()>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let acceptor = Acceptor {
+            service,
+            methods,
+            limits: self.limits,
+            drain,
+        };
+        let tcp = TcpListener::from_std(self.tcp)?;
+        let mut connections = JoinSet::new();
+        acceptor.accept(tcp, &mut connections).await;
+        while connections.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+// === impl Acceptor ===
+
+impl<S, B> Acceptor<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    async fn accept(&self, tcp: TcpListener, connections: &mut JoinSet<()>) {
+        let slots = Arc::new(Semaphore::new(self.limits.connections));
+        loop {
+            let next = async {
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (slot, tcp.accept().await)
+            };
+            let (slot, accepted) = tokio::select! {
+                next = next => next,
+                Some(_) = connections.join_next() => continue,
+                () = self.drain.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let acceptor = self.clone();
+                    connections.spawn(async move {
+                        acceptor.connection(stream, peer).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => pause_after(&error).await,
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+        // Without it, small answers wait for the peer's delayed ACK. It only fails on a
+        // connection that is already gone.
+        let _ = stream.set_nodelay(true);
+        let sniffed = tokio::select! {
+            sniffed = tokio::time::timeout(HEAD_TIMEOUT, http2::sniff(stream)) => sniffed,
+            () = self.drain.cancelled() => return,
+        };
+        let Ok(Ok(sniffed)) = sniffed else { return };
+        let is_http2 = sniffed.is_http2();
+        let adapter = Adapter {
+            service: self.service,
+            peer,
+            methods: self.methods,
+            limits: self.limits,
+        };
+        let ended = match is_http2 {
+            true => serve_http2(sniffed, adapter, &self.limits, &self.drain).await,
+            false => serve_http1(sniffed, adapter, &self.drain).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    }
+}
+
+/// Errors of one connection are that peer's; the others mean that the process is out of
+/// something, and accepting again at once would only spin.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    if matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    ) {
+        return;
+    }
+    tracing::warn!(%error, "cannot accept connections, trying again");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+async fn serve_http1<S, B>(
+    io: Sniffed<TcpStream>,
+    adapter: Adapter<S>,
+    drain: &CancellationToken,
+) -> hyper::Result<()>
+where
+    Adapter<S>:
+        hyper::service::Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), adapter));
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn serve_http2<S, B>(
+    io: Sniffed<TcpStream>,
+    adapter: Adapter<S>,
+    limits: &Limits,
+    drain: &CancellationToken,
+) -> hyper::Result<()>
+where
+    Adapter<S>: hyper::service::Service<
+            Request<Incoming>,
+            Response = Response<B>,
+            Error: Into<BoxError>,
+            Future: Send + 'static,
+        >,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let builder = http2::builder(TokioExecutor::new(), limits.streams);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), adapter));
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+// === impl Adapter ===
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>> + Clone,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let method = self.methods.find(request.uri().path());
+        let limit = match &method {
+            Some((_, Shape::Streaming)) => self.limits.stream,
+            _ => self.limits.call,
+        };
+        let arrival = Arrival {
+            context: CallContext::from_headers(request.headers(), limit),
+            peer: self.peer,
+            method: method.map(|(path, _)| path),
+        };
+        request.extensions_mut().insert(arrival);
+        // Every service of this crate is always ready.
+        self.service.clone().call(request)
+    }
+}

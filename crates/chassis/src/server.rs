@@ -1,0 +1,331 @@
+//! A service: what it is made of, how it starts and how it stops.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::response::IntoResponse;
+use futures_util::future::BoxFuture;
+use grpc_prometheus::{ClientMetrics, ServerMetrics};
+use http::{Request, Uri};
+use prometheus::{IntCounter, Registry};
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+
+use crate::channel::Channel;
+use crate::config::{Settings, one_line};
+use crate::heartbeat::{self, HeartbeatSettings};
+use crate::listener::{Limits, Listener};
+use crate::methods::Methods;
+use crate::running::Running;
+use crate::stack::limit::LimitLayer;
+use crate::stack::panic::CatchPanicLayer;
+use crate::stack::{self, BoxError, Layers};
+use crate::tasks::Task;
+use crate::{health, process, rest};
+
+/// What the chassis needs to know of a service. The type is its configuration.
+pub trait Service: clap::Args + Send + 'static {
+    /// Names the service in logs, heartbeats and Prometheus' `job`.
+    const NAME: &'static str;
+    /// The default of `--grpc-address`.
+    const GRPC_ADDRESS: &'static str;
+    /// The default of `--scrape-address`.
+    const SCRAPE_ADDRESS: &'static str;
+    /// The descriptor sets of the contracts that it serves.
+    const SERVES: &'static [&'static [u8]];
+    /// The descriptor sets of the contracts that it calls.
+    const CALLS: &'static [&'static [u8]];
+
+    /// The settings that every service has.
+    fn settings(&self) -> &Settings;
+
+    /// Where it serves HTTP, if it does.
+    fn http_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Puts the service together. Its ports are bound already and not served yet.
+    fn build(self, assembly: &mut Assembly) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// Collects the parts of a service while it is built.
+pub struct Assembly {
+    registry: Registry,
+    name: &'static str,
+    server_metrics: ServerMetrics,
+    client_metrics: ClientMetrics,
+    routes: RoutesBuilder,
+    http: Option<Router>,
+    tasks: Vec<Task>,
+    on_stop: Vec<BoxFuture<'static, ()>>,
+}
+
+/// A service whose ports are bound, and nothing more.
+#[derive(Debug)]
+pub struct Bound<S> {
+    config: S,
+    grpc: Listener,
+    http: Option<Listener>,
+    scrape: Listener,
+}
+
+/// The addresses of a service's ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// REST, where the service has it.
+    pub http: Option<SocketAddr>,
+    /// Metrics and health pages.
+    pub scrape: SocketAddr,
+}
+
+/// Why a service did not start. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port could not be bound.
+    #[error("{service}: cannot listen on {address}: {source}; set {setting} to a free address")]
+    Bind {
+        /// The service's name.
+        service: &'static str,
+        /// What was asked for.
+        address: SocketAddr,
+        /// The flag and the variable.
+        setting: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A setting is wrong.
+    #[error("{service}: {reason}")]
+    Setting {
+        /// The service's name.
+        service: &'static str,
+        /// Which setting, and what it should be.
+        reason: String,
+    },
+    /// The service could not be put together.
+    #[error("{service}: {source}")]
+    Build {
+        /// The service's name.
+        service: &'static str,
+        /// The reason.
+        source: BoxError,
+    },
+}
+
+/// Binds a service's ports.
+///
+/// # Errors
+///
+/// [`StartError::Bind`] where a port is taken.
+pub fn bind<S: Service>(config: S) -> Result<Bound<S>, StartError> {
+    let settings = config.settings();
+    let limits = Limits {
+        connections: settings.max_connections,
+        streams: settings.max_streams,
+        call: Some(settings.call_timeout),
+        stream: Some(settings.stream_timeout),
+    };
+    let bind = |address, setting| {
+        Listener::bind(address, limits).map_err(|source| StartError::Bind {
+            service: S::NAME,
+            address,
+            setting,
+            source,
+        })
+    };
+    let http = |address| bind(address, "--http-address (HTTP_ADDRESS)");
+    Ok(Bound {
+        grpc: bind(settings.grpc_address, "--grpc-address (GRPC_ADDRESS)")?,
+        http: config.http_address().map(http).transpose()?,
+        scrape: bind(settings.scrape_address, "--scrape-address (SCRAPE_ADDRESS)")?,
+        config,
+    })
+}
+
+// === impl StartError ===
+
+impl StartError {
+    /// What was wrong on a service's command line.
+    pub fn setting(service: &'static str, error: &clap::Error) -> Self {
+        Self::Setting {
+            service,
+            reason: one_line(error),
+        }
+    }
+}
+
+// === impl Assembly ===
+
+impl Assembly {
+    fn new<S: Service>(registry: Registry) -> Result<Self, BoxError> {
+        let mut server = ServerMetrics::builder().exclude_health_and_reflection(true);
+        for descriptor_set in S::SERVES {
+            server = server.descriptor_set(descriptor_set);
+        }
+        let mut client = ClientMetrics::builder();
+        for descriptor_set in S::CALLS {
+            client = client.descriptor_set(descriptor_set);
+        }
+        Ok(Self {
+            name: S::NAME,
+            server_metrics: server.register(&registry)?,
+            client_metrics: client.register(&registry)?,
+            registry,
+            routes: Routes::builder(),
+            http: None,
+            tasks: Vec::new(),
+            on_stop: Vec::new(),
+        })
+    }
+
+    /// The service's metrics; whatever is registered here is scraped.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// A channel to another service, see [`Channel`]. Calls take at most `timeout`.
+    pub fn channel(&self, uri: Uri, timeout: std::time::Duration) -> Channel {
+        Channel::new(uri, timeout, &self.client_metrics.layer())
+    }
+
+    /// Serves a generated tonic server. Its contract belongs into [`Service::SERVES`].
+    pub fn serve<T>(&mut self, service: T)
+    where
+        T: tower::Service<Request<Body>, Error = Infallible, Response: IntoResponse, Future: Send>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.routes.add_service(service);
+    }
+
+    /// Serves REST routes on [`Service::http_address`], and the metrics beside them.
+    pub fn serve_http(&mut self, routes: Router) {
+        self.http = Some(routes);
+    }
+
+    /// Runs a task from start to stop.
+    pub fn add_task(&mut self, task: Task) {
+        self.tasks.push(task);
+    }
+
+    /// Sends heartbeats to the edge. [`heartbeat::CONTRACT`] belongs into [`Service::CALLS`].
+    pub fn beat(&mut self, settings: &HeartbeatSettings) {
+        let channel = self.channel(settings.edge_url.clone(), heartbeat::TIMEOUT);
+        let metrics = self.server_metrics.clone();
+        let task = heartbeat::task(self.name, settings, channel, metrics);
+        self.tasks.push(task);
+    }
+
+    /// Does something last on shutdown, when no call is left: at most 1 s.
+    pub fn on_stop(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.on_stop.push(Box::pin(work));
+    }
+}
+
+impl fmt::Debug for Assembly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assembly")
+            .field("name", &self.name)
+            .field("tasks", &self.tasks)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Bound ===
+
+impl<S: Service> Bound<S> {
+    /// The bound addresses, with the ports that the system chose for port 0.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            grpc: self.grpc.address(),
+            http: self.http.as_ref().map(Listener::address),
+            scrape: self.scrape.address(),
+        }
+    }
+
+    /// The settings that every service has.
+    pub fn settings(&self) -> &Settings {
+        self.config.settings()
+    }
+
+    /// The configuration, where an address had to be known before it was complete.
+    pub const fn config_mut(&mut self) -> &mut S {
+        &mut self.config
+    }
+
+    /// Puts the service together and serves it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Build`] where a part of it could not be made.
+    pub async fn start(self) -> Result<Running, StartError> {
+        self.assemble().await.map_err(|source| StartError::Build {
+            service: S::NAME,
+            source,
+        })
+    }
+
+    async fn assemble(self) -> Result<Running, BoxError> {
+        let addresses = self.addresses();
+        let settings = self.config.settings().clone();
+        let mut assembly = Assembly::new::<S>(Registry::new())?;
+        let registry = assembly.registry.clone();
+        process::register(&registry, &tokio::runtime::Handle::current())?;
+        self.config.build(&mut assembly).await?;
+
+        let mut methods = Methods::default();
+        for descriptor_set in S::SERVES {
+            methods.add(descriptor_set)?;
+        }
+        let health = health::add(&mut assembly.routes, &mut methods, S::SERVES).await?;
+        let layers = Layers {
+            metrics: assembly.server_metrics.layer(),
+            catch_panic: CatchPanicLayer::new(counter(
+                &registry,
+                "mesh_panics_total",
+                "Handlers that panicked.",
+            )?),
+            limit: LimitLayer::new(
+                settings.max_calls,
+                counter(
+                    &registry,
+                    "mesh_calls_shed_total",
+                    "gRPC calls refused because too many were in progress.",
+                )?,
+            ),
+        };
+        let http = match (self.http, assembly.http) {
+            (Some(listener), Some(routes)) => {
+                Some((listener, rest::instrument(routes, &registry)?))
+            }
+            _ => None,
+        };
+        let mut running = Running::new(S::NAME, addresses, settings, health);
+        running.serve(
+            self.grpc,
+            stack::grpc(layers, assembly.routes.routes()),
+            methods,
+        );
+        if let Some((listener, routes)) = http {
+            running.serve(listener, routes, Methods::default());
+        }
+        running.scrape(self.scrape, registry.clone())?;
+        running.run(assembly.tasks, &registry).await?;
+        running.finish(assembly.on_stop);
+        Ok(running)
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}

@@ -1,0 +1,272 @@
+//! Ends a call at its deadline with DEADLINE_EXCEEDED, before and after the response's head.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::Status;
+use tower::{Layer, Service};
+
+use crate::context::CallContext;
+
+/// Makes [`Deadline`] services.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeadlineLayer;
+
+/// Enforces the deadline of the current [`CallContext`].
+#[derive(Clone, Debug)]
+pub(crate) struct Deadline<S> {
+    inner: S,
+}
+
+pin_project! {
+    /// Answers a status when the time is over before the inner future has answered.
+    #[derive(Debug)]
+    pub(crate) struct ResponseFuture<F> {
+        // None: the call came too late and was not begun.
+        #[pin]
+        inner: Option<F>,
+        #[pin]
+        timer: Timer,
+    }
+}
+
+pin_project! {
+    /// Ends in a status when the time is over before the inner body has ended.
+    #[derive(Debug)]
+    pub(crate) struct ResponseBody<B> {
+        #[pin]
+        inner: Option<B>,
+        #[pin]
+        timer: Timer,
+    }
+}
+
+pin_project! {
+    // Registers with the runtime's timer only when something had to be waited for.
+    #[derive(Debug)]
+    struct Timer {
+        deadline: Option<Instant>,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+fn exceeded() -> Status {
+    Status::deadline_exceeded("the deadline passed before the call was done")
+}
+
+// === impl DeadlineLayer ===
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = Deadline<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Deadline { inner }
+    }
+}
+
+// === impl Deadline ===
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for Deadline<S>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+{
+    type Response = Response<ResponseBody<ResB>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let deadline = CallContext::current().and_then(|context| context.deadline);
+        let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        ResponseFuture {
+            inner: (!late).then(|| self.inner.call(request)),
+            timer: Timer::new(deadline),
+        }
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(Ok(exceeded().into_http()));
+        };
+        if let Poll::Ready(response) = inner.poll(cx)? {
+            let deadline = this.timer.deadline;
+            return Poll::Ready(Ok(response.map(|body| ResponseBody {
+                inner: Some(body),
+                timer: Timer::new(deadline),
+            })));
+        }
+        ready!(this.timer.poll(cx));
+        this.inner.set(None);
+        Poll::Ready(Ok(exceeded().into_http()))
+    }
+}
+
+// === impl ResponseBody ===
+
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self {
+            inner: None,
+            timer: Timer::new(None),
+        }
+    }
+}
+
+impl<B: Body> Body for ResponseBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        match inner.poll_frame(cx) {
+            // A stream that always has a message never waits, so look at the clock here.
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() && this.timer.is_over() => {}
+            Poll::Ready(frame) => return Poll::Ready(frame),
+            Poll::Pending => ready!(this.timer.poll(cx)),
+        }
+        this.inner.set(None);
+        Poll::Ready(Some(Ok(super::panic::trailers(&exceeded()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+// === impl Timer ===
+
+impl Timer {
+    const fn new(deadline: Option<Instant>) -> Self {
+        Self {
+            deadline,
+            sleep: None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let Some(deadline) = *this.deadline else {
+            return Poll::Pending;
+        };
+        if this.sleep.is_none() {
+            this.sleep.set(Some(sleep_until(deadline)));
+        }
+        this.sleep
+            .as_pin_mut()
+            .map_or(Poll::Pending, |sleep| sleep.poll(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+    use http_body_util::{BodyExt, StreamBody};
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    fn within(time: Duration) -> CallContext {
+        CallContext::root(Some(time))
+    }
+
+    fn status<B>(response: &Response<B>) -> &str {
+        response.headers()["grpc-status"].to_str().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_takes_too_long_is_dropped_and_answered_for() {
+        let slow = service_fn(async |_: Request<()>| {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            Ok::<_, Infallible>(Response::new(http_body_util::Empty::<Bytes>::new()))
+        });
+        let begun = Instant::now();
+        let call = DeadlineLayer.layer(slow).oneshot(Request::new(()));
+        let response = within(Duration::from_secs(1)).scope(call).await;
+        assert_eq!(status(&response.unwrap()), "4");
+        assert_eq!(begun.elapsed().as_secs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_comes_too_late_is_not_begun() {
+        let never = service_fn(
+            async |_: Request<()>| -> Result<Response<String>, Infallible> {
+                unreachable!("the handler ran")
+            },
+        );
+        let call = DeadlineLayer.layer(never).oneshot(Request::new(()));
+        let response = within(Duration::ZERO).scope(call).await.unwrap();
+        assert_eq!(status(&response), "4");
+        assert!(response.body().is_end_stream());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_in_a_status_whether_it_waits_or_never_waits() {
+        for pause in [Duration::from_millis(300), Duration::ZERO] {
+            let endless = service_fn(async |_: Request<()>| {
+                let frames = stream::repeat(()).then(move |()| async move {
+                    match pause {
+                        Duration::ZERO => tokio::time::advance(Duration::from_millis(1)).await,
+                        pause => tokio::time::sleep(pause).await,
+                    }
+                    Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+                });
+                Ok::<_, Infallible>(Response::new(StreamBody::new(Box::pin(frames))))
+            });
+            let call = DeadlineLayer.layer(endless).oneshot(Request::new(()));
+            let response = within(Duration::from_secs(1)).scope(call).await;
+            let body = response.unwrap().into_body().collect().await.unwrap();
+            assert_eq!(body.trailers().unwrap()["grpc-status"], "4");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_a_deadline_may_take_its_time() {
+        let slow = service_fn(async |_: Request<()>| {
+            tokio::time::sleep(Duration::from_secs(86_400)).await;
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let call = DeadlineLayer.layer(slow).oneshot(Request::new(()));
+        let response = CallContext::root(None).scope(call).await;
+        assert!(response.unwrap().headers().is_empty());
+    }
+}

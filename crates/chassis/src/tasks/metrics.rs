@@ -1,0 +1,115 @@
+//! What a task says of its runs.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, Opts, Registry};
+
+use super::{Schedule, Task};
+use crate::process::labels;
+
+/// Seconds: from a local call to a nightly clean-up.
+const BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
+
+/// The series of one task.
+#[derive(Debug)]
+pub(super) struct TaskMetrics {
+    runs: [IntCounter; 3],
+    duration: Histogram,
+    last_success: Gauge,
+    next_run: Gauge,
+    interval: Gauge,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    Success,
+    /// Failed, panicked or took too long.
+    Error,
+    /// Not begun, because the run before it had not ended.
+    Skipped,
+}
+
+/// Observes the duration of a run that began, also when it is dropped.
+#[derive(Debug)]
+pub(super) struct Timer<'a> {
+    duration: &'a Histogram,
+    begun: Instant,
+}
+
+// === impl TaskMetrics ===
+
+impl TaskMetrics {
+    pub(super) fn register(registry: &Registry, task: &Task) -> prometheus::Result<Self> {
+        let name = task.name;
+        let opts = |family, help| Opts::new(family, help).const_labels(labels([("task", name)]));
+        let gauge = |family, help| -> prometheus::Result<Gauge> {
+            let gauge = Gauge::with_opts(opts(family, help))?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let counter = |outcome| -> prometheus::Result<IntCounter> {
+            let opts = opts("mesh_task_runs_total", "Runs of a task by how they ended.");
+            let counter = IntCounter::with_opts(opts.const_label("outcome", outcome))?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let duration = HistogramOpts::new(
+            "mesh_task_duration_seconds",
+            "How long the runs of a task took, in seconds.",
+        );
+        let duration = Histogram::with_opts(
+            duration
+                .const_labels(labels([("task", name)]))
+                .buckets(BUCKETS.to_vec()),
+        )?;
+        registry.register(Box::new(duration.clone()))?;
+        let metrics = Self {
+            runs: [counter("success")?, counter("error")?, counter("skipped")?],
+            duration,
+            last_success: gauge(
+                "mesh_task_last_success_timestamp_seconds",
+                "When a run last succeeded, in seconds since 1970; 0 before the first.",
+            )?,
+            next_run: gauge(
+                "mesh_task_next_run_timestamp_seconds",
+                "When the next run is scheduled, in seconds since 1970.",
+            )?,
+            interval: gauge(
+                "mesh_task_interval_seconds",
+                "From one scheduled run to the next, in seconds.",
+            )?,
+        };
+        metrics.plan(&task.schedule);
+        Ok(metrics)
+    }
+
+    pub(super) fn begin(&self) -> Timer<'_> {
+        Timer {
+            duration: &self.duration,
+            begun: Instant::now(),
+        }
+    }
+
+    pub(super) fn count(&self, outcome: Outcome) {
+        self.runs[outcome as usize].inc();
+        if matches!(outcome, Outcome::Success) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            self.last_success.set(now.unwrap_or_default().as_secs_f64());
+        }
+    }
+
+    pub(super) fn plan(&self, schedule: &Schedule) {
+        let next = schedule.next().map(|next| next.timestamp());
+        self.next_run.set(next.unwrap_or_default() as f64);
+        self.interval.set(schedule.interval().as_secs_f64());
+    }
+}
+
+// === impl Timer ===
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        self.duration.observe(self.begun.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,60 @@
+//! `mesh`: runs the whole mesh, or looks at a service.
+
+mod prometheus;
+mod up;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use vitalmesh_chassis::{VERSION, healthcheck, one_line};
+
+/// An observable mesh of gRPC services.
+#[derive(Debug, Parser)]
+#[command(name = "mesh", version = VERSION)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every service in this process
+    Up(up::Up),
+    /// Ask a gRPC server for its health; exit 0 if it is serving
+    Healthcheck {
+        /// The server's address
+        #[arg(default_value = "127.0.0.1:50053")]
+        address: SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) if error.use_stderr() && error.kind() != HELP_ON_NO_COMMAND => {
+            eprintln!("mesh: {}", one_line(&error));
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
+    vitalmesh_chassis::exit(match command {
+        Command::Up(up) => up.run(),
+        Command::Healthcheck { address } => healthcheck(address),
+    })
+}
+
+const HELP_ON_NO_COMMAND: clap::error::ErrorKind =
+    clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

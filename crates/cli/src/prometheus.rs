@@ -1,0 +1,81 @@
+//! A `prometheus` program beside the mesh, where one is installed.
+
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use vitalmesh_chassis::BoxError;
+
+pub(crate) const HOW_TO_GET: &str = "prometheus is not installed: `apt-get install prometheus`, \
+                                     or its release from prometheus.io, then run this again.";
+const PORT: u16 = 9090;
+
+/// The running program; it is asked to end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Prometheus {
+    /// Starts the program on port 9090 of `ip` with `targets` by job name; `None` where it is
+    /// not installed. Its data and log are in a folder of its own below `data_dir`.
+    pub(crate) fn start(
+        targets: &[(&str, SocketAddr)],
+        data_dir: &Path,
+        ip: IpAddr,
+    ) -> Result<Option<Self>, BoxError> {
+        let address = SocketAddr::new(ip, PORT);
+        let folder = data_dir.join("prometheus");
+        fs::create_dir_all(&folder)?;
+        let config = folder.join("prometheus.yml");
+        fs::write(&config, configuration(targets))?;
+        // It would end at once and only its log would say why.
+        std::net::TcpListener::bind(address)
+            .map_err(|error| format!("prometheus: cannot listen on {address}: {error}"))?;
+        let started = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.join("prometheus.log"))?)
+            // Its own group: Ctrl-C reaches it through us, after the services have drained.
+            .process_group(0)
+            .spawn();
+        match started {
+            Ok(child) => Ok(Some(Self { child, address })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("prometheus: {error}").into()),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let pid = Pid::from_child(&self.child);
+        if kill_process(pid, Signal::TERM).is_ok() {
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn configuration(targets: &[(&str, SocketAddr)]) -> String {
+    let mut yaml = String::from("global:\n  scrape_interval: 5s\nscrape_configs:\n");
+    for (job, address) in targets {
+        let _ = write!(
+            yaml,
+            "  - job_name: {job}\n    static_configs:\n      - targets: [\"{address}\"]\n"
+        );
+    }
+    yaml
+}

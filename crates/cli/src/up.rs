@@ -1,0 +1,146 @@
+//! `mesh up`: every service in one process, on the ports that it would have alone.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use vitalmesh_chassis::{Addresses, Bound, BoxError, Service, StartError, bind, log, parse};
+
+use crate::prometheus::{self, Prometheus};
+
+/// The flags of `mesh up`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Up {
+    /// The address that every port is bound to
+    #[arg(long, default_value = "127.0.0.1")]
+    bind: IpAddr,
+
+    /// The folder for the heartbeats' database and Prometheus' data
+    #[arg(long, default_value = "data")]
+    data_dir: PathBuf,
+
+    /// Also run the `prometheus` program on port 9090, if it is installed
+    #[arg(long)]
+    prometheus: bool,
+}
+
+/// Every service with its ports bound.
+struct Mesh {
+    edge: Bound<vitalmesh_edge::Config>,
+    revert_name: Bound<vitalmesh_revert_name::Config>,
+    time: Bound<vitalmesh_time::Config>,
+}
+
+// === impl Up ===
+
+impl Up {
+    pub(crate) fn run(self) -> Result<(), BoxError> {
+        let mesh = Mesh::bind(&self)?;
+        let targets = mesh.targets();
+        let prometheus = match self.prometheus {
+            true => Prometheus::start(&targets, &self.data_dir, self.bind)?,
+            false => None,
+        };
+        self.welcome(&mesh, prometheus.as_ref());
+        vitalmesh_chassis::run(mesh.start())
+    }
+
+    fn welcome(&self, mesh: &Mesh, prometheus: Option<&Prometheus>) {
+        println!(
+            "The mesh runs in this process, its data is in {}.\n",
+            self.data_dir.display()
+        );
+        for (name, addresses) in mesh.services() {
+            let Addresses { grpc, scrape, .. } = addresses;
+            println!("  {name:12} gRPC {grpc:16} metrics http://{scrape}/metrics");
+        }
+        if let Some(edge) = mesh.edge.addresses().http {
+            println!("\nTry:");
+            println!("  curl http://{edge}/proxy/Ana");
+            println!("  curl http://{edge}/proxy/not_found     a fault on demand");
+            println!("  curl http://{edge}/heartbeats          who was seen last, and when");
+        }
+        if let Some(prometheus) = prometheus {
+            println!("  {}      Prometheus", prometheus.url());
+        } else if self.prometheus {
+            println!("\n{}", prometheus::HOW_TO_GET);
+        }
+        println!("\nCtrl-C stops it.\n");
+    }
+}
+
+// === impl Mesh ===
+
+impl Mesh {
+    /// Binds all ports or none.
+    fn bind(up: &Up) -> Result<Self, BoxError> {
+        let data_dir = up.data_dir.to_string_lossy();
+        let http = SocketAddr::new(up.bind, 8012).to_string();
+        let edge = [
+            ("--http-address", http.as_str()),
+            ("--data-dir", &data_dir),
+            ("--revert-name-url", &url(up.bind, 50052)),
+            ("--time-url", &url(up.bind, 50051)),
+        ];
+        let edge_url = url(up.bind, 50053);
+        let leaf = [("--edge-url", edge_url.as_str())];
+        let mesh = Self {
+            edge: bind(config(up.bind, &edge)?)?,
+            revert_name: bind(config(up.bind, &leaf)?)?,
+            time: bind(config(up.bind, &leaf)?)?,
+        };
+        log(mesh.edge.settings());
+        Ok(mesh)
+    }
+
+    fn services(&self) -> [(&'static str, Addresses); 3] {
+        [
+            (vitalmesh_edge::Config::NAME, self.edge.addresses()),
+            (
+                vitalmesh_revert_name::Config::NAME,
+                self.revert_name.addresses(),
+            ),
+            (vitalmesh_time::Config::NAME, self.time.addresses()),
+        ]
+    }
+
+    fn targets(&self) -> Vec<(&'static str, SocketAddr)> {
+        let scrape = |(name, addresses): (_, Addresses)| (name, addresses.scrape);
+        self.services().map(scrape).to_vec()
+    }
+
+    async fn start(self) -> Result<Vec<vitalmesh_chassis::Running>, StartError> {
+        Ok(vec![
+            self.edge.start().await?,
+            self.revert_name.start().await?,
+            self.time.start().await?,
+        ])
+    }
+}
+
+/// A service's configuration as its own command line would make it, on its own ports at `ip`.
+fn config<S: Service>(ip: IpAddr, flags: &[(&str, &str)]) -> Result<S, BoxError> {
+    let at = |default: &str| -> Result<String, BoxError> {
+        let port = default.parse::<SocketAddr>()?.port();
+        Ok(SocketAddr::new(ip, port).to_string())
+    };
+    let (grpc, scrape) = (at(S::GRPC_ADDRESS)?, at(S::SCRAPE_ADDRESS)?);
+    let mut words = vec![
+        S::NAME,
+        "--grpc-address",
+        &grpc,
+        "--scrape-address",
+        &scrape,
+    ];
+    words.extend(flags.iter().flat_map(|(flag, value)| [*flag, *value]));
+    parse(words).map_err(|error| StartError::setting(S::NAME, &error).into())
+}
+
+/// Where the process reaches its own port.
+fn url(ip: IpAddr, port: u16) -> String {
+    let ip = match ip {
+        IpAddr::V4(v4) if v4.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, port))
+}

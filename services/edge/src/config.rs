@@ -1,0 +1,121 @@
+//! The edge's settings, and how it is put together.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vitalmesh_chassis::{
+    Assembly, BoxError, Schedule, Service, Settings, Task, Uri, duration, service_url,
+};
+use vitalmesh_proto::heartbeat::v1::heartbeat_service_server::HeartbeatServiceServer;
+use vitalmesh_proto::revert_name::v1::revert_name_service_client::RevertNameServiceClient;
+use vitalmesh_proto::time::v1::time_service_client::TimeServiceClient;
+use vitalmesh_proto::{heartbeat, revert_name, time};
+
+use crate::{Heartbeats, Roster, Store, StoreSettings, Upstreams, router};
+
+/// The leaves, and how often each beats unless it says otherwise.
+const EXPECTED: &[(&str, Duration)] = &[
+    ("revert-name", Duration::from_secs(10)),
+    ("time", Duration::from_secs(10)),
+];
+
+/// What the edge is told at its start.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Config {
+    #[command(flatten)]
+    settings: Settings,
+
+    /// Where REST is served
+    #[arg(long, env, default_value = "127.0.0.1:8012")]
+    pub http_address: SocketAddr,
+
+    /// Where revert-name is
+    #[arg(long, env, default_value = "http://127.0.0.1:50052", value_parser = service_url)]
+    pub revert_name_url: Uri,
+
+    /// Where time is
+    #[arg(long, env, default_value = "http://127.0.0.1:50051", value_parser = service_url)]
+    pub time_url: Uri,
+
+    /// How long a call to another service may take
+    #[arg(long, env, default_value = "2s", value_parser = duration)]
+    pub upstream_timeout: Duration,
+
+    /// The folder of the heartbeats' database
+    #[arg(long, env, default_value = "data")]
+    pub data_dir: PathBuf,
+
+    /// How long heartbeats are kept
+    #[arg(long, env, default_value = "168h", value_parser = duration)]
+    pub heartbeat_max_age: Duration,
+
+    /// How many heartbeats are kept
+    #[arg(long, env, default_value_t = 1_000_000)]
+    pub heartbeat_max_rows: u32,
+
+    /// When heartbeats that are too old or too many are deleted: cron with seconds, in UTC
+    #[arg(long, env, default_value = "0 */10 * * * *")]
+    pub prune_cron: Schedule,
+}
+
+impl Service for Config {
+    const NAME: &'static str = "edge";
+    const GRPC_ADDRESS: &'static str = "127.0.0.1:50053";
+    const SCRAPE_ADDRESS: &'static str = "127.0.0.1:9995";
+    const SERVES: &'static [&'static [u8]] = &[heartbeat::v1::FILE_DESCRIPTOR_SET];
+    const CALLS: &'static [&'static [u8]] = &[
+        revert_name::v1::FILE_DESCRIPTOR_SET,
+        time::v1::FILE_DESCRIPTOR_SET,
+    ];
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn http_address(&self) -> Option<SocketAddr> {
+        Some(self.http_address)
+    }
+
+    async fn build(self, assembly: &mut Assembly) -> Result<(), BoxError> {
+        let settings = StoreSettings {
+            max_age: self.heartbeat_max_age,
+            max_rows: self.heartbeat_max_rows,
+            ..StoreSettings::default()
+        };
+        let store = Store::open(&self.data_dir, settings).await?;
+        let roster = Roster::new(store.clone(), EXPECTED);
+        roster.register(assembly.registry())?;
+        assembly.serve(HeartbeatServiceServer::new(Heartbeats::new(store.clone())));
+        assembly.add_task(prune(store.clone(), self.prune_cron));
+        assembly.on_stop(async move { store.close().await });
+
+        let timeout = self.upstream_timeout;
+        let upstreams = Upstreams {
+            revert_name: RevertNameServiceClient::new(
+                assembly.channel(self.revert_name_url, timeout),
+            ),
+            time: TimeServiceClient::new(assembly.channel(self.time_url, timeout)),
+        };
+        assembly.serve_http(router(upstreams, roster));
+        Ok(())
+    }
+}
+
+fn prune(store: Store, schedule: Schedule) -> Task {
+    Task {
+        name: "prune-heartbeats",
+        schedule,
+        phase: Duration::ZERO,
+        timeout: Duration::from_secs(60),
+        at_start: true,
+        work: Box::new(move || {
+            let store = store.clone();
+            Box::pin(async move {
+                let deleted = store.prune().await?;
+                tracing::debug!(deleted, "old heartbeats deleted");
+                Ok(())
+            })
+        }),
+    }
+}

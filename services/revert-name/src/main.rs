@@ -1,0 +1,7 @@
+//! The revert-name service's program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vitalmesh_chassis::main::<vitalmesh_revert_name::Config>()
+}
