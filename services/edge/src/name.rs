@@ -36,6 +36,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
         let Path(name) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|_| InvalidName::NotUtf8)?;
+        if name.is_empty() {
+            return Err(Error::UnknownPath);
+        }
         check_length(&name)?;
         Ok(Self(name))
     }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::proxy::{Channel, Upstreams, proxy};
 use crate::roster::{Roster, roll_call};
 
-/// An empty name is no name: `/proxy/` is an unknown path.
+/// An empty name is no name: `/proxy/` and `/proxy//` are unknown paths.
 pub fn router<C: Channel>(upstreams: Upstreams<C>, roster: Roster) -> Router {
     let proxied = Router::new()
         .route("/proxy/{name}", get(proxy::<C>))

@@ -117,7 +117,7 @@ impl Store {
         let mut total = 0;
         loop {
             let (done, deleted) = oneshot::channel();
-            self.shared.queue.try_send(Command::Prune(done))?;
+            self.send(Command::Prune(done)).await?;
             let deleted = deleted.await.map_err(|_| StoreError::Closed)??;
             total += deleted;
             if deleted < retention::STEP {
@@ -134,20 +134,25 @@ impl Store {
     /// Stores what is waiting, refuses what comes later, and closes the file.
     pub async fn close(&self) {
         // An error says that the writer has ended already.
-        let _ = self.shared.queue.send(Command::Close).await;
-        let writer = self.shared.writer();
-        if let Some(writer) = writer
+        let _ = self.send(Command::Close).await;
+        if let Some(writer) = self.shared.take_writer()
             && let Err(error) = writer.await
         {
             tracing::error!(%error, "the heartbeat store's writer failed");
         }
+    }
+
+    /// Waits for room in the queue.
+    async fn send(&self, command: Command) -> Result<(), StoreError> {
+        let sent = self.shared.queue.send(command).await;
+        sent.map_err(|_| StoreError::Closed)
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
-    fn writer(&self) -> Option<JoinHandle<()>> {
+    fn take_writer(&self) -> Option<JoinHandle<()>> {
         self.writer
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,7 @@
 //! The store's promises: what is acknowledged stays, and nothing that fails stops it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -100,7 +102,7 @@ async fn a_reopened_store_has_all_that_was_acknowledged() {
         beats: 3,
         received: 3,
     };
-    assert_eq!(known, [expected.clone()]);
+    assert_eq!(known, std::slice::from_ref(&expected));
     let restored = ServiceStatus {
         received: 0,
         ..expected
@@ -366,6 +368,22 @@ async fn beats_are_stored_between_the_steps_of_pruning() {
 
     assert_eq!(pruned.unwrap(), 2991);
     assert!(rows_when_stored > 10, "{rows_when_stored} rows");
+}
+
+#[tokio::test]
+async fn pruning_waits_for_room_in_a_full_queue() {
+    let folder = folder();
+    let settings = StoreSettings {
+        max_rows: 10,
+        ..StoreSettings::default()
+    };
+    let store = open_with(&folder, settings).await;
+    let beats = join_all((1..=1024).map(|sequence| store.beat(beat("time", sequence))));
+
+    let (stored, pruned) = tokio::join!(beats, store.prune());
+
+    assert!(stored.iter().all(Result::is_ok));
+    assert!(pruned.unwrap() > 0);
 }
 
 #[tokio::test]
