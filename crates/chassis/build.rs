@@ -2,9 +2,14 @@
 
 use std::process::Command;
 
+const GIT_LOG: &str = "../../.git/logs/HEAD";
+
 fn main() {
     println!("cargo:rerun-if-env-changed=VITALMESH_REVISION");
-    println!("cargo:rerun-if-changed=../../.git/HEAD");
+    // Changes with each commit, where HEAD only names the branch. Absent in an image.
+    if std::path::Path::new(GIT_LOG).exists() {
+        println!("cargo:rerun-if-changed={GIT_LOG}");
+    }
     let revision = std::env::var_os("VITALMESH_REVISION")
         .and_then(|revision| revision.into_string().ok())
         .filter(|revision| !revision.is_empty())

@@ -56,7 +56,7 @@ pub struct Settings {
     pub log_format: Option<LogFormat>,
 
     /// What is logged: a level, or target=level pairs such as info,vitalmesh=debug
-    #[arg(long, env, default_value = "info")]
+    #[arg(long, env, default_value = "info,tokio_cron_scheduler=warn")]
     pub log_level: Targets,
 }
 

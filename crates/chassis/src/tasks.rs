@@ -30,7 +30,7 @@ pub struct Task {
     pub phase: Duration,
     /// How long one run may take before it is dropped.
     pub timeout: Duration,
-    /// Whether it also runs when the service starts.
+    /// Whether it also runs when the service starts, at once.
     pub at_start: bool,
     /// The work of one run.
     pub work: Box<dyn Fn() -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>,
@@ -86,14 +86,17 @@ impl Tasks {
 
     async fn add(&self, runner: Arc<Runner>) -> Result<(), JobSchedulerError> {
         if runner.task.at_start {
-            self.runs.spawn(run(Arc::clone(&runner), self.stop.clone()));
+            let now = Duration::ZERO;
+            self.runs
+                .spawn(run(Arc::clone(&runner), now, self.stop.clone()));
         }
+        let phase = runner.task.phase;
         let (stop, runs) = (self.stop.clone(), self.runs.clone());
         let cron = runner.task.schedule.to_string();
         let job = Job::new_async(cron, move |_, _| {
             // The scheduler fires twice for one time when its bookkeeping is late.
             if runner.is_new_occurrence() {
-                runs.spawn(run(Arc::clone(&runner), stop.clone()));
+                runs.spawn(run(Arc::clone(&runner), phase, stop.clone()));
             }
             async {}.boxed()
         })?;
@@ -117,9 +120,9 @@ impl std::fmt::Debug for Tasks {
     }
 }
 
-async fn run(runner: Arc<Runner>, stop: CancellationToken) {
+async fn run(runner: Arc<Runner>, phase: Duration, stop: CancellationToken) {
     tokio::select! {
-        () = runner.run() => {}
+        () = runner.run(phase) => {}
         () = stop.cancelled() => {}
     }
 }
@@ -142,7 +145,7 @@ impl Runner {
         self.last_occurrence.swap(now, Ordering::AcqRel) != now
     }
 
-    async fn run(&self) {
+    async fn run(&self, phase: Duration) {
         self.metrics.plan(&self.task.schedule);
         if self.busy.swap(true, Ordering::AcqRel) {
             self.metrics.count(Outcome::Skipped);
@@ -150,7 +153,7 @@ impl Runner {
             return;
         }
         let _busy = Busy(&self.busy);
-        tokio::time::sleep(self.task.phase).await;
+        tokio::time::sleep(phase).await;
         let timer = self.metrics.begin();
         let ended = self.work().await;
         drop(timer);
@@ -248,7 +251,7 @@ mod tests {
         }));
         assert_eq!(runs(&registry), [0, 0, 0]);
         for expected in [[0, 1, 0], [0, 2, 0], [0, 3, 0], [1, 3, 0]] {
-            runner.run().await;
+            runner.run(Duration::ZERO).await;
             assert_eq!(runs(&registry), expected);
         }
     }
@@ -265,8 +268,8 @@ mod tests {
             }
             .boxed()
         }));
-        tokio::join!(runner.run(), async {
-            runner.run().await;
+        tokio::join!(runner.run(Duration::ZERO), async {
+            runner.run(Duration::ZERO).await;
             assert_eq!(runs(&registry), [0, 0, 1]);
             release.notify_one();
         });
@@ -276,17 +279,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_run_that_is_dropped_leaves_the_task_free() {
         let (runner, registry) = runner(task(|| async { Ok(()) }.boxed()));
-        let waits = Runner {
-            task: Task {
-                phase: Duration::from_secs(9),
-                ..runner.task
-            },
-            ..runner
-        };
-        tokio::time::timeout(Duration::from_secs(1), waits.run())
+        let waits = runner.run(Duration::from_secs(9));
+        tokio::time::timeout(Duration::from_secs(1), waits)
             .await
             .unwrap_err();
-        waits.run().await;
+        runner.run(Duration::ZERO).await;
         assert_eq!(runs(&registry), [1, 0, 0]);
     }
 

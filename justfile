@@ -1,0 +1,45 @@
+# What CI runs, and what you run: `just --list`.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# Everything that needs no Docker.
+default: fmt lint doc test check-each
+
+fmt:
+    cargo fmt --all --check
+
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+test:
+    cargo test --workspace --locked
+
+# Each crate alone, so that no feature is there only because another crate asked for it.
+check-each:
+    for package in $(cargo metadata --no-deps --offline --format-version 1 | jq -r '.packages[].name'); do \
+        cargo check --quiet --locked --package "$package"; \
+    done
+
+# The whole mesh in this process; see also `just up --prometheus`.
+up *flags:
+    cargo run --release -- up {{ flags }}
+
+# A real client from another ecosystem.
+python:
+    tests/python/run target/debug
+
+# Configuration and pages, as Prometheus reads them.
+promtool:
+    tests/promtool
+
+# docker-compose.yml, built and run. Needs Docker, or makes what it needs as root in CI.
+containers:
+    .ci/docker-bases
+    tests/containers/run
+
+# The numbers in the README: this mesh beside a stock tonic and axum one, in alternated pairs.
+load *flags:
+    cargo bench --package vitalmesh-tests --bench proxy -- {{ flags }}
