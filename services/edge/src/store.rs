@@ -91,8 +91,8 @@ impl Store {
     /// renamed and a fresh one made in its place.
     pub async fn open(folder: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
         let database = Database::lock(folder, &settings)?;
-        let mut connection = database.open().await?;
-        let known = Arc::new(Known::load(&mut connection).await?);
+        let (connection, known) = database.open().await?;
+        let known = Arc::new(known);
         let (queue, commands) = mpsc::channel(QUEUE);
         let writer = Writer::new(database, connection, Arc::clone(&known), settings, commands);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));

@@ -2,12 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::Index;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
@@ -192,6 +197,15 @@ async fn a_repeated_beat_is_acknowledged_and_stored_once() {
     assert_eq!(sequences(&folder).await, [1, 2]);
     let status = store.services().remove(0);
     assert_eq!((status.beats, status.received), (2, 6));
+
+    for _ in 0..2 {
+        let untold = Beat {
+            started_at: None,
+            ..beat("time", 3)
+        };
+        store.beat(untold).await.unwrap();
+    }
+    assert_eq!(sequences(&folder).await, [1, 2, 3]);
 }
 
 #[tokio::test]
@@ -360,14 +374,18 @@ async fn beats_are_stored_between_the_steps_of_pruning() {
         assert!(join_all(beats).await.iter().all(Result::is_ok));
     }
 
-    let late = async {
-        store.beat(beat("time", 3001)).await.unwrap();
-        sequences(&folder).await.len()
+    let is_pruned = Cell::new(false);
+    let prune = async {
+        assert_eq!(store.prune().await.unwrap(), 2991);
+        is_pruned.set(true);
     };
-    let (pruned, rows_when_stored) = tokio::join!(store.prune(), late);
-
-    assert_eq!(pruned.unwrap(), 2991);
-    assert!(rows_when_stored > 10, "{rows_when_stored} rows");
+    let late = async {
+        // The first step has begun.
+        tokio::task::yield_now().await;
+        store.beat(beat("time", 3001)).await.unwrap();
+        assert!(!is_pruned.get());
+    };
+    tokio::join!(prune, late);
 }
 
 #[tokio::test]
@@ -428,6 +446,103 @@ fn damaged_header(mut database: Vec<u8>) -> Vec<u8> {
 fn truncated(mut database: Vec<u8>) -> Vec<u8> {
     database.truncate(3 * 4096);
     database
+}
+
+#[tokio::test]
+async fn a_database_without_its_tables_or_with_odd_rows_is_set_aside() {
+    for damage in [
+        "DROP TABLE services",
+        "DROP INDEX beats_by_age",
+        "PRAGMA user_version = 0",
+        "PRAGMA user_version = -1",
+        "UPDATE services SET last_seen_us = 9223372036854775807",
+        "UPDATE services SET instance = CAST(x'ff' AS TEXT)",
+    ] {
+        let folder = folder();
+        let store = open(&folder).await;
+        store.beat(beat("time", 1)).await.unwrap();
+        store.close().await;
+        let mut connection = connect(&database(&folder)).await;
+        sqlx::raw_sql(damage)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+
+        let store = open(&folder).await;
+
+        store.beat(beat("time", 2)).await.unwrap();
+        assert_eq!(sequences(&folder).await, [2], "{damage}");
+        assert_eq!(corrupt(&folder).len(), 1, "{damage}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// At most one write is lost to it: the one that finds it.
+    #[test]
+    fn whatever_bytes_are_damaged_the_store_opens_and_takes_beats(
+        damages in vec((any::<bool>(), any::<Index>(), any::<[u8; 16]>()), 1..4),
+        cut in option::of((any::<bool>(), any::<Index>())),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = killed().await;
+            for (in_log, index, bytes) in damages {
+                damage_file(&folder, in_log, |file| {
+                    // The version of the schema, which tells a newer program's database.
+                    let at = index.index(file.len() - 16);
+                    if in_log || !(45..64).contains(&at) {
+                        file[at..at + 16].copy_from_slice(&bytes);
+                    }
+                });
+            }
+            if let Some((in_log, index)) = cut {
+                damage_file(&folder, in_log, |file| file.truncate(index.index(file.len())));
+            }
+
+            let store = open(&folder).await;
+
+            let first = store.beat(beat("time", 1_000_001)).await;
+            assert!(matches!(first, Ok(()) | Err(StoreError::Unwritable(_))), "{first:?}");
+            for sequence in 1_000_002..1_000_010 {
+                store.beat(beat("time", sequence)).await.unwrap();
+            }
+            store.close().await;
+        });
+    }
+}
+
+/// The files of a store that was killed with beats in the database and in its log.
+async fn killed() -> TempDir {
+    let folder = folder();
+    open(&folder).await.close().await;
+    let store = open(&folder).await;
+    let beats = (1..=100).map(|sequence| store.beat(beat("time", sequence)));
+    assert!(join_all(beats).await.iter().all(Result::is_ok));
+    store.close().await;
+    let store = open(&folder).await;
+    let beats = (101..=200).map(|sequence| store.beat(beat("time", sequence)));
+    assert!(join_all(beats).await.iter().all(Result::is_ok));
+    let left = self::folder();
+    for file in ["heartbeats.db", "heartbeats.db-wal"] {
+        fs::copy(folder.path().join(file), left.path().join(file)).unwrap();
+    }
+    store.close().await;
+    left
+}
+
+fn damage_file(folder: &TempDir, in_log: bool, damage: impl FnOnce(&mut Vec<u8>)) {
+    let file = if in_log {
+        "heartbeats.db-wal"
+    } else {
+        "heartbeats.db"
+    };
+    let path = folder.path().join(file);
+    let mut bytes = fs::read(&path).unwrap();
+    damage(&mut bytes);
+    fs::write(&path, bytes).unwrap();
 }
 
 #[tokio::test]
@@ -603,11 +718,12 @@ async fn a_locked_database_fails_the_whole_batch_and_none_of_it_is_stored() {
 async fn closing_stores_what_waits_and_refuses_what_comes_later() {
     let folder = folder();
     let store = open(&folder).await;
-    let beats = join_all((1..=600).map(|sequence| store.beat(beat("time", sequence))));
+    let before = join_all((1..=300).map(|sequence| store.beat(beat("time", sequence))));
+    let behind = join_all((301..=600).map(|sequence| store.beat(beat("time", sequence))));
 
-    let (stored, ()) = tokio::join!(beats, store.close());
+    let (before, (), behind) = tokio::join!(before, store.close(), behind);
 
-    assert!(stored.iter().all(Result::is_ok));
+    assert!(before.iter().chain(&behind).all(Result::is_ok));
     assert_eq!(sequences(&folder).await, (1..=600).collect::<Vec<_>>());
     let late = store.beat(beat("time", 601)).await.unwrap_err();
     assert!(matches!(late, StoreError::Closed), "{late:?}");

@@ -127,3 +127,39 @@ async fn save(status: &ServiceStatus, connection: &mut SqliteConnection) -> sqlx
 fn nanoseconds(interval: Duration) -> i64 {
     i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::Database;
+    use super::super::{Beat, StoreSettings};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_commit_that_fails_leaves_nothing_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::lock(folder.path(), &StoreSettings::default()).unwrap();
+        let (mut connection, known) = database.open().await.unwrap();
+        let beat = Beat {
+            service: "time".to_owned(),
+            instance: String::new(),
+            version: String::new(),
+            started_at: None,
+            interval: None,
+            sequence: 1,
+            vital_signs: None,
+            received_at: Timestamp::now(),
+        };
+        let beats = std::slice::from_ref(&beat);
+
+        let mut handle = connection.lock_handle().await.unwrap();
+        handle.set_commit_hook(|| false);
+        drop(handle);
+        write(beats, &known, 64, &mut connection).await.unwrap_err();
+        assert_eq!(known.services(), []);
+
+        let mut connection = database.connect().await.unwrap();
+        let verdicts = write(beats, &known, 64, &mut connection).await.unwrap();
+        assert!(matches!(verdicts[..], [Ok(())]));
+        assert_eq!(known.services()[0].beats, 1);
+    }
+}

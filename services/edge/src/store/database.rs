@@ -10,10 +10,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::StoreSettings;
+use super::known::Known;
 
 const FILE: &str = "heartbeats.db";
 const PAGE_BYTES: u64 = 4096;
 const SCHEMA_VERSION: i64 = 1;
+/// Tables and indices of that version.
+const SCHEMA_OBJECTS: i64 = 4;
 
 /// A sequence starts again with each start of a process, so a beat is told apart
 /// from its repetition by `started_at` too: an instance name may come back.
@@ -84,7 +87,9 @@ impl Database {
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
-            .busy_timeout(settings.busy_timeout);
+            .busy_timeout(settings.busy_timeout)
+            // What fails is logged once a change, by the writer.
+            .disable_statement_logging();
         Ok(Self {
             path,
             options,
@@ -96,11 +101,12 @@ impl Database {
     pub(super) async fn connect(&self) -> Result<SqliteConnection, OpenError> {
         let mut connection = self.options.connect().await?;
         let outcome = self.configure(&mut connection).await;
-        kept_if_ok(connection, outcome).await
+        let (connection, ()) = kept_if_ok(connection, outcome).await?;
+        Ok(connection)
     }
 
     /// Connects to a database that is whole and has our schema; a corrupt one is set aside.
-    pub(super) async fn open(&self) -> Result<SqliteConnection, OpenError> {
+    pub(super) async fn open(&self) -> Result<(SqliteConnection, Known), OpenError> {
         match self.checked().await {
             Err(OpenError::Corrupt { what, .. }) => {
                 let aside = self.set_aside()?;
@@ -116,13 +122,13 @@ impl Database {
         }
     }
 
-    async fn checked(&self) -> Result<SqliteConnection, OpenError> {
+    async fn checked(&self) -> Result<(SqliteConnection, Known), OpenError> {
         let mut connection = self.options.connect().await?;
         let outcome = self.prepare(&mut connection).await;
         kept_if_ok(connection, outcome).await
     }
 
-    async fn prepare(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    async fn prepare(&self, connection: &mut SqliteConnection) -> Result<Known, OpenError> {
         let check: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .fetch_one(&mut *connection)
             .await
@@ -130,20 +136,26 @@ impl Database {
         if check != "ok" {
             return Err(self.corrupt(check));
         }
-        let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&mut *connection)
-            .await?;
-        if version > SCHEMA_VERSION {
-            return Err(OpenError::Newer {
-                path: self.path.clone(),
-                found: version,
-            });
+        let (version, objects): (i64, i64) = sqlx::query_as(
+            "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| self.told_apart(error))?;
+        match (version, objects) {
+            (SCHEMA_VERSION, SCHEMA_OBJECTS) => self.configure(connection).await?,
+            (0, 0) => {
+                self.configure(connection).await?;
+                sqlx::raw_sql(SCHEMA).execute(&mut *connection).await?;
+            }
+            (found, _) if found > SCHEMA_VERSION => {
+                let path = self.path.clone();
+                return Err(OpenError::Newer { path, found });
+            }
+            _ => return Err(self.corrupt(format!("{objects} tables in version {version}"))),
         }
-        self.configure(connection).await?;
-        if version == 0 {
-            sqlx::raw_sql(SCHEMA).execute(connection).await?;
-        }
-        Ok(())
+        let known = Known::load(connection).await;
+        known.map_err(|error| self.told_apart(error))
     }
 
     /// Not among the options of the connection: those that fail leave it closing behind our back,
@@ -195,12 +207,12 @@ impl Database {
 }
 
 /// Closes the connection unless all went well; the error at hand says more than one of closing.
-async fn kept_if_ok(
+async fn kept_if_ok<T>(
     connection: SqliteConnection,
-    outcome: Result<(), OpenError>,
-) -> Result<SqliteConnection, OpenError> {
+    outcome: Result<T, OpenError>,
+) -> Result<(SqliteConnection, T), OpenError> {
     match outcome {
-        Ok(()) => Ok(connection),
+        Ok(value) => Ok((connection, value)),
         Err(error) => {
             let _ = connection.close().await;
             Err(error)
@@ -208,12 +220,17 @@ async fn kept_if_ok(
     }
 }
 
-/// Whether SQLite said SQLITE_CORRUPT or SQLITE_NOTADB, in their extended forms too.
+/// Whether SQLite said SQLITE_CORRUPT or SQLITE_NOTADB, in their extended forms too, or a row is
+/// not what was written.
 pub(super) fn is_corruption(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok());
-    matches!(code.map(|code| code & 0xff), Some(11 | 26))
+    match error {
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<u32>().ok());
+            matches!(code.map(|code| code & 0xff), Some(11 | 26))
+        }
+        _ => false,
+    }
 }
 
 /// None when another process has it.

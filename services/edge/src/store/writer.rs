@@ -136,7 +136,8 @@ impl Writer {
     async fn connection(&mut self) -> Result<&mut SqliteConnection, OpenError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None if self.is_corrupt => self.database.open().await?,
+            // What is known stays: the fresh database learns it again, beat by beat.
+            None if self.is_corrupt => self.database.open().await?.0,
             None => self.database.connect().await?,
         };
         self.is_corrupt = false;
