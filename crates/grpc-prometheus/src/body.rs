@@ -1,36 +1,40 @@
-//! Bodies that count messages, and end the call where a response ends.
+//! Bodies that count messages; the end, or the drop, of a response body ends the call.
 
 use std::{
+    mem,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{StatusCode, response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    call::Call,
-    cells::Cells,
-    code::{BoxError, Code},
-    families::Side,
-    frames::Scanner,
+    call::{Call, OnPanic},
+    code::{self, BoxError, Code},
+    exemplar::TraceId,
+    meter::{Direction, Meter},
 };
 
 pin_project! {
     /// A request body whose messages are counted.
+    ///
+    /// Errors pass through boxed, whatever their type.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
         meter: Option<Meter>,
+        call: u64,
     }
 }
 
 pin_project! {
     /// A response body whose messages are counted and whose end, or drop, ends the call.
+    ///
+    /// Errors pass through boxed, whatever their type.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -41,46 +45,17 @@ pin_project! {
     }
 }
 
-#[derive(Debug)]
-struct Meter {
-    cells: Arc<Cells>,
-    scanner: Scanner,
-    incoming: bool,
-}
-
-// === impl Meter ===
-
-impl Meter {
-    fn new(cells: Arc<Cells>, request: bool) -> Self {
-        let incoming = (cells.plan.config.side == Side::Server) == request;
-        Self {
-            cells,
-            scanner: Scanner::default(),
-            incoming,
-        }
-    }
-
-    fn count(&mut self, data: &[u8]) {
-        let Self {
-            cells,
-            scanner,
-            incoming,
-        } = self;
-        if *incoming {
-            scanner.scan(data, |bytes| cells.received(bytes));
-        } else {
-            scanner.scan(data, |bytes| cells.sent(bytes));
-        }
-    }
-}
+type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 // === impl RequestBody ===
 
 impl<B> RequestBody<B> {
-    pub(crate) fn new(inner: B, cells: Option<Arc<Cells>>) -> Self {
+    pub(crate) fn new(inner: B, call: Option<&Call>) -> Self {
+        let meter = |call: &Call| Meter::new(call.cells().clone(), Direction::Request);
         Self {
             inner,
-            meter: cells.map(|cells| Meter::new(cells, true)),
+            meter: call.map(meter),
+            call: call.map_or(0, Call::id),
         }
     }
 }
@@ -93,18 +68,23 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        if let (Some(Ok(frame)), Some(meter)) = (&frame, this.meter)
-            && let Some(data) = frame.data_ref()
-        {
-            meter.count(data);
+        let Some(meter) = this.meter else {
+            return this.inner.poll_frame(cx).map_err(Into::into);
+        };
+        meter.asked();
+        let frame = ready!(this.inner.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    meter.count(data);
+                }
+            }
+            Some(Err(error)) if code::is_reset(&**error) => meter.reset(*this.call),
+            _ => {}
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -119,32 +99,34 @@ where
 // === impl ResponseBody ===
 
 impl<B: Body> ResponseBody<B> {
-    pub(crate) fn new(
-        inner: B,
-        call: Option<Call>,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Self {
+    pub(crate) fn new(inner: B, call: Option<Call>, head: &response::Parts) -> Self {
+        let meter = |call: &Call| Meter::new(call.cells().clone(), Direction::Response);
         let mut body = Self {
             inner,
-            meter: call
-                .as_ref()
-                .map(|call| Meter::new(Arc::clone(call.cells()), false)),
+            meter: call.as_ref().map(meter),
             call,
-            status,
+            status: head.status,
         };
+        if let Some(call) = &mut body.call
+            && call.trace_id.is_none()
+            && call.cells().plan.config.exemplars
+        {
+            call.trace_id = head.extensions.get::<TraceId>().copied();
+        }
         // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
-        if let Some(call) = &mut body.call {
-            if let Some(code) = Code::from_headers(headers) {
-                call.end(code);
-            } else if body.inner.is_end_stream() {
-                call.end(Code::from_http(status));
-            }
-            if call.is_ended() {
-                body.call = None;
-            }
+        let at_end = body.inner.is_end_stream();
+        let code = Code::from_headers(&head.headers)
+            .or_else(|| at_end.then(|| Code::from_http(head.status)));
+        if let Some(code) = code {
+            body.end(code);
         }
         body
+    }
+
+    fn end(&mut self, code: Code) {
+        if let Some(call) = self.call.take() {
+            call.end(code);
+        }
     }
 }
 
@@ -156,33 +138,23 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        let frame = frame.map(|frame| frame.map_err(Into::<BoxError>::into));
-        if let (Some(Ok(frame)), Some(meter)) = (&frame, this.meter)
+        let Some(meter) = this.meter else {
+            return this.inner.poll_frame(cx).map_err(Into::into);
+        };
+        meter.asked();
+        let on_panic = OnPanic(this.call);
+        let polled = this.inner.as_mut().poll_frame(cx);
+        mem::forget(on_panic);
+        let frame = ready!(polled).map(|frame| frame.map_err(Into::into));
+        if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
             meter.count(data);
         }
-        let code = match &frame {
-            None => Some(Code::from_http(*this.status)),
-            Some(Err(error)) => Some(Code::from_error(&**error)),
-            Some(Ok(frame)) => match frame.trailers_ref() {
-                Some(trailers) => Some(
-                    Code::from_headers(trailers).unwrap_or_else(|| Code::from_http(*this.status)),
-                ),
-                None if this.inner.is_end_stream() => Some(Code::from_http(*this.status)),
-                None => None,
-            },
-        };
-        if let Some(code) = code
-            && let Some(mut call) = this.call.take()
-        {
-            call.end(code);
+        if let Some(call) = this.call.take_if(|_| is_last(&frame, &*this.inner)) {
+            call.end(end_code(&frame, meter, *this.status));
         }
         Poll::Ready(frame)
     }
@@ -195,4 +167,28 @@ where
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// After trailers hyper does not poll again, so they are the end and not the `None` after them.
+fn is_last<B: Body>(frame: &Option<Result<Frame<Bytes>, BoxError>>, rest: &B) -> bool {
+    match frame {
+        None | Some(Err(_)) => true,
+        Some(Ok(frame)) => frame.is_trailers() || rest.is_end_stream(),
+    }
+}
+
+fn end_code(
+    frame: &Option<Result<Frame<Bytes>, BoxError>>,
+    meter: &Meter,
+    status: StatusCode,
+) -> Code {
+    let trailers = match frame {
+        Some(Err(error)) => return Code::from_error(&**error),
+        Some(Ok(frame)) => frame.trailers_ref(),
+        None => None,
+    };
+    trailers
+        .and_then(Code::from_headers)
+        .or_else(|| meter.status())
+        .unwrap_or_else(|| Code::from_http(status))
 }

@@ -1,7 +1,5 @@
 //! Bounds of histogram buckets.
 
-use std::borrow::Cow;
-
 /// Upper bounds of the buckets of a histogram: seconds for times, bytes for sizes.
 ///
 /// `+Inf` is always added and must not be given.
@@ -16,7 +14,7 @@ pub enum Buckets {
     Go,
     /// The 14 bounds of the Python client and so of py-grpc-prometheus, 5 ms to 10 s.
     Python,
-    /// The 40 latency bounds of the gRPC OpenTelemetry proposal A66, 0 to 100 s.
+    /// The 41 latency bounds of the gRPC OpenTelemetry proposal A66, 0 to 100 s.
     A66,
     /// The 14 size bounds of the gRPC OpenTelemetry proposal A66, 0 B to 4 GiB. The default for
     /// sizes.
@@ -60,15 +58,15 @@ const A66_BYTES: &[f64] = &[
 // === impl Buckets ===
 
 impl Buckets {
-    pub(crate) fn bounds(&self) -> Cow<'_, [f64]> {
-        Cow::Borrowed(match self {
+    pub(crate) fn bounds(&self) -> &[f64] {
+        match self {
             Self::Fine => FINE,
             Self::Go => GO,
             Self::Python => PYTHON,
             Self::A66 => A66,
             Self::A66Bytes => A66_BYTES,
             Self::Custom(bounds) => bounds,
-        })
+        }
     }
 
     pub(crate) fn are_legal(&self) -> bool {

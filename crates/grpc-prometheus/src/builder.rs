@@ -2,32 +2,36 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
+use http::Extensions;
 use prometheus::Registry;
 
 use crate::{
     Buckets, ClientMetrics, CodeLabel, Error, LabelStyle, ServerMetrics, ZeroInit, collector,
-    descriptor::{self, MethodSpec},
+    descriptor,
     families::Side,
-    methods::Table,
+    labels::{self, ExtraLabel},
+    methods::{Keep, Table},
     metrics::Metrics,
     store::Config,
 };
-
-type Filter = Box<dyn Fn(&str, &str) -> bool>;
 
 /// Configuration of [`ServerMetrics`] or [`ClientMetrics`]; ends in [`register`](Self::register).
 pub struct Builder<M> {
     descriptor_sets: Vec<Vec<u8>>,
     exclude_health_and_reflection: bool,
-    filter: Option<Filter>,
+    filter: Option<Arc<Keep>>,
     namespace: Option<String>,
     const_labels: Vec<(String, String)>,
+    extra_labels: Vec<ExtraLabel>,
+    /// The first metadata key that is none.
+    illegal_key: Option<String>,
     style: LabelStyle,
     code_label: CodeLabel,
     zero_init: Option<ZeroInit>,
     handling: Option<Buckets>,
     sizes: Option<Buckets>,
     message_times: Option<Buckets>,
+    exemplars: bool,
     side: PhantomData<fn() -> M>,
 }
 
@@ -78,12 +82,15 @@ impl<M> Default for Builder<M> {
             filter: None,
             namespace: None,
             const_labels: Vec::new(),
+            extra_labels: Vec::new(),
+            illegal_key: None,
             style: LabelStyle::default(),
             code_label: CodeLabel::default(),
             zero_init: None,
             handling: Some(Buckets::default()),
             sizes: None,
             message_times: None,
+            exemplars: false,
             side: PhantomData,
         }
     }
@@ -109,8 +116,10 @@ impl<M: Metric> Builder<M> {
     }
 
     /// Leaves out the methods of the descriptor sets for which `keep(service, method)` is false.
-    pub fn filter(mut self, keep: impl Fn(&str, &str) -> bool + 'static) -> Self {
-        self.filter = Some(Box::new(keep));
+    ///
+    /// Their calls are not counted at all, not even as `unknown`.
+    pub fn filter(mut self, keep: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.filter = Some(Arc::new(keep));
         self
     }
 
@@ -123,6 +132,38 @@ impl<M: Metric> Builder<M> {
     /// Adds a label with the same value on every series; may be called many times.
     pub fn const_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.const_labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a label with the value of the metadata `key` of the request if it is one of `values`,
+    /// else `default`. May be called many times; the label sets of one method are the product of
+    /// all allowed values, at most 1,024.
+    pub fn metadata_label<V: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        key: &str,
+        values: impl IntoIterator<Item = V>,
+        default: impl Into<String>,
+    ) -> Self {
+        let values = allowed(default.into(), values);
+        match ExtraLabel::from_metadata(name.into(), key, values) {
+            Some(label) => self.extra_labels.push(label),
+            None => self.illegal_key = self.illegal_key.or_else(|| Some(key.to_owned())),
+        }
+        self
+    }
+
+    /// As [`metadata_label`](Self::metadata_label), with a value from the request's extensions.
+    pub fn extension_label<V: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        value: impl for<'a> Fn(&'a Extensions) -> Option<&'a str> + Send + Sync + 'static,
+        values: impl IntoIterator<Item = V>,
+        default: impl Into<String>,
+    ) -> Self {
+        let values = allowed(default.into(), values);
+        let label = ExtraLabel::from_extensions(name.into(), Arc::new(value), values);
+        self.extra_labels.push(label);
         self
     }
 
@@ -156,43 +197,106 @@ impl<M: Metric> Builder<M> {
         self
     }
 
+    /// Adds `grpc_{side}_msg_size_{received,sent}_bytes`, the sizes of messages as on the wire
+    /// (compressed, without the five bytes before each). Default: off; the usual bounds are
+    /// [`Buckets::A66Bytes`].
+    pub fn message_sizes(mut self, buckets: Buckets) -> Self {
+        self.sizes = Some(buckets);
+        self
+    }
+
+    /// Shows the trace id of the last sampled call of each bucket of the handling-time histogram,
+    /// in the OpenMetrics format only. Default: `false`.
+    ///
+    /// The id is a [`TraceId`](crate::TraceId) in the extensions of the request, else its
+    /// `traceparent` header if sampled, else a `TraceId` in the extensions of the response.
+    pub const fn exemplars(mut self, exemplars: bool) -> Self {
+        self.exemplars = exemplars;
+        self
+    }
+
     /// Makes the metrics and registers them.
     ///
-    /// Several registrations with equal options on one registry share one set of series.
+    /// Registrations on one registry under the same names and constant labels share one set of
+    /// series; they may differ in descriptor sets and filters.
     ///
     /// # Errors
     ///
     /// Whatever is wrong with the configuration is told here, never later: see [`Error`].
-    pub fn register(mut self, registry: &Registry) -> Result<M, Error> {
-        let specs = self.specs()?;
-        self.const_labels.sort();
-        let filter = self.filter.take();
-        let exclude = self.exclude_health_and_reflection;
-        let store = collector::register(self.config(), registry)?;
-        let keep = |service: &str, method: &str| filter.as_ref().is_none_or(|f| f(service, method));
-        let table = Table::new(&store, &specs, exclude, keep);
-        Ok(M::new(Arc::new(Metrics { store, table })))
-    }
-
-    fn specs(&self) -> Result<Vec<MethodSpec>, Error> {
+    pub fn register(self, registry: &Registry) -> Result<M, Error> {
         let mut specs = Vec::new();
         for set in &self.descriptor_sets {
             specs.append(&mut descriptor::methods(set)?);
         }
-        Ok(specs)
+        let open = self.descriptor_sets.is_empty() && M::SIDE == Side::Client;
+        let exclude = self.exclude_health_and_reflection;
+        let keep = self.filter.clone().unwrap_or_else(|| Arc::new(|_, _| true));
+        let store = collector::register(self.config()?, registry)?;
+        let table = Table::new(&store, &specs, exclude, keep, open);
+        Ok(M::new(Arc::new(Metrics { store, table })))
     }
 
-    fn config(self) -> Config {
-        Config {
+    fn config(mut self) -> Result<Config, Error> {
+        labels::check(&self.const_labels, &self.extra_labels)?;
+        if let Some(key) = self.illegal_key {
+            return Err(Error::MetadataKey { key });
+        }
+        check_namespace(self.namespace.as_deref())?;
+        check_buckets("handling_seconds", self.handling.as_ref())?;
+        check_buckets("msg_size_bytes", self.sizes.as_ref())?;
+        check_buckets("msg_handling_seconds", self.message_times.as_ref())?;
+        let zero_init = match self.extra_labels[..] {
+            [] => ZeroInit::All,
+            _ => ZeroInit::None,
+        };
+        self.const_labels.sort();
+        Ok(Config {
             side: M::SIDE,
             namespace: self.namespace,
             const_labels: self.const_labels,
+            extra_labels: self.extra_labels,
             style: self.style,
             code_label: self.code_label,
-            zero_init: self.zero_init.unwrap_or_default(),
+            zero_init: self.zero_init.unwrap_or(zero_init),
             handling: self.handling,
             sizes: self.sizes,
-            message_times: self.message_times.filter(|_| M::SIDE == Side::Client),
-        }
+            message_times: self.message_times,
+            exemplars: self.exemplars,
+        })
     }
+}
+
+impl Builder<ClientMetrics> {
+    /// Adds `grpc_client_msg_recv_handling_seconds`, how long the reader waited for each message,
+    /// and `grpc_client_msg_send_handling_seconds`, how long each message waited for the
+    /// transport to ask for more. Default: off; the usual bounds are [`Buckets::Fine`].
+    pub fn message_times(mut self, buckets: Buckets) -> Self {
+        self.message_times = Some(buckets);
+        self
+    }
+}
+
+fn allowed<V: Into<String>>(default: String, values: impl IntoIterator<Item = V>) -> Vec<String> {
+    let values = values.into_iter().map(Into::into);
+    [default].into_iter().chain(values).collect()
+}
+
+fn check_buckets(family: &'static str, buckets: Option<&Buckets>) -> Result<(), Error> {
+    match buckets {
+        Some(buckets) if !buckets.are_legal() => Err(Error::Buckets { family }),
+        _ => Ok(()),
+    }
+}
+
+fn check_namespace(namespace: Option<&str>) -> Result<(), Error> {
+    let Some(namespace) = namespace else {
+        return Ok(());
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let digit = namespace.starts_with(|c: char| c.is_ascii_digit());
+    if namespace.is_empty() || digit || !namespace.chars().all(legal) {
+        let namespace = namespace.to_owned();
+        return Err(Error::Namespace { namespace });
+    }
+    Ok(())
 }

@@ -1,14 +1,21 @@
 //! One RPC from its start to its end: ends once, whoever ends it, also by drop.
 
 use std::{
+    cell::Cell,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use http::HeaderMap;
+use http::Request;
 
-use crate::{cells::Cells, code::Code, families::Side};
+use crate::{
+    cells::{self, Cells},
+    code::Code,
+    exemplar::TraceId,
+    families::Side,
+    timeout,
+};
 
 /// Made when a request arrives; moves from future to body; its drop is an ending too.
 #[derive(Debug)]
@@ -16,19 +23,34 @@ pub(crate) struct Call {
     cells: Arc<Cells>,
     start: Instant,
     deadline: Option<Duration>,
+    pub(crate) trace_id: Option<TraceId>,
+    id: u64,
+    /// Resets that were noted before this call.
+    resets: u64,
     ended: bool,
 }
+
+/// Ends the call if it is dropped: to be forgotten when what might panic has not.
+///
+/// The drop of the call itself cannot tell if somebody outside catches the panic before it.
+#[derive(Debug)]
+pub(crate) struct OnPanic<'a>(pub(crate) &'a mut Option<Call>);
 
 // === impl Call ===
 
 impl Call {
-    pub(crate) fn start(cells: Arc<Cells>, headers: &HeaderMap) -> Self {
+    pub(crate) fn start<B>(cells: &Arc<Cells>, request: &Request<B>) -> Self {
         cells.start();
+        let find = || TraceId::find(request.headers(), request.extensions());
+        let plan = &cells.plan;
         Self {
-            cells,
             start: Instant::now(),
-            deadline: grpc_timeout(headers),
+            deadline: timeout::from_headers(request.headers()),
+            trace_id: plan.config.exemplars.then(find).flatten(),
+            id: next_id(),
+            resets: plan.resets.noted(),
             ended: false,
+            cells: Arc::clone(cells),
         }
     }
 
@@ -36,69 +58,91 @@ impl Call {
         &self.cells
     }
 
-    pub(crate) const fn is_ended(&self) -> bool {
-        self.ended
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
     }
 
-    pub(crate) fn end(&mut self, code: Code) {
+    /// The call ended with this code, on the wire or in an error.
+    pub(crate) fn end(mut self, code: Code) {
+        self.record(|call, elapsed| {
+            let late = call.is_late(elapsed);
+            // tonic says `Cancelled` when the client's own deadline expires, and so may the peer.
+            let client = call.cells.plan.config.side == Side::Client;
+            match code {
+                _ if call.was_reset() => late_or_canceled(late),
+                Code::CANCELED if client => late_or_canceled(late),
+                code => code,
+            }
+        });
+    }
+
+    /// A panic is passing through the call.
+    fn panicked(mut self) {
+        self.record(|_, _| Code::INTERNAL);
+    }
+
+    fn record(&mut self, code: impl FnOnce(&Self, Duration) -> Code) {
         if self.ended {
             return;
         }
         self.ended = true;
         let elapsed = self.start.elapsed();
-        let code = self.overrule(code, elapsed);
-        self.cells
-            .handled(code, elapsed.as_nanos().try_into().unwrap_or(u64::MAX));
+        let code = code(self, elapsed);
+        // A call of 584 years would not fit.
+        let nanos = elapsed.as_nanos() as u64;
+        self.cells.handled(code, nanos, self.trace_id);
     }
 
-    /// tonic reports an expired deadline as `Cancelled`, and so may the peer.
-    fn overrule(&self, code: Code, elapsed: Duration) -> Code {
-        let late = self.deadline.is_some_and(|deadline| elapsed >= deadline);
-        let client = self.cells.plan.config.side == Side::Client;
-        if code == Code::CANCELED && late && client {
-            return Code::DEADLINE_EXCEEDED;
-        }
-        code
+    fn is_late(&self, elapsed: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| elapsed >= deadline)
+    }
+
+    /// A request body that was reset may look to the handler like one that ended.
+    fn was_reset(&self) -> bool {
+        let resets = &self.cells.plan.resets;
+        resets.noted() != self.resets && resets.contains(self.id)
     }
 }
 
 impl Drop for Call {
+    /// Nobody ended it: the future or the body was dropped. Must not allocate nor panic.
     fn drop(&mut self) {
-        if self.ended {
-            return;
+        self.record(|call, elapsed| {
+            if thread::panicking() {
+                Code::INTERNAL
+            } else {
+                late_or_canceled(call.is_late(elapsed))
+            }
+        });
+    }
+}
+
+const fn late_or_canceled(late: bool) -> Code {
+    if late {
+        Code::DEADLINE_EXCEEDED
+    } else {
+        Code::CANCELED
+    }
+}
+
+/// Not 0, and no other call of the process has it.
+fn next_id() -> u64 {
+    thread_local! {
+        static CALLS: Cell<u64> = const { Cell::new(0) };
+    }
+    CALLS.with(|calls| {
+        calls.set(calls.get() + 1);
+        // Threads would have to start 2^24 calls of 2^40 to meet.
+        u64::from(cells::thread_ticket()) << 40 | calls.get()
+    })
+}
+
+// === impl OnPanic ===
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            call.panicked();
         }
-        let late = |deadline| self.start.elapsed() >= deadline;
-        let code = if thread::panicking() {
-            Code::INTERNAL
-        } else if self.deadline.is_some_and(late) {
-            Code::DEADLINE_EXCEEDED
-        } else {
-            Code::CANCELED
-        };
-        self.end(code);
-    }
-}
-
-/// At most eight digits and a unit; anything else is no deadline.
-pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    parse_timeout(headers.get("grpc-timeout")?.as_bytes())
-}
-
-pub(crate) fn parse_timeout(value: &[u8]) -> Option<Duration> {
-    let (unit, digits) = value.split_last()?;
-    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number = digits
-        .iter()
-        .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-    match unit {
-        b'H' => Some(Duration::from_secs(number * 3600)),
-        b'M' => Some(Duration::from_secs(number * 60)),
-        b'S' => Some(Duration::from_secs(number)),
-        b'm' => Some(Duration::from_millis(number)),
-        b'u' => Some(Duration::from_micros(number)),
-        b'n' => Some(Duration::from_nanos(number)),
-        _ => None,
     }
 }

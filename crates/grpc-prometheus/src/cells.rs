@@ -19,7 +19,14 @@ use std::{
     thread,
 };
 
-use crate::{code::Code, families::CODES, store::Plan};
+use crate::{
+    code::Code,
+    exemplar::{Exemplar, Slot, TraceId},
+    families::CODES,
+    labels::Labels,
+    openmetrics,
+    store::Plan,
+};
 
 /// Enough for 16 threads that hammer one method; more shards cost memory and scrape time.
 const MAX_SHARDS: usize = 16;
@@ -54,8 +61,21 @@ pub(crate) struct Layout {
 pub(crate) struct Histogram {
     offset: usize,
     slots: usize,
-    /// Upper bounds, inclusive: nanoseconds or bytes.
-    bounds: Box<[u64]>,
+    bounds: Bounds,
+}
+
+/// The bounds of a histogram, as counted and as printed.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// Seconds or bytes, without `+Inf`.
+    pub(crate) upper: Box<[f64]>,
+    /// The same in whole nanoseconds or bytes, inclusive.
+    units: Box<[u64]>,
+    /// Units in one of `upper`.
+    pub(crate) scale: f64,
+    /// `,le="…"} ` for each bucket with that of `+Inf`, in both formats.
+    pub(crate) text: Arc<[String]>,
+    pub(crate) openmetrics: Arc<[String]>,
 }
 
 /// One shard of the numbers of one series.
@@ -63,11 +83,14 @@ pub(crate) struct Histogram {
 pub(crate) struct Cells {
     pub(crate) plan: Arc<Plan>,
     lines: Box<[Line]>,
+    /// One per bucket of the handling-time histograms; shared by the shards.
+    exemplars: Option<Arc<[Slot]>>,
 }
 
 /// The numbers of one series, spread over shards to keep threads apart.
 #[derive(Debug)]
 pub(crate) struct Series {
+    pub(crate) labels: Labels,
     shards: Box<[Arc<Cells>]>,
 }
 
@@ -82,34 +105,38 @@ pub(crate) struct Reading {
 
 impl Layout {
     pub(crate) fn new(
-        handling: Option<(Box<[u64]>, usize)>,
-        bytes: Option<Box<[u64]>>,
-        times: Option<Box<[u64]>>,
+        handling: Option<(Bounds, usize)>,
+        bytes: Option<&Bounds>,
+        times: Option<&Bounds>,
     ) -> Self {
         let mut words = HANDLING;
-        let mut place = |bounds: Option<(Box<[u64]>, usize)>| {
+        let mut place = |bounds: Option<(Bounds, usize)>| {
             let (bounds, slots) = bounds?;
+            let offset = words;
             let histogram = Histogram {
-                offset: words,
+                offset,
                 slots,
                 bounds,
             };
             words += histogram.stride() * slots;
             Some(histogram)
         };
-        let handling = place(handling);
-        let received_bytes = place(bytes.clone().map(|bounds| (bounds, 1)));
-        let sent_bytes = place(bytes.map(|bounds| (bounds, 1)));
-        let receive_time = place(times.clone().map(|bounds| (bounds, 1)));
-        let send_time = place(times.map(|bounds| (bounds, 1)));
+        let single = |bounds: Option<&Bounds>| bounds.map(|bounds| (bounds.clone(), 1));
         Self {
-            handling,
-            received_bytes,
-            sent_bytes,
-            receive_time,
-            send_time,
+            handling: place(handling),
+            received_bytes: place(single(bytes)),
+            sent_bytes: place(single(bytes)),
+            receive_time: place(single(times)),
+            send_time: place(single(times)),
             failed: words,
             words: words + CODES - 1,
+        }
+    }
+
+    const fn handled(&self, code: usize) -> usize {
+        match code {
+            0 => HANDLED_OK,
+            _ => self.failed + code - 1,
         }
     }
 }
@@ -118,31 +145,75 @@ impl Layout {
 
 impl Histogram {
     /// The sum, one word per bound, one for `+Inf`.
-    fn stride(&self) -> usize {
-        self.bounds.len() + 2
+    const fn stride(&self) -> usize {
+        self.buckets() + 1
     }
 
-    pub(crate) fn bucket(&self, value: u64) -> usize {
-        self.bounds.partition_point(|bound| *bound < value)
+    /// With the one for `+Inf`.
+    const fn buckets(&self) -> usize {
+        self.bounds.units.len() + 1
+    }
+
+    fn bucket(&self, value: u64) -> usize {
+        self.bounds.units.partition_point(|bound| *bound < value)
     }
 
     pub(crate) const fn slots(&self) -> usize {
         self.slots
     }
 
-    pub(crate) const fn bounds(&self) -> &[u64] {
+    pub(crate) const fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    pub(crate) fn seconds(upper: &[f64]) -> Self {
+        Self::new(upper, 1e9)
+    }
+
+    pub(crate) fn bytes(upper: &[f64]) -> Self {
+        Self::new(upper, 1.0)
+    }
+
+    fn new(upper: &[f64], scale: f64) -> Self {
+        // A value is whole, so it is at most a bound if it is at most the bound rounded down; the
+        // rounding before that undoes the binary error of bounds such as 0.0003 s.
+        let unit = |bound: &f64| {
+            let units = bound * scale;
+            let near = units.round();
+            let exact = (near - units).abs() < 1e-3;
+            (if exact { near } else { units.floor() }) as u64
+        };
+        let label = |bound| format!(",le=\"{bound}\"}} ");
+        let labels = |bounds: Vec<String>| bounds.into_iter().chain(["+Inf".into()]).map(label);
+        let text = upper.iter().map(f64::to_string).collect();
+        let openmetrics = upper.iter().copied().map(openmetrics::number).collect();
+        Self {
+            upper: upper.into(),
+            units: upper.iter().map(unit).collect(),
+            scale,
+            text: labels(text).collect(),
+            openmetrics: labels(openmetrics).collect(),
+        }
+    }
+
+    pub(crate) const fn units(&self) -> &[u64] {
+        &self.units
     }
 }
 
 // === impl Cells ===
 
 impl Cells {
-    fn new(plan: Arc<Plan>) -> Self {
+    fn new(plan: Arc<Plan>, exemplars: Option<Arc<[Slot]>>) -> Self {
         let lines = plan.layout.words.div_ceil(LINE);
         Self {
             plan,
             lines: (0..lines).map(|_| Line::default()).collect(),
+            exemplars,
         }
     }
 
@@ -160,49 +231,52 @@ impl Cells {
 
     pub(crate) fn received(&self, bytes: u32) {
         self.add(RECEIVED, 1);
-        self.observe(
-            self.plan.layout.received_bytes.as_ref(),
-            0,
-            u64::from(bytes),
-        );
+        if let Some(histogram) = &self.plan.layout.received_bytes {
+            self.observe(histogram, 0, u64::from(bytes));
+        }
     }
 
     pub(crate) fn sent(&self, bytes: u32) {
         self.add(SENT, 1);
-        self.observe(self.plan.layout.sent_bytes.as_ref(), 0, u64::from(bytes));
+        if let Some(histogram) = &self.plan.layout.sent_bytes {
+            self.observe(histogram, 0, u64::from(bytes));
+        }
     }
 
-    pub(crate) fn handled(&self, code: Code, nanos: u64) {
+    pub(crate) fn handled(&self, code: Code, nanos: u64, trace_id: Option<TraceId>) {
         let layout = &self.plan.layout;
-        let slot = self.plan.config.code_label.slot(code.index());
-        self.observe(layout.handling.as_ref(), slot, nanos);
+        if let Some(histogram) = &layout.handling {
+            let slot = self.plan.config.code_label.slot(code.index());
+            let bucket = self.observe(histogram, slot, nanos);
+            if let (Some(trace_id), Some(exemplars)) = (trace_id, &self.exemplars) {
+                exemplars[slot * histogram.buckets() + bucket].put(trace_id, nanos);
+            }
+        }
         self.word(layout.handled(code.index()))
             .fetch_add(1, Ordering::Release);
     }
 
-    pub(crate) fn observe(&self, histogram: Option<&Histogram>, slot: usize, value: u64) {
-        let Some(histogram) = histogram else { return };
+    pub(crate) fn observe(&self, histogram: &Histogram, slot: usize, value: u64) -> usize {
         let sum = histogram.offset + slot * histogram.stride();
+        let bucket = histogram.bucket(value);
         self.add(sum, value);
-        self.add(sum + 1 + histogram.bucket(value), 1);
-    }
-}
-
-impl Layout {
-    const fn handled(&self, code: usize) -> usize {
-        match code {
-            0 => HANDLED_OK,
-            _ => self.failed + code - 1,
-        }
+        self.add(sum + 1 + bucket, 1);
+        bucket
     }
 }
 
 // === impl Series ===
 
 impl Series {
-    pub(crate) fn new(plan: &Arc<Plan>) -> Self {
-        let shard = |_| Arc::new(Cells::new(Arc::clone(plan)));
+    pub(crate) fn new(plan: &Arc<Plan>, labels: Labels) -> Self {
+        let exemplars = plan.layout.handling.as_ref().and_then(|histogram| {
+            let slots = histogram.slots * histogram.buckets();
+            let exemplars = (0..slots).map(|_| Slot::default());
+            plan.config.exemplars.then(|| exemplars.collect())
+        });
+        let shard = |_| Arc::new(Cells::new(Arc::clone(plan), exemplars.clone()));
         Self {
+            labels,
             shards: (0..plan.shards).map(shard).collect(),
         }
     }
@@ -216,12 +290,14 @@ impl Series {
     pub(crate) fn read(&self) -> Reading {
         let layout = &self.shards[0].plan.layout;
         let mut words = vec![0; layout.words].into_boxed_slice();
-        let handled = |index: usize| index == HANDLED_OK || index >= layout.failed;
-        for index in (0..layout.words).filter(|index| handled(*index)) {
-            words[index] = self.sum(index, Ordering::Acquire);
+        words[HANDLED_OK] = self.sum(HANDLED_OK, Ordering::Acquire);
+        for (index, word) in words.iter_mut().enumerate().skip(layout.failed) {
+            *word = self.sum(index, Ordering::Acquire);
         }
-        for index in (0..layout.words).filter(|index| !handled(*index)) {
-            words[index] = self.sum(index, Ordering::Relaxed);
+        for (index, word) in words.iter_mut().enumerate().take(layout.failed) {
+            if index != HANDLED_OK {
+                *word = self.sum(index, Ordering::Relaxed);
+            }
         }
         Reading {
             words,
@@ -233,14 +309,26 @@ impl Series {
         let words = self.shards.iter().map(|cells| cells.word(index));
         words.map(|word| word.load(ordering)).sum()
     }
+
+    /// What the bucket shows; `slot` as in [`Reading::histogram`].
+    pub(crate) fn exemplar(
+        &self,
+        histogram: &Histogram,
+        slot: usize,
+        bucket: usize,
+    ) -> Option<Exemplar> {
+        let exemplars = self.shards[0].exemplars.as_ref()?;
+        exemplars[slot * histogram.buckets() + bucket].get()
+    }
 }
 
+/// A power of two, at most [`MAX_SHARDS`].
 pub(crate) fn shards() -> usize {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     threads.min(MAX_SHARDS).next_power_of_two()
 }
 
-/// A number that this thread shares with no other thread that lives.
+/// A number that no other thread has.
 pub(crate) fn thread_ticket() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     thread_local! {
@@ -281,6 +369,7 @@ impl Reading {
         self.started() - handled
     }
 
+    /// Sum and buckets, not cumulated; `slot` is that of the code label.
     pub(crate) fn histogram(&self, histogram: &Histogram, slot: usize) -> (u64, &[u64]) {
         let sum = histogram.offset + slot * histogram.stride();
         let buckets = &self.words[sum + 1..sum + histogram.stride()];

@@ -1,6 +1,6 @@
 //! From what ended a call to its gRPC code.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, io, iter};
 
 use http::{HeaderMap, StatusCode};
 
@@ -21,7 +21,8 @@ impl Code {
     pub(crate) const UNKNOWN: Self = Self(2);
     pub(crate) const DEADLINE_EXCEEDED: Self = Self(4);
     pub(crate) const PERMISSION_DENIED: Self = Self(7);
-    pub(crate) const RESOURCE_EXHAUSTED: Self = Self(8);
+    #[cfg(feature = "tonic")]
+    const RESOURCE_EXHAUSTED: Self = Self(8);
     pub(crate) const UNIMPLEMENTED: Self = Self(12);
     pub(crate) const INTERNAL: Self = Self(13);
     pub(crate) const UNAVAILABLE: Self = Self(14);
@@ -59,14 +60,9 @@ impl Code {
 
     /// The first error of the chain that tells a code.
     pub(crate) fn from_error(error: &(dyn StdError + 'static)) -> Self {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(code) = Self::from_one_error(error) {
-                return code;
-            }
-            cause = error.source();
-        }
-        Self::UNKNOWN
+        causes(error)
+            .find_map(Self::from_one_error)
+            .unwrap_or(Self::UNKNOWN)
     }
 
     #[cfg(feature = "tonic")]
@@ -77,7 +73,7 @@ impl Code {
         if error.is::<tonic::TimeoutExpired>() || error.is::<tower::timeout::error::Elapsed>() {
             return Some(Self::DEADLINE_EXCEEDED);
         }
-        if error.is::<tonic::ConnectError>() || error.is::<std::io::Error>() {
+        if error.is::<tonic::ConnectError>() || error.is::<io::Error>() {
             return Some(Self::UNAVAILABLE);
         }
         if error.is::<tower::load_shed::error::Overloaded>() {
@@ -96,7 +92,7 @@ impl Code {
 
     #[cfg(not(feature = "tonic"))]
     fn from_one_error(error: &(dyn StdError + 'static)) -> Option<Self> {
-        error.is::<std::io::Error>().then_some(Self::UNAVAILABLE)
+        error.is::<io::Error>().then_some(Self::UNAVAILABLE)
     }
 
     #[cfg(feature = "tonic")]
@@ -123,4 +119,29 @@ impl Code {
             _ => Self::UNKNOWN,
         }
     }
+}
+
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        (**error).source()
+    })
+}
+
+/// Whether the sender of a body, or the connection under it, has gone.
+pub(crate) fn is_reset(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|error| error.is::<io::Error>() || is_transport(error))
+}
+
+#[cfg(feature = "tonic")]
+fn is_transport(error: &(dyn StdError + 'static)) -> bool {
+    let canceled = |status: &tonic::Status| status.code() == tonic::Code::Cancelled;
+    let canceled = error.downcast_ref().is_some_and(canceled);
+    canceled || error.is::<h2::Error>() || error.is::<hyper::Error>()
+}
+
+#[cfg(not(feature = "tonic"))]
+fn is_transport(_: &(dyn StdError + 'static)) -> bool {
+    false
 }

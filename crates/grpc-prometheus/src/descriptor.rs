@@ -10,6 +10,8 @@ pub(crate) struct MethodSpec {
     pub(crate) service: String,
     pub(crate) method: String,
     pub(crate) kind: Kind,
+    /// From a descriptor set, hence with series before its first call.
+    pub(crate) listed: bool,
 }
 
 pub(crate) fn methods(descriptor_set: &[u8]) -> Result<Vec<MethodSpec>, Error> {
@@ -22,6 +24,7 @@ pub(crate) fn methods(descriptor_set: &[u8]) -> Result<Vec<MethodSpec>, Error> {
                 service: name.clone(),
                 method: method.name().to_owned(),
                 kind: Kind::new(method.client_streaming(), method.server_streaming()),
+                listed: true,
             }));
         }
     }

@@ -19,6 +19,12 @@ pub enum Error {
         /// The offending name.
         name: String,
     },
+    /// A metadata key that no request can have.
+    #[error("metadata key {key:?} is not legal")]
+    MetadataKey {
+        /// The offending key.
+        key: String,
+    },
     /// The namespace does not make a legal metric name.
     #[error("namespace {namespace:?} does not make a legal metric name")]
     Namespace {

@@ -1,6 +1,7 @@
 //! The future of a metered call.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -11,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     ResponseBody,
-    call::Call,
+    call::{Call, OnPanic},
     code::{BoxError, Code},
 };
 
@@ -43,17 +44,19 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.inner.poll(cx));
+        let on_panic = OnPanic(this.call);
+        let polled = this.inner.poll(cx);
+        mem::forget(on_panic);
+        let result = ready!(polled).map_err(Into::into);
         let call = this.call.take();
         Poll::Ready(match result {
             Ok(response) => {
-                let (parts, body) = response.into_parts();
-                let body = ResponseBody::new(body, call, parts.status, &parts.headers);
-                Ok(Response::from_parts(parts, body))
+                let (head, body) = response.into_parts();
+                let body = ResponseBody::new(body, call, &head);
+                Ok(Response::from_parts(head, body))
             }
             Err(error) => {
-                let error = error.into();
-                if let Some(mut call) = call {
+                if let Some(call) = call {
                     call.end(Code::from_error(&*error));
                 }
                 Err(error)

@@ -1,187 +1,110 @@
-//! The series as protobuf metric families, for `Registry::gather`.
+//! The series as metric families, for `Registry::gather` and whatever encodes those.
 
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
 use crate::{
-    ZeroInit,
-    cells::{self, Reading},
-    families::CODES,
-    methods::Method,
+    families::Family,
+    labels::{self, Labels},
+    samples::{Distribution, Sink},
     store::{Config, Store},
 };
 
-const STARTED: (&str, &str) = ("started_total", "Total number of RPCs started.");
-const HANDLED: (&str, &str) = ("handled_total", "Total number of RPCs completed, by code.");
-const RECEIVED: (&str, &str) = ("msg_received_total", "Total number of messages received.");
-const SENT: (&str, &str) = ("msg_sent_total", "Total number of messages sent.");
-const IN_FLIGHT: (&str, &str) = ("in_flight", "RPCs started and not yet completed.");
-const HANDLING: (&str, &str) = (
-    "handling_seconds",
-    "Time from the start of an RPC to its end.",
-);
+struct Families<'a> {
+    config: &'a Config,
+    families: Vec<MetricFamily>,
+}
 
 impl Store {
-    /// Name, help and variable labels of each family.
-    pub(crate) fn families(&self) -> Vec<(String, &'static str, Vec<String>)> {
-        let config = &self.plan.config;
-        let base = ["grpc_method", "grpc_service", "grpc_type"].map(str::to_owned);
-        let mut all = Vec::new();
-        for (name, help) in [STARTED, HANDLED, RECEIVED, SENT, IN_FLIGHT, HANDLING] {
-            let mut labels = base.to_vec();
-            if name == HANDLED.0 {
-                labels.push("grpc_code".to_owned());
-            }
-            if name != HANDLING.0 || self.plan.handling().is_some() {
-                all.push((config.family(name), help, labels));
-            }
-        }
-        all
-    }
-
-    pub(crate) fn collect(&self) -> Vec<MetricFamily> {
-        let config = &self.plan.config;
-        let readings = self.readings();
-        let counter = |(name, help), value: fn(&Reading) -> u64| {
-            let metrics = readings.iter().map(|(method, reading)| {
-                let mut metric = labelled(config, method, None);
-                let mut counter = Counter::default();
-                counter.set_value(value(reading) as f64);
-                metric.set_counter(counter);
-                metric
-            });
-            family(config, name, help, MetricType::COUNTER, metrics.collect())
+    pub(crate) fn gather(&self) -> Vec<MetricFamily> {
+        let mut sink = Families {
+            config: &self.plan.config,
+            families: Vec::new(),
         };
-        let mut families = vec![
-            counter(STARTED, Reading::started),
-            counter(RECEIVED, Reading::received),
-            counter(SENT, Reading::sent),
-        ];
-        let mut handled = Vec::new();
-        let mut in_flight = Vec::new();
-        let mut handling = Vec::new();
-        for (method, reading) in &readings {
-            for code in 0..CODES {
-                let value = reading.handled(code);
-                let wanted = match config.zero_init {
-                    ZeroInit::All => true,
-                    ZeroInit::OkOnly => code == 0,
-                    ZeroInit::None => false,
-                };
-                if value == 0 && !wanted {
-                    continue;
-                }
-                let mut metric = labelled(config, method, Some(config.style.codes()[code]));
-                let mut counter = Counter::default();
-                counter.set_value(value as f64);
-                metric.set_counter(counter);
-                handled.push(metric);
-            }
-            let mut metric = labelled(config, method, None);
-            let mut gauge = Gauge::default();
-            gauge.set_value(reading.in_flight() as f64);
-            metric.set_gauge(gauge);
-            in_flight.push(metric);
-            let Some(histogram) = self.plan.handling() else {
-                continue;
-            };
-            for slot in 0..histogram.slots() {
-                let code = config.code_label.value(config.style, slot);
-                let mut metric = labelled(config, method, code);
-                metric.set_histogram(proto_histogram(reading, histogram, slot));
-                handling.push(metric);
-            }
+        let samples = self.samples();
+        for family in self.families() {
+            samples.show(family, &mut sink);
         }
-        families.push(family(
-            config,
-            HANDLED.0,
-            HANDLED.1,
-            MetricType::COUNTER,
-            handled,
-        ));
-        families.push(family(
-            config,
-            IN_FLIGHT.0,
-            IN_FLIGHT.1,
-            MetricType::GAUGE,
-            in_flight,
-        ));
-        families.push(family(
-            config,
-            HANDLING.0,
-            HANDLING.1,
-            MetricType::HISTOGRAM,
-            handling,
-        ));
-        families
-    }
-
-    fn readings(&self) -> Vec<(std::sync::Arc<Method>, Reading)> {
-        let methods = self.methods();
-        let read = |method: &std::sync::Arc<Method>| {
-            let reading = method.series()?.read();
-            let wanted = self.plan.config.zero_init != ZeroInit::None || reading.started() > 0;
-            wanted.then(|| (std::sync::Arc::clone(method), reading))
-        };
-        methods.iter().filter_map(read).collect()
+        sink.families
     }
 }
 
-fn proto_histogram(reading: &Reading, histogram: &cells::Histogram, slot: usize) -> Histogram {
-    let (sum, buckets) = reading.histogram(histogram, slot);
-    let mut count = 0;
-    let bounds = histogram.bounds().iter().map(|nanos| *nanos as f64 / 1e9);
-    let buckets = buckets
-        .iter()
-        .zip(bounds.chain([f64::INFINITY]))
-        .map(|(value, bound)| {
-            count += value;
-            let mut bucket = Bucket::default();
-            bucket.set_cumulative_count(count);
-            bucket.set_upper_bound(bound);
-            bucket
+// === impl Families ===
+
+impl Families<'_> {
+    fn push(&mut self, labels: &Labels, code: Option<&str>, set: impl FnOnce(&mut Metric)) {
+        let mut pairs: Vec<LabelPair> = labels.pairs.iter().map(|(n, v)| pair(n, v)).collect();
+        if let Some(code) = code {
+            let index = pairs.partition_point(|pair| pair.name() < labels::CODE);
+            pairs.insert(index, pair(labels::CODE, code));
+        }
+        let mut metric = Metric::default();
+        metric.set_label(pairs);
+        set(&mut metric);
+        if let Some(family) = self.families.last_mut() {
+            family.mut_metric().push(metric);
+        }
+    }
+}
+
+impl Sink for Families<'_> {
+    fn family(&mut self, family: Family) {
+        let mut metrics = MetricFamily::default();
+        metrics.set_name(self.config.family(family));
+        metrics.set_help(family.help().to_owned());
+        metrics.set_field_type(family.metric_type());
+        self.families.push(metrics);
+    }
+
+    fn value(&mut self, labels: &Labels, code: Option<&str>, value: u64) {
+        let family = self.families.last();
+        let gauge = family.is_some_and(|family| family.get_field_type() == MetricType::GAUGE);
+        self.push(labels, code, |metric| {
+            if gauge {
+                let mut gauge = Gauge::default();
+                gauge.set_value(value as f64);
+                metric.set_gauge(gauge);
+            } else {
+                let mut counter = Counter::default();
+                counter.set_value(value as f64);
+                metric.set_counter(counter);
+            }
         });
-    let buckets: Vec<_> = buckets.collect();
+    }
+
+    fn histogram(&mut self, labels: &Labels, code: Option<&str>, distribution: &Distribution<'_>) {
+        self.push(labels, code, |metric| {
+            metric.set_histogram(proto(distribution));
+        });
+    }
+}
+
+fn proto(distribution: &Distribution<'_>) -> Histogram {
+    let bounds = distribution.histogram.bounds().upper.iter().copied();
+    let buckets = distribution
+        .buckets
+        .iter()
+        .zip(bounds.chain([f64::INFINITY]));
+    let mut count = 0;
+    let buckets = buckets.map(|(value, bound)| {
+        count += value;
+        let mut bucket = Bucket::default();
+        bucket.set_cumulative_count(count);
+        bucket.set_upper_bound(bound);
+        bucket
+    });
+    let buckets = buckets.collect();
     let mut histogram = Histogram::default();
-    histogram.set_sample_sum(sum as f64 / 1e9);
+    histogram.set_sample_sum(distribution.sum());
     histogram.set_sample_count(count);
     histogram.set_bucket(buckets);
     histogram
 }
 
-fn family(
-    config: &Config,
-    name: &str,
-    help: &str,
-    kind: MetricType,
-    metrics: Vec<Metric>,
-) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(config.family(name));
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-fn labelled(config: &Config, method: &Method, code: Option<&str>) -> Metric {
-    let mut labels = vec![
-        ("grpc_method", method.spec.method.as_str()),
-        ("grpc_service", &method.spec.service),
-        ("grpc_type", config.style.kind(method.spec.kind)),
-    ];
-    labels.extend(code.map(|code| ("grpc_code", code)));
-    let constants = config.const_labels.iter();
-    labels.extend(constants.map(|(name, value)| (name.as_str(), value.as_str())));
-    labels.sort();
-    let pairs = labels.into_iter().map(|(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name(name.to_owned());
-        pair.set_value(value.to_owned());
-        pair
-    });
-    let mut metric = Metric::default();
-    metric.set_label(pairs.collect());
-    metric
+fn pair(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
 }

@@ -24,6 +24,12 @@ pub struct ClientLayer {
     metrics: Arc<Metrics>,
 }
 
+/// A [`ClientLayer`] for services that take any body: it does not box the request's.
+#[derive(Clone, Debug)]
+pub struct UnboxedClientLayer {
+    metrics: Arc<Metrics>,
+}
+
 /// A service whose calls are counted.
 #[derive(Clone, Debug)]
 pub struct Metered<S> {
@@ -66,12 +72,36 @@ impl ClientLayer {
     }
 }
 
+impl ClientLayer {
+    /// A layer for services that take a [`RequestBody`], such as hyper's clients: it allocates
+    /// nothing. The layer for tonic's `Channel`, which takes only tonic's own body, has to box
+    /// the request body once per call.
+    pub fn unboxed(&self) -> UnboxedClientLayer {
+        UnboxedClientLayer {
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
 #[cfg(feature = "tonic")]
 impl<S> Layer<S> for ClientLayer {
     type Service = MeteredChannel<S>;
 
     fn layer(&self, inner: S) -> MeteredChannel<S> {
         MeteredChannel {
+            inner,
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+// === impl UnboxedClientLayer ===
+
+impl<S> Layer<S> for UnboxedClientLayer {
+    type Service = Metered<S>;
+
+    fn layer(&self, inner: S) -> Metered<S> {
+        Metered {
             inner,
             metrics: Arc::clone(&self.metrics),
         }

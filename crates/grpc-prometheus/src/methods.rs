@@ -1,14 +1,21 @@
-//! Path → the cells of one method, frozen at registration; `unknown` for the rest.
+//! Path → the series of one method, frozen at registration; `unknown` for the rest.
 
 use std::{
     collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, OnceLock},
 };
 
+use http::Request;
+
 use crate::{
-    cells::{Cells, Series},
+    ZeroInit,
+    cells::Series,
     descriptor::MethodSpec,
     families::{Kind, UNKNOWN},
+    labels::{self, Labels},
+    open::OpenTable,
     store::{Plan, Store},
 };
 
@@ -18,127 +25,195 @@ const HEALTH_AND_REFLECTION: [&str; 3] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-/// One method with its series.
+pub(crate) type Keep = dyn Fn(&str, &str) -> bool + Send + Sync;
+
+/// One method with its series, one per combination of extra labels.
 #[derive(Debug)]
 pub(crate) struct Method {
     pub(crate) spec: MethodSpec,
     plan: Arc<Plan>,
-    series: OnceLock<Series>,
+    series: Box<[OnceLock<Series>]>,
 }
 
 /// What a path leads to.
-#[derive(Debug)]
-enum Entry {
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
     Method(Arc<Method>),
     /// Excluded by the user.
     Ignored,
 }
 
-#[derive(Debug)]
 pub(crate) struct Table {
-    by_path: HashMap<Box<str>, Entry>,
+    by_path: Map,
     /// Known service → its `unknown` method.
-    by_service: HashMap<Box<str>, Entry>,
-    unknown: Arc<Method>,
+    by_service: Map,
+    unknown: Entry,
+    /// For a client that was given no descriptor set.
+    open: Option<OpenTable>,
 }
+
+type Map = HashMap<Box<str>, Entry, BuildHasherDefault<PathHasher>>;
+
+/// Multiplies and rotates eight bytes at a time. The map never grows after registration, so
+/// nobody can fill it with collisions.
+#[derive(Default)]
+pub(crate) struct PathHasher(u64);
 
 // === impl Method ===
 
 impl Method {
     pub(crate) fn new(plan: &Arc<Plan>, spec: MethodSpec) -> Self {
-        Self {
-            spec,
+        let combinations = labels::combinations(&plan.config.extra_labels);
+        let method = Self {
+            series: (0..combinations).map(|_| OnceLock::new()).collect(),
             plan: Arc::clone(plan),
-            series: OnceLock::new(),
+            spec,
+        };
+        let zero_init = plan.config.zero_init != ZeroInit::None;
+        if method.spec.listed && (zero_init || combinations == 1) {
+            for combination in 0..combinations {
+                method.series(combination);
+            }
         }
+        method
     }
 
-    fn unknown(service: &str) -> MethodSpec {
-        MethodSpec {
-            service: service.to_owned(),
-            method: UNKNOWN.to_owned(),
-            kind: Kind::Unknown,
-        }
+    /// The series that exist, each with its combination of extra labels.
+    pub(crate) fn existing(&self) -> impl Iterator<Item = (usize, &Series)> {
+        let series = self.series.iter().enumerate();
+        series.filter_map(|(combination, series)| Some((combination, series.get()?)))
     }
 
-    /// The series if it exists yet.
-    pub(crate) fn series(&self) -> Option<&Series> {
-        self.series.get()
+    pub(crate) fn series_of<B>(&self, request: &Request<B>) -> &Series {
+        self.series(labels::combination(&self.plan.config.extra_labels, request))
     }
 
-    pub(crate) fn create_series(&self) -> &Series {
-        self.series.get_or_init(|| Series::new(&self.plan))
+    pub(crate) fn series(&self, combination: usize) -> &Series {
+        self.series[combination].get_or_init(|| Series::new(&self.plan, self.labels(combination)))
     }
 
-    pub(crate) fn cells(&self) -> Arc<Cells> {
-        Arc::clone(self.create_series().cells())
+    fn labels(&self, combination: usize) -> Labels {
+        let config = &self.plan.config;
+        let mut pairs = labels::values(&config.extra_labels, combination);
+        pairs.extend(config.const_labels.iter().cloned());
+        let kind = config.style.kind(self.spec.kind).to_owned();
+        pairs.push((labels::METHOD.to_owned(), self.spec.method.clone()));
+        pairs.push((labels::SERVICE.to_owned(), self.spec.service.clone()));
+        pairs.push((labels::TYPE.to_owned(), kind));
+        Labels::new(pairs)
     }
 }
 
 // === impl Table ===
 
 impl Table {
+    /// `open` makes methods that are in no descriptor set known by their first call.
     pub(crate) fn new(
-        store: &Store,
+        store: &Arc<Store>,
         specs: &[MethodSpec],
         exclude_health_and_reflection: bool,
-        keep: impl Fn(&str, &str) -> bool,
+        keep: Arc<Keep>,
+        open: bool,
     ) -> Self {
-        let mut by_path = HashMap::new();
-        let mut by_service = HashMap::new();
+        let mut by_path = Map::default();
+        let mut by_service = Map::default();
+        let excluded = |service: &str| {
+            exclude_health_and_reflection && HEALTH_AND_REFLECTION.contains(&service)
+        };
         for spec in specs {
+            if excluded(&spec.service) {
+                continue;
+            }
             let entry = if keep(&spec.service, &spec.method) {
-                let method = store.method(spec);
-                method.create_series();
-                Entry::Method(method)
+                Entry::Method(store.method(spec))
             } else {
                 Entry::Ignored
             };
             by_path.insert(path(spec), entry);
             by_service
                 .entry(spec.service.as_str().into())
-                .or_insert_with(|| Entry::Method(store.method(&Method::unknown(&spec.service))));
+                .or_insert_with(|| unknown(store, &spec.service));
         }
-        if exclude_health_and_reflection {
-            for service in HEALTH_AND_REFLECTION {
-                by_service.insert(service.into(), Entry::Ignored);
-                by_path.retain(|path, _| split(path).is_none_or(|(s, _)| s != service));
-            }
-        }
+        let excluded = HEALTH_AND_REFLECTION.into_iter().filter(|s| excluded(s));
+        by_service.extend(excluded.map(|service| (service.into(), Entry::Ignored)));
         Self {
             by_path,
             by_service,
-            unknown: store.method(&Method::unknown(UNKNOWN)),
+            unknown: unknown(store, UNKNOWN),
+            open: open.then(|| OpenTable::new(Arc::clone(store), keep)),
         }
     }
 
     /// The method to count under; `None` if the user excluded it.
-    pub(crate) fn find(&self, path: &str) -> Option<&Arc<Method>> {
-        let entry = self.by_path.get(path).or_else(|| self.find_nested(path));
-        match entry {
-            Some(Entry::Method(method)) => Some(method),
-            Some(Entry::Ignored) => None,
-            None => Some(&self.unknown),
+    pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&Method> {
+        let path = request.uri().path();
+        let known = self.by_path.get(path).or_else(|| self.find_nested(path));
+        let open = || self.open.as_ref()?.find(request);
+        match known.or_else(open).unwrap_or(&self.unknown) {
+            Entry::Method(method) => Some(method),
+            Entry::Ignored => None,
         }
     }
 
     /// A router may serve gRPC under a prefix: only the last two segments count.
     fn find_nested(&self, path: &str) -> Option<&Entry> {
-        let (service, method) = split(path)?;
-        let start = path.len() - service.len() - method.len() - 2;
-        self.by_path
-            .get(&path[start..])
-            .or_else(|| self.by_service.get(service))
+        let (rest, method) = path.rsplit_once('/')?;
+        let (prefix, service) = rest.rsplit_once('/')?;
+        if !method.is_empty()
+            && let Some(entry) = self.by_path.get(&path[prefix.len()..])
+        {
+            return Some(entry);
+        }
+        self.by_service.get(service)
     }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("paths", &self.by_path.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+fn unknown(store: &Store, service: &str) -> Entry {
+    Entry::Method(store.method(&MethodSpec {
+        service: service.to_owned(),
+        method: UNKNOWN.to_owned(),
+        kind: Kind::Unknown,
+        listed: false,
+    }))
 }
 
 fn path(spec: &MethodSpec) -> Box<str> {
     format!("/{}/{}", spec.service, spec.method).into()
 }
 
-/// The last two segments of a path.
-fn split(path: &str) -> Option<(&str, &str)> {
-    let (rest, method) = path.rsplit_once('/')?;
-    let (_, service) = rest.rsplit_once('/')?;
-    Some((service, method))
+// === impl PathHasher ===
+
+impl PathHasher {
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(26) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Hasher for PathHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.add(u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        self.add(u64::from_le_bytes(last));
+    }
+
+    fn write_u8(&mut self, _: u8) {
+        // The end mark of a `str`: a map of whole strings needs none.
+    }
+
+    fn finish(&self) -> u64 {
+        // A hash map looks at the top bits and at the bottom bits.
+        self.0 ^ (self.0 >> 32)
+    }
 }

@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 use http::{Request, header::CONTENT_TYPE};
 
 use crate::{
-    Builder, ClientLayer, RequestBody, ServerLayer, call::Call, families::CODES, methods::Table,
+    Builder, ClientLayer, Connection, RequestBody, ServerLayer,
+    call::Call,
+    cells::{Histogram, Reading},
+    connections::Connections,
+    families::Family,
+    methods::Table,
     store::Store,
 };
 
@@ -68,6 +73,14 @@ impl ServerMetrics {
         Snapshot::take(&self.metrics.store)
     }
 
+    /// Counts a connection until the value is dropped: `grpc_server_connections` and its
+    /// `_opened_total` and `_closed_total`, which are there from the first use of this.
+    pub fn connection<IO>(&self, io: IO) -> Connection<IO> {
+        let connections = &self.metrics.store.connections;
+        let connections = connections.get_or_init(|| Arc::new(Connections::default()));
+        Connection::new(Arc::clone(connections), io)
+    }
+
     pub(crate) const fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics }
     }
@@ -101,35 +114,35 @@ impl ClientMetrics {
 impl Snapshot {
     fn take(store: &Store) -> Self {
         let mut snapshot = Self::default();
-        let handling = store.plan.handling();
-        let mut nanos = 0;
-        let bounds = handling.map(crate::cells::Histogram::bounds);
-        if let Some(bounds) = bounds {
-            let bounds = bounds.iter().copied().map(Duration::from_nanos);
-            snapshot.buckets = bounds.map(Some).chain([None]).map(|b| (b, 0)).collect();
+        let handling = store.plan.histogram(Family::Handling);
+        if let Some(handling) = handling {
+            let bounds = handling.bounds().units().iter().copied();
+            let bounds = bounds.map(|nanos| Some(Duration::from_nanos(nanos)));
+            snapshot.buckets = bounds.chain([None]).map(|bound| (bound, 0)).collect();
         }
-        for method in store.methods().iter() {
-            let Some(series) = method.series() else {
-                continue;
-            };
-            let reading = series.read();
-            for code in 0..CODES {
-                snapshot.handled[code] += reading.handled(code);
-            }
-            snapshot.started += reading.started();
-            snapshot.received += reading.received();
-            snapshot.sent += reading.sent();
-            let Some(handling) = handling else { continue };
-            for slot in 0..handling.slots() {
-                let (sum, buckets) = reading.histogram(handling, slot);
-                nanos += sum;
-                for (total, count) in snapshot.buckets.iter_mut().zip(buckets) {
-                    total.1 += count;
-                }
+        for method in store.methods().values() {
+            for (_, series) in method.existing() {
+                snapshot.add(&series.read(), handling);
             }
         }
-        snapshot.handling = Duration::from_nanos(nanos);
         snapshot
+    }
+
+    fn add(&mut self, reading: &Reading, handling: Option<&Histogram>) {
+        self.started += reading.started();
+        self.received += reading.received();
+        self.sent += reading.sent();
+        for (code, total) in self.handled.iter_mut().enumerate() {
+            *total += reading.handled(code);
+        }
+        let Some(handling) = handling else { return };
+        for slot in 0..handling.slots() {
+            let (nanos, buckets) = reading.histogram(handling, slot);
+            self.handling += Duration::from_nanos(nanos);
+            for ((_, total), count) in self.buckets.iter_mut().zip(buckets) {
+                *total += count;
+            }
+        }
     }
 }
 
@@ -138,16 +151,19 @@ impl Snapshot {
 impl Metrics {
     pub(crate) fn start<B>(&self, request: Request<B>) -> (Option<Call>, Request<RequestBody<B>>) {
         let call = self.call(&request);
-        let cells = call.as_ref().map(|call| Arc::clone(call.cells()));
-        (call, request.map(|body| RequestBody::new(body, cells)))
+        let request = request.map(|body| RequestBody::new(body, call.as_ref()));
+        (call, request)
     }
 
     fn call<B>(&self, request: &Request<B>) -> Option<Call> {
-        let content_type = request.headers().get(CONTENT_TYPE)?;
-        if !content_type.as_bytes().starts_with(b"application/grpc") {
+        let content_type = request.headers().get(CONTENT_TYPE)?.as_bytes();
+        // Base64 hides the messages and the status: see the README on grpc-web.
+        if !content_type.starts_with(b"application/grpc")
+            || content_type.starts_with(b"application/grpc-web-text")
+        {
             return None;
         }
-        let method = self.table.find(request.uri().path())?;
-        Some(Call::start(method.cells(), request.headers()))
+        let series = self.table.find(request)?.series_of(request);
+        Some(Call::start(series.cells(), request))
     }
 }

@@ -1,13 +1,19 @@
 //! What all layers of one side of one registry share: a configuration and the methods.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
 use crate::{
     Buckets, CodeLabel, LabelStyle, ZeroInit,
-    cells::{Histogram, Layout},
+    cells::{Bounds, Histogram, Layout},
+    connections::Connections,
     descriptor::MethodSpec,
-    families::Side,
+    families::{Family, Kind, Side},
+    labels::ExtraLabel,
     methods::Method,
+    resets::Resets,
 };
 
 /// What the user chose; two registrations under the same names must agree on all of it.
@@ -16,12 +22,14 @@ pub(crate) struct Config {
     pub(crate) side: Side,
     pub(crate) namespace: Option<String>,
     pub(crate) const_labels: Vec<(String, String)>,
+    pub(crate) extra_labels: Vec<ExtraLabel>,
     pub(crate) style: LabelStyle,
     pub(crate) code_label: CodeLabel,
     pub(crate) zero_init: ZeroInit,
     pub(crate) handling: Option<Buckets>,
     pub(crate) sizes: Option<Buckets>,
     pub(crate) message_times: Option<Buckets>,
+    pub(crate) exemplars: bool,
 }
 
 /// What a call needs to know of the configuration.
@@ -30,22 +38,28 @@ pub(crate) struct Plan {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
     pub(crate) shards: usize,
+    pub(crate) resets: Resets,
 }
 
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) plan: Arc<Plan>,
-    methods: Mutex<Vec<Arc<Method>>>,
+    /// Empty until somebody counts connections.
+    pub(crate) connections: OnceLock<Arc<Connections>>,
+    methods: Mutex<Methods>,
 }
+
+/// By service, method and kind: as they are printed.
+type Methods = BTreeMap<(String, String, Kind), Arc<Method>>;
 
 // === impl Config ===
 
 impl Config {
-    pub(crate) fn family(&self, name: &str) -> String {
-        let side = self.side;
+    pub(crate) fn family(&self, family: Family) -> String {
+        let (side, suffix) = (self.side, family.suffix());
         match &self.namespace {
-            Some(namespace) => format!("{namespace}_grpc_{side}_{name}"),
-            None => format!("grpc_{side}_{name}"),
+            Some(namespace) => format!("{namespace}_grpc_{side}_{suffix}"),
+            None => format!("grpc_{side}_{suffix}"),
         }
     }
 
@@ -60,30 +74,28 @@ impl Config {
     pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
         let options = [
             ("label style", self.style == other.style),
-            ("code label", self.code_label == other.code_label),
+            ("code on the histogram", self.code_label == other.code_label),
             ("zero initialisation", self.zero_init == other.zero_init),
+            ("extra labels", self.extra_labels == other.extra_labels),
             ("handling buckets", self.handling == other.handling),
             ("message sizes", self.sizes == other.sizes),
             ("message times", self.message_times == other.message_times),
+            ("exemplars", self.exemplars == other.exemplars),
         ];
         let different = options.into_iter().find(|(_, equal)| !equal);
         different.map(|(option, _)| option)
     }
 
     fn layout(&self) -> Layout {
-        let nanos = |buckets: &Buckets| {
-            let bounds = buckets.bounds();
-            bounds.iter().map(|s| (s * 1e9).round() as u64).collect()
-        };
-        let bytes = |buckets: &Buckets| {
-            let bounds = buckets.bounds();
-            bounds.iter().map(|bound| bound.floor() as u64).collect()
-        };
-        let handling = self.handling.as_ref().map(nanos);
+        let seconds = |buckets: &Buckets| Bounds::seconds(buckets.bounds());
+        let handling = self.handling.as_ref().map(seconds);
         Layout::new(
             handling.map(|bounds| (bounds, self.code_label.histograms())),
-            self.sizes.as_ref().map(bytes),
-            self.message_times.as_ref().map(nanos),
+            self.sizes
+                .as_ref()
+                .map(|buckets| Bounds::bytes(buckets.bounds()))
+                .as_ref(),
+            self.message_times.as_ref().map(seconds).as_ref(),
         )
     }
 }
@@ -91,16 +103,24 @@ impl Config {
 // === impl Plan ===
 
 impl Plan {
-    pub(crate) fn new(config: Config) -> Self {
+    fn new(config: Config) -> Self {
         Self {
             layout: config.layout(),
             shards: crate::cells::shards(),
+            resets: Resets::new(),
             config,
         }
     }
 
-    pub(crate) const fn handling(&self) -> Option<&Histogram> {
-        self.layout.handling.as_ref()
+    pub(crate) fn histogram(&self, family: Family) -> Option<&Histogram> {
+        match family {
+            Family::Handling => self.layout.handling.as_ref(),
+            Family::ReceivedBytes => self.layout.received_bytes.as_ref(),
+            Family::SentBytes => self.layout.sent_bytes.as_ref(),
+            Family::ReceiveTime => self.layout.receive_time.as_ref(),
+            Family::SendTime => self.layout.send_time.as_ref(),
+            _ => None,
+        }
     }
 }
 
@@ -110,26 +130,22 @@ impl Store {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             plan: Arc::new(Plan::new(config)),
-            methods: Mutex::new(Vec::new()),
+            connections: OnceLock::new(),
+            methods: Mutex::new(BTreeMap::new()),
         }
     }
 
-    /// Taken at registration, at a scrape and at the first call of an unknown method.
-    pub(crate) fn methods(&self) -> MutexGuard<'_, Vec<Arc<Method>>> {
+    /// Taken at registration, at a scrape and when a method shows up; never by a call of a method
+    /// that is in the table.
+    pub(crate) fn methods(&self) -> MutexGuard<'_, Methods> {
         self.methods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The method of that name, added if nobody did so before.
     pub(crate) fn method(&self, spec: &MethodSpec) -> Arc<Method> {
         let mut methods = self.methods();
-        let same = |method: &&Arc<Method>| {
-            method.spec.service == spec.service && method.spec.method == spec.method
-        };
-        if let Some(method) = methods.iter().find(same) {
-            return Arc::clone(method);
-        }
-        let method = Arc::new(Method::new(&self.plan, spec.clone()));
-        methods.push(Arc::clone(&method));
-        method
+        let name = (spec.service.clone(), spec.method.clone(), spec.kind);
+        let new = || Arc::new(Method::new(&self.plan, spec.clone()));
+        Arc::clone(methods.entry(name).or_insert_with(new))
     }
 }

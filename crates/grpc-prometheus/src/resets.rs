@@ -1,0 +1,43 @@
+//! Which calls lost their request body to a reset.
+//!
+//! tonic turns a reset of the request body into a clean end of the stream, so the handler may
+//! answer something that nobody will read. The body and the future of a call share no memory of
+//! their own (that would be an allocation per call), hence this ring that all calls share. The
+//! note is looked for within the same wake-up that wrote it, as a rule, so the ring would have to
+//! turn round completely in that time to lose one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const RING: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Resets {
+    noted: AtomicU64,
+    calls: [AtomicU64; RING],
+}
+
+// === impl Resets ===
+
+impl Resets {
+    pub(crate) fn new() -> Self {
+        Self {
+            noted: AtomicU64::new(0),
+            calls: [const { AtomicU64::new(0) }; RING],
+        }
+    }
+
+    pub(crate) fn note(&self, call: u64) {
+        let index = self.noted.fetch_add(1, Ordering::AcqRel) as usize % RING;
+        self.calls[index].store(call, Ordering::Release);
+    }
+
+    /// Grows with each note: nothing was noted between two equal values.
+    pub(crate) fn noted(&self) -> u64 {
+        self.noted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn contains(&self, call: u64) -> bool {
+        let mut calls = self.calls.iter();
+        calls.any(|noted| noted.load(Ordering::Acquire) == call)
+    }
+}
