@@ -107,14 +107,20 @@ where
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(Ok(exceeded().into_http()));
         };
-        if let Poll::Ready(response) = inner.poll(cx)? {
-            let deadline = this.timer.deadline;
-            return Poll::Ready(Ok(response.map(|body| ResponseBody {
-                inner: Some(body),
-                timer: Timer::new(deadline),
-            })));
+        match inner.poll(cx) {
+            // tonic's channel keeps the same deadline, and would say CANCELLED.
+            Poll::Ready(Err(_)) if this.timer.is_over() => {}
+            Poll::Ready(response) => {
+                let deadline = this.timer.deadline;
+                return Poll::Ready(response.map(|response| {
+                    response.map(|body| ResponseBody {
+                        inner: Some(body),
+                        timer: Timer::new(deadline),
+                    })
+                }));
+            }
+            Poll::Pending => ready!(this.timer.poll(cx)),
         }
-        ready!(this.timer.poll(cx));
         this.inner.set(None);
         Poll::Ready(Ok(exceeded().into_http()))
     }
