@@ -41,9 +41,10 @@ impl Schedule {
 
     /// How long from the next time to the one after it.
     pub fn interval(&self) -> Duration {
-        let mut times = self.cron.iter_after(Utc::now());
-        match (times.next(), times.next()) {
-            (Some(first), Some(second)) => (second - first).to_std().unwrap_or_default(),
+        // Not by croner's iterator, which leaves out every other one of consecutive seconds.
+        let after = |time| self.cron.find_next_occurrence(&time, false).ok();
+        match self.next().map(|first| (first, after(first))) {
+            Some((first, Some(second))) => (second - first).to_std().unwrap_or_default(),
             _ => Duration::ZERO,
         }
     }
@@ -95,6 +96,7 @@ mod tests {
     #[test]
     fn the_interval_is_the_distance_of_two_runs() {
         let interval = |cron: &str| cron.parse::<Schedule>().unwrap().interval().as_secs();
+        assert_eq!(interval("* * * * * *"), 1);
         assert_eq!(interval("*/10 * * * * *"), 10);
         assert_eq!(interval("0 * * * * *"), 60);
         assert_eq!(interval("0 0 4 * * *"), 86_400);
