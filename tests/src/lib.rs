@@ -1,1 +1,21 @@
-//! tests
+//! A harness for tests of the whole mesh: in this process, or as the real programs.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a harness fails by panicking in its test"
+)]
+
+mod http;
+mod loopback;
+mod mesh;
+mod program;
+mod scrape;
+mod wait;
+mod wire;
+
+pub use self::http::{Answer, get, send};
+pub use self::loopback::{free_address, own_ip};
+pub use self::mesh::{Mesh, channel, edge, revert_name, time};
+pub use self::program::{Program, run};
+pub use self::scrape::{Scrape, scrape};
+pub use self::wait::{eventually, eventually_eq, within};
+pub use self::wire::Wire;

@@ -1,0 +1,73 @@
+//! A small HTTP/1 client: one connection a request.
+
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+use vitalmesh_chassis::BoxError;
+
+/// A whole response.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    /// A header's text; empty where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body as JSON; `null` where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// GETs a path.
+///
+/// # Panics
+///
+/// Where no whole response comes.
+pub async fn get(address: SocketAddr, path: &str) -> Answer {
+    send(address, Request::get(path)).await.unwrap()
+}
+
+/// Sends a request without a body.
+///
+/// # Errors
+///
+/// Where no whole response comes.
+pub async fn send(
+    address: SocketAddr,
+    request: http::request::Builder,
+) -> Result<Answer, BoxError> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let exchange = async {
+        let request = request
+            .header("host", address.to_string())
+            .body(Empty::<Bytes>::new())?;
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok::<_, BoxError>(Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: String::from_utf8(body.into())?,
+        })
+    };
+    tokio::pin!(connection);
+    tokio::select! {
+        answer = exchange => answer,
+        // The connection is done once the answer's last byte is read: read on.
+        Err(error) = &mut connection => Err(error.into()),
+    }
+}

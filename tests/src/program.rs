@@ -1,0 +1,144 @@
+//! The real programs as child processes, killed when dropped.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use crate::eventually;
+
+/// Packages whose programs are tested, and this one, so that features are unified as they were
+/// when the tests were built.
+const PACKAGES: [&str; 5] = [
+    "vitalmesh-cli",
+    "vitalmesh-edge",
+    "vitalmesh-revert-name",
+    "vitalmesh-tests",
+    "vitalmesh-time",
+];
+
+/// A running program and the lines that it logs.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
+}
+
+// === impl Program ===
+
+impl Program {
+    /// Starts a program; its log is JSON.
+    pub fn start<I: AsRef<OsStr>>(name: &str, flags: impl IntoIterator<Item = I>) -> Self {
+        let mut child = command(name)
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let reader = tokio::spawn(async move {
+            while let Ok(Some(line)) = stderr.next_line().await {
+                sink.lock().unwrap().push(line);
+            }
+        });
+        Self {
+            child,
+            lines,
+            reader,
+        }
+    }
+
+    /// Starts a service's program on free ports, with these flags too.
+    pub fn service(name: &str, flags: &[&str]) -> Self {
+        let free = "127.0.0.1:0";
+        let mut words = vec!["--grpc-address", free, "--scrape-address", free];
+        if name == "edge" {
+            words.extend(["--http-address", free]);
+        }
+        words.extend(flags);
+        Self::start(name, words)
+    }
+
+    /// What the program has logged up to now.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a log line with this message.
+    pub async fn logged(&self, message: &str) -> Value {
+        eventually(message, async || {
+            let lines = self.lines().into_iter();
+            lines
+                .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+                .find(|line| line["message"] == message)
+        })
+        .await
+    }
+
+    /// Waits until the service serves, and gives the address of its `grpc`, `http` or `scrape`.
+    pub async fn address(&self, port: &str) -> SocketAddr {
+        let line = self.logged("serving").await;
+        line[port].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self
+            .child
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// Waits for the program's end and the rest of its log.
+    pub async fn ended(mut self) -> (ExitStatus, Vec<String>) {
+        let status = self.child.wait().await.unwrap();
+        self.reader.await.unwrap();
+        let lines = self.lines.lock().unwrap().clone();
+        (status, lines)
+    }
+}
+
+/// Runs a program to its end.
+pub async fn run(name: &str, arguments: &[&str]) -> Output {
+    command(name).args(arguments).output().await.unwrap()
+}
+
+/// Without the caller's environment, which could set settings.
+fn command(name: &str) -> Command {
+    let mut command = Command::new(programs().join(name));
+    command.env_clear().kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// The folder of the programs, built once with the profile of the running test.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let folder = test.ancestors().nth(2).unwrap().to_owned();
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--bins", "--target-dir"]);
+        cargo.arg(folder.parent().unwrap());
+        cargo.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(
+            cargo.status().unwrap().success(),
+            "cargo cannot build the programs"
+        );
+        folder
+    })
+}

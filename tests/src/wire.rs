@@ -1,0 +1,61 @@
+//! A gRPC connection that leaves deadlines to the server, where tonic's channel keeps them too.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tonic::body::Body;
+use tower_service::Service;
+
+/// One HTTP/2 connection, for the generated clients' `with_origin`.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    sender: SendRequest<Body>,
+    origin: Uri,
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// Connects to a gRPC port.
+    ///
+    /// # Panics
+    ///
+    /// Where nothing speaks HTTP/2 there.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        Self {
+            sender,
+            origin: format!("http://{address}").parse().unwrap(),
+        }
+    }
+
+    /// Where the connection goes.
+    pub fn origin(&self) -> Uri {
+        self.origin.clone()
+    }
+}
+
+impl Service<Request<Body>> for Wire {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = hyper::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.sender.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.sender.send_request(request))
+    }
+}

@@ -1,0 +1,198 @@
+//! Heartbeats: from the leaves' clocks to the edge's database, list and metrics.
+
+use serde_json::{Value, json};
+use tonic::Code;
+use vitalmesh_proto::heartbeat::v1::BeatHeartRequest;
+use vitalmesh_proto::heartbeat::v1::heartbeat_service_client::HeartbeatServiceClient;
+use vitalmesh_tests::{Mesh, channel, eventually, get, scrape};
+
+const EVERY_SECOND: [&str; 2] = ["--heartbeat-cron", "* * * * * *"];
+
+async fn listed(mesh: &Mesh, service: &str) -> Value {
+    let list = get(mesh.http(), "/heartbeats").await;
+    assert_eq!(
+        (list.status, list.header("content-type")),
+        (200, "application/json")
+    );
+    let list = list.json();
+    let services = list["services"].as_array().cloned().unwrap_or_default();
+    let found = services.into_iter().find(|line| line["service"] == service);
+    found.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn each_leaf_beats_by_its_schedule_and_is_listed() {
+    let mesh = Mesh::with(&[], &EVERY_SECOND).await;
+    for service in ["revert-name", "time"] {
+        let line = eventually("three beats", async || {
+            let line = listed(&mesh, service).await;
+            (line["beats"].as_i64() >= Some(3)).then_some(line)
+        })
+        .await;
+        assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(line["interval_seconds"], 1.0);
+        assert_eq!(line["late"], false);
+        assert!(line["age_seconds"].as_f64().unwrap() < 3.0, "{line}");
+        assert!(!line["instance"].as_str().unwrap().is_empty(), "{line}");
+        assert!(
+            line["started_at"].as_str() < line["last_seen"].as_str(),
+            "{line}"
+        );
+    }
+
+    let page = scrape(mesh.edge.addresses().scrape).await;
+    for service in ["revert-name", "time"] {
+        let of = |family: &str| page.value(&format!("{family}{{service=\"{service}\"}}"));
+        assert!(of("mesh_heartbeats_received_total") >= Some(3.0));
+        assert_eq!(of("mesh_heartbeat_expected_interval_seconds"), Some(1.0));
+        assert!(of("mesh_heartbeat_last_seen_timestamp_seconds") > Some(1.7e9));
+    }
+}
+
+#[tokio::test]
+async fn beats_outlive_the_edge() {
+    let mesh = Mesh::start().await;
+    let both = async || {
+        let beats = (
+            listed(&mesh, "time").await,
+            listed(&mesh, "revert-name").await,
+        );
+        (beats.0["beats"] == 1 && beats.1["beats"] == 1).then_some(beats)
+    };
+    let before = eventually("one beat each", both).await;
+    mesh.edge.stop().await;
+
+    let edge = vitalmesh_tests::edge(mesh.data.path(), &[])
+        .start()
+        .await
+        .unwrap();
+    let list = get(edge.addresses().http.unwrap(), "/heartbeats")
+        .await
+        .json();
+    for (line, before) in list["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip([&before.1, &before.0])
+    {
+        for field in ["service", "instance", "beats"] {
+            assert_eq!(line[field], before[field], "{field}");
+        }
+        for field in ["last_seen", "started_at"] {
+            assert_eq!(
+                microseconds(&line[field]),
+                microseconds(&before[field]),
+                "{field}"
+            );
+        }
+    }
+}
+
+/// A time as it is stored: the second and its microseconds.
+fn microseconds(time: &Value) -> (String, String) {
+    let time = time.as_str().unwrap_or_default().trim_end_matches('Z');
+    let (second, fraction) = time.split_once('.').unwrap_or((time, ""));
+    (second.to_owned(), format!("{fraction:0<6.6}"))
+}
+
+#[tokio::test]
+async fn a_leaf_that_stops_beating_is_late() {
+    let mesh = Mesh::with(&[], &EVERY_SECOND).await;
+    eventually("a beat", async || {
+        (listed(&mesh, "time").await["beats"] != 0).then_some(())
+    })
+    .await;
+    let Mesh {
+        edge,
+        revert_name: _revert_name,
+        time,
+        data: _data,
+    } = mesh;
+    time.stop().await;
+    let http = edge.addresses().http.unwrap();
+    let late = async || {
+        let list = get(http, "/heartbeats").await.json();
+        let late: Vec<_> = list["services"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line["late"].clone())
+            .collect();
+        (late == [json!(false), json!(true)]).then_some(())
+    };
+    eventually("time is late and revert-name is not", late).await;
+}
+
+#[tokio::test]
+async fn a_leaf_serves_while_the_edge_is_away_and_beats_again_when_it_is_back() {
+    let mesh = Mesh::with(&[], &EVERY_SECOND).await;
+    eventually("a beat", async || {
+        (listed(&mesh, "time").await["beats"] != 0).then_some(())
+    })
+    .await;
+    let Mesh {
+        edge,
+        revert_name: _revert_name,
+        time,
+        data,
+    } = mesh;
+    let grpc = edge.addresses().grpc.to_string();
+    edge.stop().await;
+    let runs =
+        |outcome: &str| format!("mesh_task_runs_total{{outcome=\"{outcome}\",task=\"heartbeat\"}}");
+    let counted = async |outcome: &str| {
+        scrape(time.addresses().scrape)
+            .await
+            .value(&runs(outcome))
+            .unwrap()
+    };
+    eventually("a beat fails", async || {
+        (counted("error").await > 0.0).then_some(())
+    })
+    .await;
+
+    let edge = vitalmesh_tests::edge(data.path(), &["--grpc-address", &grpc]);
+    let _edge = edge.start().await.unwrap();
+    let before = counted("success").await;
+    eventually("a beat arrives", async || {
+        (counted("success").await > before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn service_names_are_checked_and_capped() {
+    let mesh = Mesh::start().await;
+    let mut client = HeartbeatServiceClient::new(channel(mesh.edge.addresses().grpc));
+    let mut beat = async |service_name: &str| {
+        let service_name = service_name.to_owned();
+        let beat = BeatHeartRequest {
+            service_name,
+            ..BeatHeartRequest::default()
+        };
+        client
+            .beat_heart(beat)
+            .await
+            .map(|_| ())
+            .map_err(|status| status.code())
+    };
+    eventually("both leaves", async || {
+        (listed(&mesh, "time").await["beats"] == 1
+            && listed(&mesh, "revert-name").await["beats"] == 1)
+            .then_some(())
+    })
+    .await;
+    for name in ["", "a b", "<script>", "a\n", "é", "'; DROP TABLE beats; --"] {
+        assert_eq!(beat(name).await, Err(Code::InvalidArgument), "{name}");
+    }
+    for number in 0..62 {
+        assert_eq!(beat(&format!("service-{number}")).await, Ok(()));
+    }
+    assert_eq!(beat("one-too-many").await, Err(Code::ResourceExhausted));
+    assert_eq!(beat("service-0").await, Ok(()));
+
+    let page = scrape(mesh.edge.addresses().scrape).await;
+    assert_eq!(page.of("mesh_heartbeats_received_total{").len(), 64);
+    let again = "mesh_heartbeats_received_total{service=\"service-0\"}";
+    assert_eq!(page.value(again), Some(2.0));
+}

@@ -1,0 +1,229 @@
+//! `GET /proxy/{name}`: its answers, its errors, and what it refuses.
+
+use http::Request;
+use serde_json::{Value, json};
+use vitalmesh_tests::{Mesh, get, send};
+
+/// Every code that is not OK: as a name asks for it, as the edge says it, and its HTTP status.
+const FAULTS: [(&str, &str, u16); 16] = [
+    ("cancelled", "Canceled", 499),
+    ("unknown", "Unknown", 500),
+    ("invalid_argument", "InvalidArgument", 400),
+    ("deadline_exceeded", "DeadlineExceeded", 504),
+    ("not_found", "NotFound", 404),
+    ("already_exists", "AlreadyExists", 409),
+    ("permission_denied", "PermissionDenied", 403),
+    ("resource_exhausted", "ResourceExhausted", 429),
+    ("failed_precondition", "FailedPrecondition", 400),
+    ("aborted", "Aborted", 409),
+    ("out_of_range", "OutOfRange", 400),
+    ("unimplemented", "Unimplemented", 501),
+    ("internal", "Internal", 500),
+    ("unavailable", "Unavailable", 503),
+    ("data_loss", "DataLoss", 500),
+    ("unauthenticated", "Unauthenticated", 401),
+];
+
+#[tokio::test]
+async fn a_name_comes_back_reversed_with_the_time() {
+    let mesh = Mesh::start().await;
+    for (path, name, reversed) in [
+        ("/proxy/Ana", "Ana", "anA"),
+        ("/proxy/Ana/", "Ana", "anA"),
+        ("/proxy/Ren%65%CC%81", "Rene\u{301}", "e\u{301}neR"),
+        ("/proxy/%C3%A9t%C3%A9", "été", "été"),
+        ("/proxy/%F0%9F%87%A9%F0%9F%87%AAx", "🇩🇪x", "x🇩🇪"),
+        (
+            "/proxy/%F0%9F%91%A8%E2%80%8D%F0%9F%91%A9%E2%80%8D%F0%9F%91%A7!",
+            "👨‍👩‍👧!",
+            "!👨‍👩‍👧",
+        ),
+        ("/proxy/a%2Fb%20c%3F", "a/b c?", "?c b/a"),
+        ("/proxy/a+b", "a+b", "b+a"),
+        ("/proxy/100%25", "100%", "%001"),
+        ("/proxy/a%0D%0Ab%00", "a\r\nb\0", "\0b\r\na"),
+        ("/proxy/Ana?name=Bob", "Ana", "anA"),
+        ("/proxy/not%20found", "not found", "dnuof ton"),
+    ] {
+        let answer = get(mesh.http(), path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert_eq!(answer.header("content-type"), "application/json");
+        let Value::Object(mut told) = answer.json() else {
+            panic!("{path}: {}", answer.body)
+        };
+        let time = told.remove("time").unwrap();
+        let expected = json!({"name": name, "reversed_name": reversed});
+        assert_eq!(Value::Object(told), expected, "{path}");
+        assert_eq!(
+            shape(time.as_str().unwrap()),
+            "0000-00-00T00:00:00.000000+00:00"
+        );
+    }
+}
+
+/// A time with each digit as 0 and either sign as +.
+fn shape(time: &str) -> String {
+    let plain = |c: char| match c {
+        '0'..='9' => '0',
+        '-' => '-',
+        c => c,
+    };
+    let (day, rest) = time.split_once('T').unwrap_or(("", time));
+    let day: String = day.chars().map(plain).collect();
+    let rest: String = rest.chars().map(plain).collect();
+    format!("{day}T{}", rest.replace('-', "+"))
+}
+
+#[tokio::test]
+async fn every_fault_has_its_status_its_code_and_its_upstream() {
+    let mesh = Mesh::start().await;
+    for (name, code, status) in FAULTS {
+        for name in [name.to_owned(), name.to_uppercase(), mixed(name)] {
+            let answer = get(mesh.http(), &format!("/proxy/{name}")).await;
+            let told = answer.json();
+            let said = (
+                answer.status,
+                &told["status"],
+                &told["grpc_code"],
+                &told["upstream"],
+            );
+            let expected = (status, &json!(status), &json!(code), &json!("revert-name"));
+            assert_eq!(said, expected, "{name}: {}", answer.body);
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+            let retry = matches!(status, 429 | 503 | 504);
+            assert_eq!(
+                answer.header("retry-after"),
+                if retry { "1" } else { "" },
+                "{name}"
+            );
+        }
+    }
+}
+
+/// `not_found` → `nOt_fOuNd`.
+fn mixed(name: &str) -> String {
+    let mixed = name.char_indices().map(|(at, c)| match at % 2 {
+        0 => c,
+        _ => c.to_ascii_uppercase(),
+    });
+    mixed.collect()
+}
+
+#[tokio::test]
+async fn a_panic_in_a_leaf_is_an_internal_error_and_costs_one_request() {
+    let mesh = Mesh::start().await;
+    for name in ["exception", "key_error", "Exception", "KEY_ERROR"] {
+        let answer = get(mesh.http(), &format!("/proxy/{name}")).await;
+        let told = answer.json();
+        assert_eq!(
+            (answer.status, &told["grpc_code"]),
+            (500, &json!("Internal")),
+            "{name}"
+        );
+        assert_eq!(told["upstream"], "revert-name");
+        assert_eq!(get(mesh.http(), "/proxy/Ana").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn with_faults_off_every_name_is_a_name() {
+    let mesh = Mesh::start().await;
+    let address = mesh.revert_name.addresses().grpc.to_string();
+    mesh.revert_name.stop().await;
+    let flags = ["--grpc-address", &address, "--faults", "false"];
+    let _revert_name = vitalmesh_tests::revert_name(&flags).start().await.unwrap();
+    let http = mesh.edge.addresses().http.unwrap();
+    for (name, reversed) in [("internal", "lanretni"), ("exception", "noitpecxe")] {
+        let answer = vitalmesh_tests::eventually("an answer", async || {
+            let answer = get(http, &format!("/proxy/{name}")).await;
+            (answer.status != 503).then_some(answer)
+        });
+        assert_eq!(answer.await.json()["reversed_name"], reversed);
+    }
+}
+
+#[tokio::test]
+async fn the_longest_name_is_answered_and_a_longer_one_is_not() {
+    let mesh = Mesh::start().await;
+    let e_acute = "e%CC%81";
+    let emoji = "%F0%9F%91%8D%F0%9F%8F%BD";
+    for (name, status, detail) in [
+        ("a".repeat(256), 200, ""),
+        (e_acute.repeat(256), 200, ""),
+        (emoji.repeat(128), 200, ""),
+        ("a".repeat(257), 400, "257 grapheme clusters"),
+        (e_acute.repeat(257), 400, "257 grapheme clusters"),
+        (emoji.repeat(128) + "a", 400, "1025 bytes"),
+        ("%ff".to_owned(), 400, "not UTF-8"),
+        ("%C3".to_owned(), 400, "not UTF-8"),
+        ("%C0%AF".to_owned(), 400, "not UTF-8"),
+        ("%".to_owned(), 400, "hexadecimal"),
+        ("%4".to_owned(), 400, "hexadecimal"),
+        ("%zz".to_owned(), 400, "hexadecimal"),
+    ] {
+        let answer = get(mesh.http(), &format!("/proxy/{name}")).await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.body);
+        if status == 400 {
+            let told = answer.json();
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+            assert!(told["detail"].as_str().unwrap().contains(detail), "{told}");
+            assert_eq!(
+                (&told["grpc_code"], &told["upstream"]),
+                (&Value::Null, &Value::Null)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_are_404_problems() {
+    let mesh = Mesh::start().await;
+    for path in [
+        "/",
+        "/nothing",
+        "/proxy",
+        "/proxy/",
+        "/proxy//",
+        "/proxy/a/b",
+        "/Proxy/Ana",
+        "/metrics",
+    ] {
+        let answer = get(mesh.http(), path).await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.body);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        let told = answer.json();
+        assert_eq!(
+            (&told["title"], &told["status"]),
+            (&json!("Not Found"), &json!(404))
+        );
+        assert!(!answer.body.contains("nothing/"), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn wrong_methods_are_405_problems_that_say_which_are_allowed() {
+    let mesh = Mesh::start().await;
+    for path in ["/proxy/Ana", "/proxy/Ana/", "/heartbeats"] {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
+            let request = Request::builder().method(method).uri(path);
+            let answer = send(mesh.http(), request).await.unwrap();
+            assert_eq!(
+                (answer.status, answer.header("allow")),
+                (405, "GET,HEAD"),
+                "{method} {path}"
+            );
+            let content_type = answer.header("content-type");
+            assert_eq!(content_type, "application/problem+json", "{method} {path}");
+            assert_eq!(answer.json()["status"], 405);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_has_the_head_of_the_answer_only() {
+    let mesh = Mesh::start().await;
+    let answer = send(mesh.http(), Request::head("/proxy/Ana"))
+        .await
+        .unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+}
