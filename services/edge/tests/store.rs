@@ -478,9 +478,9 @@ async fn a_database_without_its_tables_or_with_odd_rows_is_set_aside() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// At most one write is lost to it: the one that finds it.
+    /// Each damage costs at most the write that finds it.
     #[test]
     fn whatever_bytes_are_damaged_the_store_opens_and_takes_beats(
         damages in vec((any::<bool>(), any::<Index>(), any::<[u8; 16]>()), 1..4),
@@ -504,11 +504,15 @@ proptest! {
 
             let store = open(&folder).await;
 
-            let first = store.beat(beat("time", 1_000_001)).await;
-            assert!(matches!(first, Ok(()) | Err(StoreError::Unwritable(_))), "{first:?}");
-            for sequence in 1_000_002..1_000_010 {
-                store.beat(beat("time", sequence)).await.unwrap();
+            let mut refused = 0;
+            for sequence in 1_000_001..1_000_010 {
+                match store.beat(beat("time", sequence)).await {
+                    Ok(()) => {}
+                    Err(StoreError::Unwritable(_)) => refused += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
             }
+            assert!(refused <= 1, "{refused} beats refused");
             store.close().await;
         });
     }
@@ -652,6 +656,7 @@ async fn a_full_database_fails_typed_and_takes_beats_again_after_pruning() {
     let store = open_with(&folder, settings).await;
     let mut acknowledged = 0;
     let error = loop {
+        assert!(acknowledged < 10_000, "the database is never full");
         match store.beat(beat("time", acknowledged + 1)).await {
             Ok(()) => acknowledged += 1,
             Err(error) => break error,

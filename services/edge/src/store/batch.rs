@@ -157,7 +157,7 @@ mod tests {
         write(beats, &known, 64, &mut connection).await.unwrap_err();
         assert_eq!(known.services(), []);
 
-        let mut connection = database.connect().await.unwrap();
+        let (mut connection, _) = database.connect().await.unwrap();
         let verdicts = write(beats, &known, 64, &mut connection).await.unwrap();
         assert!(matches!(verdicts[..], [Ok(())]));
         assert_eq!(known.services()[0].beats, 1);

@@ -98,50 +98,45 @@ impl Database {
         })
     }
 
-    pub(super) async fn connect(&self) -> Result<SqliteConnection, OpenError> {
+    /// Connects to a database that has our schema, made if the file is empty.
+    pub(super) async fn connect(&self) -> Result<(SqliteConnection, Known), OpenError> {
         let mut connection = self.options.connect().await?;
-        let outcome = self.configure(&mut connection).await;
-        let (connection, ()) = kept_if_ok(connection, outcome).await?;
-        Ok(connection)
+        let outcome = self.prepare(&mut connection).await;
+        self.kept_if_ok(connection, outcome).await
     }
 
-    /// Connects to a database that is whole and has our schema; a corrupt one is set aside.
+    /// As `connect`, after a check of all pages; a corrupt database is set aside.
     pub(super) async fn open(&self) -> Result<(SqliteConnection, Known), OpenError> {
-        match self.checked().await {
+        let mut connection = self.options.connect().await?;
+        let outcome = self.check_and_prepare(&mut connection).await;
+        match self.kept_if_ok(connection, outcome).await {
             Err(OpenError::Corrupt { what, .. }) => {
-                let aside = self.set_aside()?;
-                tracing::error!(
-                    database = %self.path.display(),
-                    renamed_to = %aside.display(),
-                    what,
-                    "the heartbeat database is corrupt; starting a fresh one"
-                );
-                self.checked().await
+                self.set_aside(&what)?;
+                self.connect().await
             }
             outcome => outcome,
         }
     }
 
-    async fn checked(&self) -> Result<(SqliteConnection, Known), OpenError> {
-        let mut connection = self.options.connect().await?;
-        let outcome = self.prepare(&mut connection).await;
-        kept_if_ok(connection, outcome).await
-    }
-
-    async fn prepare(&self, connection: &mut SqliteConnection) -> Result<Known, OpenError> {
+    async fn check_and_prepare(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Known, OpenError> {
         let check: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| self.told_apart(error))?;
+            .await?;
         if check != "ok" {
             return Err(self.corrupt(check));
         }
+        self.prepare(connection).await
+    }
+
+    async fn prepare(&self, connection: &mut SqliteConnection) -> Result<Known, OpenError> {
         let (version, objects): (i64, i64) = sqlx::query_as(
             "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version",
         )
         .fetch_one(&mut *connection)
-        .await
-        .map_err(|error| self.told_apart(error))?;
+        .await?;
         match (version, objects) {
             (SCHEMA_VERSION, SCHEMA_OBJECTS) => self.configure(connection).await?,
             (0, 0) => {
@@ -154,8 +149,7 @@ impl Database {
             }
             _ => return Err(self.corrupt(format!("{objects} tables in version {version}"))),
         }
-        let known = Known::load(connection).await;
-        known.map_err(|error| self.told_apart(error))
+        Ok(Known::load(connection).await?)
     }
 
     /// Not among the options of the connection: those that fail leave it closing behind our back,
@@ -170,12 +164,21 @@ impl Database {
         Ok(())
     }
 
-    fn told_apart(&self, error: sqlx::Error) -> OpenError {
-        if is_corruption(&error) {
-            self.corrupt(error.to_string())
-        } else {
-            OpenError::Sqlite(error)
-        }
+    /// Closes the connection unless all went well; the error at hand says more than one of closing.
+    async fn kept_if_ok(
+        &self,
+        connection: SqliteConnection,
+        outcome: Result<Known, OpenError>,
+    ) -> Result<(SqliteConnection, Known), OpenError> {
+        let error = match outcome {
+            Ok(known) => return Ok((connection, known)),
+            Err(OpenError::Sqlite(error)) if is_corruption(&error) => {
+                self.corrupt(error.to_string())
+            }
+            Err(error) => error,
+        };
+        let _ = connection.close().await;
+        Err(error)
     }
 
     fn corrupt(&self, what: String) -> OpenError {
@@ -184,7 +187,7 @@ impl Database {
     }
 
     /// Renames the database with its write-ahead log, so that both can be examined together.
-    fn set_aside(&self) -> Result<PathBuf, OpenError> {
+    pub(super) fn set_aside(&self, what: &str) -> Result<(), OpenError> {
         let mut second = Timestamp::now().as_second();
         let mut aside = suffixed(&self.path, &format!(".corrupt-{second}"));
         while aside.exists() {
@@ -193,7 +196,7 @@ impl Database {
         }
         for part in ["-wal", "-shm", ""] {
             match fs::rename(suffixed(&self.path, part), suffixed(&aside, part)) {
-                Err(error) if part.is_empty() || error.kind() != io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(OpenError::SetAside {
                         path: self.path.clone(),
                         source: error,
@@ -202,21 +205,13 @@ impl Database {
                 _ => {}
             }
         }
-        Ok(aside)
-    }
-}
-
-/// Closes the connection unless all went well; the error at hand says more than one of closing.
-async fn kept_if_ok<T>(
-    connection: SqliteConnection,
-    outcome: Result<T, OpenError>,
-) -> Result<(SqliteConnection, T), OpenError> {
-    match outcome {
-        Ok(value) => Ok((connection, value)),
-        Err(error) => {
-            let _ = connection.close().await;
-            Err(error)
-        }
+        tracing::error!(
+            database = %self.path.display(),
+            renamed_to = %aside.display(),
+            what,
+            "the heartbeat database is corrupt; starting a fresh one"
+        );
+        Ok(())
     }
 }
 

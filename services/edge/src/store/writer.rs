@@ -136,12 +136,20 @@ impl Writer {
     async fn connection(&mut self) -> Result<&mut SqliteConnection, OpenError> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            // What is known stays: the fresh database learns it again, beat by beat.
-            None if self.is_corrupt => self.database.open().await?.0,
-            None => self.database.connect().await?,
+            None => self.reconnect().await?,
         };
-        self.is_corrupt = false;
         Ok(self.connection.insert(connection))
+    }
+
+    /// What is known stays: a fresh database learns it again, beat by beat.
+    async fn reconnect(&mut self) -> Result<SqliteConnection, OpenError> {
+        if self.is_corrupt {
+            // Not checked again: the check does not see all that a write stumbles over.
+            self.database.set_aside("a write found it so")?;
+            self.is_corrupt = false;
+        }
+        let (connection, _) = self.database.connect().await?;
+        Ok(connection)
     }
 
     async fn disconnect(&mut self, error: &WriteError) {
@@ -180,9 +188,8 @@ impl Writer {
 impl WriteError {
     fn is_corruption(&self) -> bool {
         match self {
-            Self::Sqlite(error) | Self::Open(OpenError::Sqlite(error)) => {
-                database::is_corruption(error)
-            }
+            Self::Sqlite(error) => database::is_corruption(error),
+            Self::Open(OpenError::Corrupt { .. }) => true,
             Self::Open(_) => false,
         }
     }
