@@ -1,5 +1,7 @@
 //! The one accept loop, for REST, gRPC and scrape ports alike.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +14,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -59,7 +61,14 @@ struct Acceptor<S> {
     service: S,
     methods: Arc<Methods>,
     limits: Limits,
-    drain: CancellationToken,
+}
+
+/// The open connections, each with the way to tell it to end. One signal for all would be a
+/// lock that each connection takes whenever it is woken.
+#[derive(Debug, Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    drains: HashMap<Id, oneshot::Sender<()>>,
 }
 
 /// Hands hyper's requests to a tower service, with their [`Arrival`].
@@ -116,12 +125,13 @@ impl Listener {
             service,
             methods,
             limits: self.limits,
-            drain,
         };
         let tcp = TcpListener::from_std(self.tcp)?;
-        let mut connections = JoinSet::new();
-        acceptor.accept(tcp, &mut connections).await;
-        while connections.join_next().await.is_some() {}
+        let mut connections = Connections::default();
+        tokio::select! {
+            never = acceptor.accept(tcp, &mut connections) => match never {},
+            () = drain.cancelled() => connections.drain().await,
+        }
         Ok(())
     }
 }
@@ -137,7 +147,7 @@ where
         + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    async fn accept(&self, tcp: TcpListener, connections: &mut JoinSet<()>) {
+    async fn accept(&self, tcp: TcpListener, connections: &mut Connections) -> Infallible {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         loop {
             let next = async {
@@ -146,14 +156,13 @@ where
             };
             let (slot, accepted) = tokio::select! {
                 next = next => next,
-                Some(_) = connections.join_next() => continue,
-                () = self.drain.cancelled() => return,
+                () = connections.ended() => continue,
             };
             match accepted {
                 Ok((stream, peer)) => {
                     let acceptor = self.clone();
-                    connections.spawn(async move {
-                        acceptor.connection(stream, peer).await;
+                    connections.spawn(|drain| async move {
+                        acceptor.connection(stream, peer, drain).await;
                         drop(slot);
                     });
                 }
@@ -162,13 +171,13 @@ where
         }
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, mut drain: Drain) {
         // Without it, small answers wait for the peer's delayed ACK. It only fails on a
         // connection that is already gone.
         let _ = stream.set_nodelay(true);
         let sniffed = tokio::select! {
             sniffed = tokio::time::timeout(HEAD_TIMEOUT, http2::sniff(stream)) => sniffed,
-            () = self.drain.cancelled() => return,
+            _ = &mut drain => return,
         };
         let Ok(Ok(sniffed)) = sniffed else { return };
         let is_http2 = sniffed.is_http2();
@@ -179,8 +188,8 @@ where
             limits: self.limits,
         };
         let ended = match is_http2 {
-            true => serve_http2(sniffed, adapter, &self.limits, &self.drain).await,
-            false => serve_http1(sniffed, adapter, &self.drain).await,
+            true => serve_http2(sniffed, adapter, &self.limits, drain).await,
+            false => serve_http1(sniffed, adapter, drain).await,
         };
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "connection ended");
@@ -205,7 +214,7 @@ async fn pause_after(error: &io::Error) {
 async fn serve_http1<S, B>(
     io: Sniffed<TcpStream>,
     adapter: Adapter<S>,
-    drain: &CancellationToken,
+    drain: Drain,
 ) -> hyper::Result<()>
 where
     Adapter<S>:
@@ -220,8 +229,9 @@ where
         .max_buf_size(MAX_HEAD_BYTES);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), adapter));
     tokio::select! {
+        biased;
         ended = &mut connection => return ended,
-        () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+        _ = drain => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }
@@ -230,7 +240,7 @@ async fn serve_http2<S, B>(
     io: Sniffed<TcpStream>,
     adapter: Adapter<S>,
     limits: &Limits,
-    drain: &CancellationToken,
+    drain: Drain,
 ) -> hyper::Result<()>
 where
     Adapter<S>: hyper::service::Service<
@@ -244,10 +254,41 @@ where
     let builder = http2::builder(TokioExecutor::new(), limits.streams);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), adapter));
     tokio::select! {
+        biased;
         ended = &mut connection => return ended,
-        () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+        _ = drain => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+// === impl Connections ===
+
+/// Resolves when the connection is to end.
+type Drain = oneshot::Receiver<()>;
+
+impl Connections {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        connection: impl FnOnce(Drain) -> F,
+    ) {
+        let (drain, drained) = oneshot::channel();
+        let task = self.tasks.spawn(connection(drained));
+        self.drains.insert(task.id(), drain);
+    }
+
+    /// Forgets the next connection that ends.
+    async fn ended(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => self.drains.remove(&id),
+            Some(Err(error)) => self.drains.remove(&error.id()),
+            None => std::future::pending().await,
+        };
+    }
+
+    async fn drain(&mut self) {
+        self.drains.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
 }
 
 // === impl Adapter ===

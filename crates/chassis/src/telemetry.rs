@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 
 use clap::ValueEnum;
-use tracing_subscriber::filter::{Targets, filter_fn};
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -43,7 +43,7 @@ pub(crate) fn init(format: LogFormat, levels: Targets) {
     // Spans cost nothing while nobody records them: a line's trace comes from the call's context.
     let events = filter_fn(|metadata| metadata.is_event());
     let started = tracing_subscriber::registry()
-        .with(lines.with_filter(events).with_filter(levels))
+        .with(lines.with_filter(levels.and(events)))
         .try_init();
     if started.is_ok() {
         std::panic::set_hook(Box::new(log_panic));
