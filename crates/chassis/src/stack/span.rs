@@ -261,7 +261,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         // The subscriber may allocate; a panic here while unwinding would abort.
         if std::thread::panicking()
-            || !tracing::enabled!(target: "vitalmesh::call", tracing::Level::WARN)
+            || !tracing::event_enabled!(target: "vitalmesh::call", tracing::Level::WARN)
         {
             return;
         }
