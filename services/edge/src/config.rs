@@ -83,7 +83,9 @@ impl Service for Config {
             max_rows: self.heartbeat_max_rows,
             ..StoreSettings::default()
         };
-        let store = Store::open(&self.data_dir, settings).await?;
+        let store = Store::open(&self.data_dir, settings)
+            .await
+            .map_err(|error| format!("--data-dir (DATA_DIR): {error}"))?;
         let roster = Roster::new(store.clone(), EXPECTED);
         roster.register(assembly.registry())?;
         assembly.serve(HeartbeatServiceServer::new(Heartbeats::new(store.clone())));
