@@ -58,15 +58,15 @@ impl Program {
         }
     }
 
-    /// Starts a service's program on free ports, with these flags too.
+    /// Starts a service's program with these flags, on free ports where they say nothing else.
     pub fn service(name: &str, flags: &[&str]) -> Self {
-        let free = "127.0.0.1:0";
-        let mut words = vec!["--grpc-address", free, "--scrape-address", free];
-        if name == "edge" {
-            words.extend(["--http-address", free]);
-        }
-        words.extend(flags);
-        Self::start(name, words)
+        let ports: &[&str] = match name {
+            "edge" => &["--grpc-address", "--scrape-address", "--http-address"],
+            _ => &["--grpc-address", "--scrape-address"],
+        };
+        let unsaid = ports.iter().filter(|port| !flags.contains(port));
+        let free = unsaid.flat_map(|port| [*port, "127.0.0.1:0"]);
+        Self::start(name, free.chain(flags.iter().copied()))
     }
 
     /// What the program has logged up to now.
@@ -109,9 +109,16 @@ impl Program {
     }
 }
 
-/// Runs a program to its end.
-pub async fn run(name: &str, arguments: &[&str]) -> Output {
-    command(name).args(arguments).output().await.unwrap()
+/// Runs a program to its end, with these variables only.
+pub async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = command(name);
+    let variables = variables.iter().copied();
+    command
+        .args(arguments)
+        .envs(variables)
+        .output()
+        .await
+        .unwrap()
 }
 
 /// Without the caller's environment, which could set settings.

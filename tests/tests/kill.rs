@@ -1,0 +1,121 @@
+//! SIGKILL at any moment loses no acknowledged heartbeat.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+use vitalmesh_proto::heartbeat::v1::BeatHeartRequest;
+use vitalmesh_proto::heartbeat::v1::heartbeat_service_client::HeartbeatServiceClient;
+use vitalmesh_tests::{Program, channel, eventually};
+
+const ROUNDS: u32 = 20;
+const SENDERS: u32 = 4;
+/// Calls that each sender has in progress at a time.
+const AT_A_TIME: u64 = 8;
+const LONGEST_STORM: Duration = Duration::from_millis(250);
+
+/// An instance and a sequence number.
+type Beat = (String, i64);
+type Acknowledged = Arc<Mutex<BTreeSet<Beat>>>;
+
+/// Beats until the edge is gone.
+async fn storm(address: SocketAddr, instance: String, acknowledged: Acknowledged) {
+    let channel = channel(address);
+    let mut calls = JoinSet::new();
+    for sequence in 1.. {
+        calls.spawn(beat(channel.clone(), instance.clone(), sequence));
+        if sequence < AT_A_TIME {
+            continue;
+        }
+        match calls.join_next().await.unwrap().unwrap() {
+            Some(beat) => acknowledged.lock().unwrap().insert(beat),
+            None => break,
+        };
+    }
+    // What was acknowledged before the end counts too.
+    while let Some(ended) = calls.join_next().await {
+        acknowledged.lock().unwrap().extend(ended.unwrap());
+    }
+}
+
+async fn beat(channel: Channel, instance: String, sequence: u64) -> Option<Beat> {
+    let beat = BeatHeartRequest {
+        service_name: "storm".to_owned(),
+        instance: instance.clone(),
+        sequence,
+        ..BeatHeartRequest::default()
+    };
+    let answer = HeartbeatServiceClient::new(channel).beat_heart(beat).await;
+    answer
+        .is_ok()
+        .then(|| (instance, i64::try_from(sequence).unwrap()))
+}
+
+/// Starts an edge, storms it, kills it.
+async fn round(number: u32, data: &Path, acknowledged: &Acknowledged) {
+    let edge = Program::service("edge", &["--data-dir", data.to_str().unwrap()]);
+    let address = edge.address("grpc").await;
+    let before = acknowledged.lock().unwrap().len();
+    let mut senders = JoinSet::new();
+    for sender in 0..SENDERS {
+        let instance = format!("round-{number}-sender-{sender}");
+        senders.spawn(storm(address, instance, Arc::clone(acknowledged)));
+    }
+    eventually("beats are acknowledged", async || {
+        (acknowledged.lock().unwrap().len() > before).then_some(())
+    })
+    .await;
+    // The one wait in these tests that is meant to be of any length.
+    tokio::time::sleep(LONGEST_STORM.mul_f64(fastrand::f64())).await;
+    edge.signal(Signal::KILL);
+    let (status, _) = edge.ended().await;
+    assert_eq!(status.code(), None, "the edge ended by itself");
+    senders.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_beat_is_there_after_twenty_kills() {
+    let data = tempfile::tempdir().unwrap();
+    let acknowledged = Acknowledged::default();
+    for number in 0..ROUNDS {
+        round(number, data.path(), &acknowledged).await;
+    }
+
+    // Not read-only: what the last edge left in the write-ahead log has to be recovered.
+    let database = SqliteConnectOptions::new().filename(data.path().join("heartbeats.db"));
+    let mut database = database.connect().await.unwrap();
+    let check: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check")
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(check, ["ok"]);
+    let stored: Vec<Beat> = sqlx::query_as("SELECT instance, sequence FROM beats")
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+
+    let distinct: BTreeSet<_> = stored.iter().cloned().collect();
+    assert_eq!(distinct.len(), stored.len(), "a beat is stored twice");
+    let acknowledged = acknowledged.lock().unwrap();
+    let lost: Vec<_> = acknowledged.difference(&distinct).collect();
+    assert_eq!(lost, Vec::<&Beat>::new());
+    assert!(
+        acknowledged.len() >= 1000,
+        "only {} beats",
+        acknowledged.len()
+    );
+    println!(
+        "{} acknowledged, {} stored",
+        acknowledged.len(),
+        stored.len()
+    );
+}
