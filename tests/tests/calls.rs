@@ -55,6 +55,20 @@ async fn a_delay_is_slept_but_never_past_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_timeout_that_is_none_is_no_timeout_and_zero_is_over() {
+    let leaf = revert_name(&[]).start().await.unwrap();
+    let wire = Wire::connect(leaf.addresses().grpc).await;
+    for timeout in ["0n", "0S", "1n"] {
+        let status = revert(&wire, "Ana", 0, Some(timeout)).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{timeout}");
+    }
+    for timeout in ["abc", "-1S", "1", "S", "100000000S", "99999999H", "1.5S"] {
+        let answer = revert(&wire, "Ana", 0, Some(timeout)).await;
+        assert_eq!(answer.unwrap(), "anA", "{timeout}");
+    }
+}
+
+#[tokio::test]
 async fn a_delay_within_the_deadline_is_answered_after_it() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let wire = Wire::connect(leaf.addresses().grpc).await;
