@@ -1,0 +1,233 @@
+"""Calls the mesh's programs with a client that nobody here wrote: grpcio from PyPI.
+
+Usage: client_test.py <folder of the programs edge, revert-name and time>
+"""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_tools import protoc
+
+PROTO = Path(__file__).resolve().parents[2] / "proto"
+PROGRAMS = Path("target/debug")
+PATIENCE = 15
+
+OWN_SERVICE = {
+    "edge": "vitalmesh.heartbeat.v1.HeartbeatService",
+    "revert-name": "vitalmesh.revert_name.v1.RevertNameService",
+    "time": "vitalmesh.time.v1.TimeService",
+}
+METHOD = {"edge": "BeatHeart", "revert-name": "RevertName", "time": "WhatTimeIs"}
+COMMON_SERVICES = {
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+}
+FAULTS = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+
+
+class Program:
+    """A service's program on free ports."""
+
+    def __init__(self, name, *flags):
+        ports = ["--grpc-address", "--scrape-address"] + (["--http-address"] if name == "edge" else [])
+        words = [word for port in ports for word in (port, "127.0.0.1:0")]
+        self.process = subprocess.Popen(
+            [PROGRAMS / name, *words, "--log-format", "json", *flags],
+            env={}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        self.log = []
+        for line in self.process.stderr:
+            self.log.append(line)
+            event = json.loads(line)
+            if event.get("message") == "serving":
+                self.address = event["grpc"]
+                break
+        else:
+            raise AssertionError(f"{name} does not serve: {self.log}")
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+        self.channel = grpc.insecure_channel(self.address)
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def close(self):
+        self.channel.close()
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stderr.close()
+
+
+class MeshTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        data = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(data.cleanup)
+        cls.programs = {}
+        for name, flags in [("edge", ["--data-dir", data.name]), ("revert-name", []), ("time", [])]:
+            if name != "edge":
+                flags = ["--edge-url", f"http://{cls.programs['edge'].address}"]
+            cls.programs[name] = Program(name, *flags)
+            cls.addClassCleanup(cls.programs[name].close)
+
+    def method(self, service):
+        """The method of a service and its request, from the descriptors that the server itself gives."""
+        channel = self.programs[service].channel
+        pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        descriptor = pool.FindServiceByName(OWN_SERVICE[service]).FindMethodByName(METHOD[service])
+        request, response = GetMessageClass(descriptor.input_type), GetMessageClass(descriptor.output_type)
+        call = channel.unary_unary(
+            f"/{OWN_SERVICE[service]}/{METHOD[service]}",
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        return call, request
+
+    def revert(self, name, delay=0, timeout=PATIENCE):
+        call, request = self.method("revert-name")
+        return call(request(name=name, delay=delay), timeout=timeout).name
+
+    def assert_fails(self, code, call, *arguments, **options):
+        with self.assertRaises(grpc.RpcError) as raised:
+            call(*arguments, **options)
+        self.assertEqual(raised.exception.code(), code, raised.exception.details())
+        return raised.exception.details()
+
+    # Reflection
+
+    def test_reflection_v1alpha_lists_every_service(self):
+        for name, program in self.programs.items():
+            listed = ProtoReflectionDescriptorDatabase(program.channel).get_services()
+            self.assertEqual(set(listed), COMMON_SERVICES | {OWN_SERVICE[name]}, name)
+
+    def test_reflection_v1_lists_every_service(self):
+        # Both versions have the same messages; grpcio-reflection has only the older one's.
+        for name, program in self.programs.items():
+            info = program.channel.stream_stream(
+                "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+            )
+            request = reflection_pb2.ServerReflectionRequest(list_services="")
+            [response] = info(iter([request]), timeout=PATIENCE)
+            listed = {service.name for service in response.list_services_response.service}
+            self.assertEqual(listed, COMMON_SERVICES | {OWN_SERVICE[name]}, name)
+
+    def test_reflection_gives_the_contracts_as_they_are_in_the_tree(self):
+        files = sorted(str(file.relative_to(PROTO)) for file in PROTO.glob("vitalmesh/*/v1/*.proto"))
+        with tempfile.TemporaryDirectory() as folder:
+            words = ["protoc", f"-I{PROTO}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
+            self.assertEqual(protoc.main([*words, f"--python_out={folder}", *files]), 0)
+            sys.path.insert(0, folder)
+            self.addCleanup(sys.path.remove, folder)
+            for service, own in OWN_SERVICE.items():
+                package = own.rpartition(".")[0]
+                module = importlib.import_module(f"{package}.{package.split('.')[1]}_pb2")
+                [compiled] = module.DESCRIPTOR.services_by_name.values()
+                pool = DescriptorPool(ProtoReflectionDescriptorDatabase(self.programs[service].channel))
+                told = pool.FindServiceByName(own)
+                self.assertEqual(compiled.full_name, told.full_name)
+                for method in compiled.methods:
+                    for side in ("input_type", "output_type"):
+                        fields = [
+                            [(f.name, f.number, f.type) for f in getattr(m, side).fields]
+                            for m in (method, told.FindMethodByName(method.name))
+                        ]
+                        self.assertEqual(fields[0], fields[1], method.full_name)
+
+    # Health
+
+    def test_health_is_serving_overall_and_for_each_service(self):
+        for name, program in self.programs.items():
+            health = health_pb2_grpc.HealthStub(program.channel)
+            for service in ("", OWN_SERVICE[name]):
+                answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
+                self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING, (name, service))
+            unknown = health_pb2.HealthCheckRequest(service="no.such.Service")
+            self.assert_fails(grpc.StatusCode.NOT_FOUND, health.Check, unknown, timeout=PATIENCE)
+
+    def test_a_watch_sees_not_serving_at_sigterm_and_ends(self):
+        program = Program("time", "--lame-duck", "500ms")
+        self.addCleanup(program.close)
+        health = health_pb2_grpc.HealthStub(program.channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=OWN_SERVICE["time"]), timeout=PATIENCE)
+        self.assertEqual(next(watch).status, health_pb2.HealthCheckResponse.SERVING)
+        program.process.send_signal(signal.SIGTERM)
+        self.assertEqual(next(watch).status, health_pb2.HealthCheckResponse.NOT_SERVING)
+        try:
+            list(watch)
+        except grpc.RpcError as error:
+            self.assertNotEqual(error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        self.assertEqual(program.process.wait(PATIENCE), 0)
+
+    # Calls
+
+    def test_revert_name_reverses_by_grapheme_cluster(self):
+        for name, reversed_name in [("Ana", "anA"), ("Rene\u0301", "e\u0301neR"), ("🇩🇪👍🏽", "👍🏽🇩🇪"), ("", "")]:
+            self.assertEqual(self.revert(name), reversed_name)
+
+    def test_what_time_is_answers_rfc_3339_with_microseconds(self):
+        call, request = self.method("time")
+        answer = call(request(), timeout=PATIENCE)
+        self.assertRegex(answer.time, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d$")
+
+    def test_beat_heart_takes_a_name_alone_and_refuses_a_wrong_one(self):
+        call, request = self.method("edge")
+        call(request(service_name="python"), timeout=PATIENCE)
+        code = grpc.StatusCode.INVALID_ARGUMENT
+        self.assert_fails(code, call, request(service_name="no name"), timeout=PATIENCE)
+
+    def test_every_code_is_a_fault_on_demand(self):
+        self.assertEqual(len(FAULTS), 16)
+        for code in FAULTS:
+            for name in (code.name, code.name.lower(), code.name.title()):
+                details = self.assert_fails(code, self.revert, name)
+                self.assertIn("fault on demand", details)
+
+    def test_a_panic_is_internal_and_costs_one_call(self):
+        for name in ("exception", "key_error"):
+            self.assert_fails(grpc.StatusCode.INTERNAL, self.revert, name)
+            self.assertEqual(self.revert("Ana"), "anA")
+
+    def test_a_deadline_is_kept(self):
+        self.assert_fails(grpc.StatusCode.DEADLINE_EXCEEDED, self.revert, "Ana", delay=10, timeout=0.3)
+
+    def test_a_delay_out_of_range_is_an_invalid_argument(self):
+        for delay in (-1, 3601):
+            self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, self.revert, "Ana", delay=delay)
+
+    def test_what_is_not_there_is_unimplemented(self):
+        own = OWN_SERVICE["revert-name"]
+        for path in (f"/{own}/NoSuchMethod", "/no.such.Service/Method", f"/{OWN_SERVICE['time']}/WhatTimeIs"):
+            call = self.programs["revert-name"].channel.unary_unary(path)
+            self.assert_fails(grpc.StatusCode.UNIMPLEMENTED, call, b"", timeout=PATIENCE)
+
+    def test_a_program_ends_in_order_at_sigterm_with_a_client_connected(self):
+        program = Program("revert-name")
+        self.addCleanup(program.close)
+        grpc.channel_ready_future(program.channel).result(PATIENCE)
+        self.assertEqual(program.terminate(), 0)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or not os.path.isdir(sys.argv[1]):
+        sys.exit(__doc__)
+    PROGRAMS = Path(sys.argv.pop(1))
+    unittest.main(verbosity=2)
