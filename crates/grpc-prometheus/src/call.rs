@@ -17,6 +17,9 @@ use crate::{
     timeout,
 };
 
+/// How much before a server's deadline a cancel still counts as that deadline.
+const MAX_EARLY: Duration = Duration::from_millis(10);
+
 /// Made when a request arrives; moves from future to body; its drop is an ending too.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -93,8 +96,16 @@ impl Call {
         self.cells.handled(code, nanos, self.trace_id);
     }
 
+    /// The caller's clock started before ours, so the cancel that its timer sends may reach us a
+    /// little before ours is over.
     fn is_late(&self, elapsed: Duration) -> bool {
-        self.deadline.is_some_and(|deadline| elapsed >= deadline)
+        self.deadline.is_some_and(|deadline| {
+            let early = match self.cells.plan.config.side {
+                Side::Server => MAX_EARLY.min(deadline / 10),
+                Side::Client => Duration::ZERO,
+            };
+            elapsed + early >= deadline
+        })
     }
 
     /// A request body that was reset may look to the handler like one that ended.

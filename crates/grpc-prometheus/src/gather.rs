@@ -81,24 +81,24 @@ impl Sink for Families<'_> {
 }
 
 fn proto(distribution: &Distribution<'_>) -> Histogram {
-    let bounds = distribution.histogram.bounds().upper.iter().copied();
-    let buckets = distribution
-        .buckets
-        .iter()
-        .zip(bounds.chain([f64::INFINITY]));
+    let bounds = &distribution.histogram.bounds().upper;
     let mut count = 0;
-    let buckets = buckets.map(|(value, bound)| {
+    let cumulated = distribution.buckets.iter().map(|value| {
         count += value;
+        count
+    });
+    // Without `+Inf`: encoders make that of the count, and would print this one as `inf`.
+    let buckets = bounds.iter().zip(cumulated).map(|(bound, count)| {
         let mut bucket = Bucket::default();
         bucket.set_cumulative_count(count);
-        bucket.set_upper_bound(bound);
+        bucket.set_upper_bound(*bound);
         bucket
     });
     let buckets = buckets.collect();
     let mut histogram = Histogram::default();
-    histogram.set_sample_sum(distribution.sum());
-    histogram.set_sample_count(count);
     histogram.set_bucket(buckets);
+    histogram.set_sample_count(distribution.buckets.iter().sum());
+    histogram.set_sample_sum(distribution.sum());
     histogram
 }
 

@@ -1,0 +1,337 @@
+//! What only the client's side can meet.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use grpc_prometheus::{Buckets, ClientMetrics, MeteredChannel};
+use prometheus::Registry;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Code,
+    transport::{Channel, Server},
+};
+use tower::ServiceBuilder;
+
+use crate::{
+    echo::{
+        Connection, Echo, EchoClient, Text, drain, echo_descriptor_set, refused, request, texts,
+    },
+    expect::{calls, eventually, expected, moved, only, page, settled},
+};
+
+/// A metered client of a server that is not metered.
+struct Bare {
+    registry: Registry,
+    metrics: ClientMetrics,
+    connection: Connection,
+    echo: EchoClient<MeteredChannel<Channel>>,
+}
+
+impl Bare {
+    fn new() -> Self {
+        let registry = Registry::new();
+        let metrics = ClientMetrics::builder()
+            .descriptor_set(&echo_descriptor_set())
+            .register(&registry)
+            .unwrap();
+        Self::with(registry, metrics)
+    }
+
+    fn with(registry: Registry, metrics: ClientMetrics) -> Self {
+        let connection = Connection::new(Server::builder(), Echo::default().routes());
+        let echo = EchoClient::new(connection.metered(&metrics.layer()));
+        Self {
+            registry,
+            metrics,
+            connection,
+            echo,
+        }
+    }
+
+    async fn settled(&self, expected: Vec<String>) {
+        settled(&self.registry, expected).await;
+    }
+}
+
+fn refusing() -> (Registry, EchoClient<MeteredChannel<Channel>>) {
+    let registry = Registry::new();
+    let metrics = ClientMetrics::builder()
+        .descriptor_set(&echo_descriptor_set())
+        .register(&registry)
+        .unwrap();
+    let channel = ServiceBuilder::new()
+        .layer(metrics.layer())
+        .service(refused());
+    (registry, EchoClient::new(channel))
+}
+
+// M67
+#[tokio::test]
+async fn a_refused_connection_is_unavailable_and_sends_nothing() {
+    let (registry, mut echo) = refusing();
+    let status = echo.unary("head").await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let lines = calls("client", "Unary", "Unavailable", 0, 0);
+    settled(&registry, only(&[lines])).await;
+}
+
+// M72
+#[tokio::test]
+async fn a_refused_connection_is_unavailable_for_every_kind() {
+    let (registry, mut echo) = refusing();
+    echo.server("head").await.unwrap_err();
+    echo.client("readall", stream::iter(texts(2)))
+        .await
+        .unwrap_err();
+    echo.bidi("readall", stream::iter(texts(2)))
+        .await
+        .unwrap_err();
+    let lines =
+        ["Server", "Client", "Bidi"].map(|method| calls("client", method, "Unavailable", 0, 0));
+    settled(&registry, only(&lines)).await;
+}
+
+// M68
+#[tokio::test]
+async fn the_time_of_a_stream_covers_the_stream() {
+    let mut bare = Bare::new();
+    let stream = bare
+        .echo
+        .server("head send1 sleep50 send1 sleep50 send1")
+        .await
+        .unwrap();
+    assert_eq!(drain(stream).await.0, 3);
+    bare.settled(only(&[calls("client", "Server", "OK", 3, 1)]))
+        .await;
+    assert!(bare.metrics.snapshot().handling >= Duration::from_millis(100));
+}
+
+// M69
+#[tokio::test]
+async fn a_stream_that_is_dropped_unread_is_canceled() {
+    let mut bare = Bare::new();
+    let mut stream = bare.echo.server("head send1 hang").await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    assert_eq!(
+        moved(&bare.registry),
+        expected(&[
+            "client in_flight Server 1",
+            "client msg_received Server 1",
+            "client msg_sent Server 1",
+            "client started Server 1",
+        ])
+    );
+    drop(stream);
+    bare.settled(only(&[calls("client", "Server", "Canceled", 1, 1)]))
+        .await;
+}
+
+// M74: whichever of the two timers fires first, the status says `Cancelled`.
+#[tokio::test]
+async fn an_expired_deadline_is_deadline_exceeded_whatever_tonic_calls_it() {
+    let mut bare = Bare::new();
+    let mut late = request(Text::default(), "hang");
+    late.set_timeout(Duration::from_millis(50));
+    let status = bare.echo.unary_request(late).await.unwrap_err();
+    assert_eq!(status.code(), Code::Cancelled);
+    bare.settled(only(&[calls("client", "Unary", "DeadlineExceeded", 0, 1)]))
+        .await;
+}
+
+// M77
+#[tokio::test]
+async fn a_stream_left_after_its_deadline_is_deadline_exceeded() {
+    let mut bare = Bare::new();
+    let mut late = request(Text::default(), "head send1 hang");
+    late.set_timeout(Duration::from_millis(20));
+    let mut stream = bare.echo.server_request(late).await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    let next = tokio::time::timeout(Duration::from_millis(25), stream.message());
+    next.await.unwrap_err();
+    drop(stream);
+    bare.settled(only(&[calls("client", "Server", "DeadlineExceeded", 1, 1)]))
+        .await;
+}
+
+#[tokio::test]
+async fn a_timeout_of_the_endpoint_is_deadline_exceeded() {
+    let registry = Registry::new();
+    let metrics = ClientMetrics::builder()
+        .descriptor_set(&echo_descriptor_set())
+        .register(&registry)
+        .unwrap();
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let (_stop, stopped) = oneshot::channel();
+    let _serving = crate::echo::serve(Server::builder(), Echo::default().routes(), far, stopped);
+    let channel = crate::echo::connect_with(near, |e| e.timeout(Duration::from_millis(20)));
+    let layered = ServiceBuilder::new()
+        .layer(metrics.layer())
+        .service(channel);
+    EchoClient::new(layered).unary("hang").await.unwrap_err();
+    settled(
+        &registry,
+        only(&[calls("client", "Unary", "DeadlineExceeded", 0, 1)]),
+    )
+    .await;
+}
+
+// M76
+#[tokio::test]
+async fn a_server_that_dies_in_a_stream_gives_the_code_that_the_caller_sees() {
+    let mut bare = Bare::new();
+    let mut stream = bare.echo.server("head send2 hang").await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    stream.message().await.unwrap().unwrap();
+    bare.connection.cut();
+    let status = stream.message().await.unwrap_err();
+    let code = format!("{:?}", status.code());
+    bare.settled(only(&[calls("client", "Server", &code, 2, 1)]))
+        .await;
+}
+
+// M78
+#[tokio::test]
+async fn a_server_that_dies_before_the_head_ends_the_call() {
+    let bare = Bare::new();
+    let mut echo = bare.echo.clone();
+    let caller = tokio::spawn(async move { echo.unary("hang").await });
+    assert!(eventually(|| bare.metrics.snapshot().sent == 1).await);
+    bare.connection.cut();
+    let status = caller.await.unwrap().unwrap_err();
+    let snapshot = bare.metrics.snapshot();
+    assert_eq!(
+        snapshot.handled.iter().sum::<u64>(),
+        1,
+        "{snapshot:?} {status:?}"
+    );
+    assert_eq!(snapshot.handled[0], 0);
+}
+
+// M79
+#[tokio::test]
+async fn a_server_that_answers_early_ends_the_call_and_keeps_the_count_of_what_went_out() {
+    let mut bare = Bare::new();
+    let (requests, incoming) = mpsc::channel(1);
+    requests.send(texts(1).remove(0)).await.unwrap();
+    let status = bare
+        .echo
+        .client("read1 err11", ReceiverStream::new(incoming))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange);
+    bare.settled(only(&[calls("client", "Client", "OutOfRange", 0, 1)]))
+        .await;
+    drop(requests);
+}
+
+// M81
+#[tokio::test]
+async fn reading_on_after_the_end_counts_nothing() {
+    let mut bare = Bare::new();
+    let mut stream = bare.echo.server("head send1 err5").await.unwrap();
+    stream.message().await.unwrap().unwrap();
+    stream.message().await.unwrap_err();
+    for _ in 0..3 {
+        _ = stream.message().await;
+    }
+    drop(stream);
+    bare.settled(only(&[calls("client", "Server", "NotFound", 1, 1)]))
+        .await;
+}
+
+// M32 on the client: `call` starts, nobody polls.
+#[tokio::test]
+async fn a_future_that_is_never_polled_is_a_canceled_call() {
+    use tower::{Service, ServiceExt};
+
+    let bare = Bare::new();
+    let mut channel = bare.connection.metered(&bare.metrics.layer());
+    let ready = ServiceExt::<http::Request<tonic::body::Body>>::ready(&mut channel);
+    ready.await.unwrap();
+    let request = http::Request::post("/t.v1.Echo/Unary")
+        .header("content-type", "application/grpc")
+        .body(tonic::body::Body::empty())
+        .unwrap();
+    drop(channel.call(request));
+    assert_eq!(
+        moved(&bare.registry),
+        only(&[calls("client", "Unary", "Canceled", 0, 0)])
+    );
+}
+
+// M82
+#[tokio::test]
+async fn the_message_histograms_count_messages() {
+    let registry = Registry::new();
+    let metrics = ClientMetrics::builder()
+        .descriptor_set(&echo_descriptor_set())
+        .message_times(Buckets::Fine)
+        .register(&registry)
+        .unwrap();
+    let mut bare = Bare::with(registry, metrics);
+    let stream = bare.echo.server("head send1 sleep30 send2").await.unwrap();
+    assert_eq!(drain(stream).await.0, 3);
+    bare.settled(only(&[
+        calls("client", "Server", "OK", 3, 1),
+        vec![
+            "client msg_recv_handling Server 3".to_owned(),
+            "client msg_send_handling Server 1".to_owned(),
+        ],
+    ]))
+    .await;
+    let page = page(&bare.registry);
+    let sum = "grpc_client_msg_recv_handling_seconds_sum{grpc_method=\"Server\"";
+    let sum = page.lines().find(|line| line.starts_with(sum)).unwrap();
+    let sum: f64 = sum.rsplit_once(' ').unwrap().1.parse().unwrap();
+    assert!(
+        sum >= 0.030,
+        "the reader waited 30 ms for the second message, not {sum}"
+    );
+}
+
+// M83
+#[tokio::test]
+async fn fifty_channels_with_one_layer_share_one_set_of_series() {
+    let bare = Bare::new();
+    let layer = bare.metrics.layer();
+    for _ in 0..50 {
+        let channel = bare.connection.metered(&layer.clone());
+        EchoClient::new(channel).unary("head").await.unwrap();
+    }
+    bare.settled(expected(&[
+        "client handled OK Unary 50",
+        "client handling Unary 50",
+        "client msg_received Unary 50",
+        "client msg_sent Unary 50",
+        "client started Unary 50",
+    ]))
+    .await;
+}
+
+// A client without descriptors knows names, from tonic's generated code, and no types.
+#[tokio::test]
+async fn without_a_descriptor_set_methods_are_known_by_their_first_call() {
+    let registry = Registry::new();
+    let metrics = ClientMetrics::builder().register(&registry).unwrap();
+    let mut bare = Bare::with(registry, metrics);
+    assert_eq!(page(&bare.registry), "");
+    bare.echo.unary("head").await.unwrap();
+    bare.echo
+        .client("readall", stream::iter(texts(2)).boxed())
+        .await
+        .unwrap();
+    bare.settled(expected(&[
+        "client handled OK Client unknown 1",
+        "client handled OK Unary unknown 1",
+        "client handling Client unknown 1",
+        "client handling Unary unknown 1",
+        "client msg_received Client unknown 1",
+        "client msg_received Unary unknown 1",
+        "client msg_sent Client unknown 2",
+        "client msg_sent Unary unknown 1",
+        "client started Client unknown 1",
+        "client started Unary unknown 1",
+    ]))
+    .await;
+}

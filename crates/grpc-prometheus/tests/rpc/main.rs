@@ -1,0 +1,14 @@
+//! Every ending of every call kind on both sides, over HTTP/2 in memory: a real tonic client and a
+//! real tonic server, or a hand-made peer, and the whole scrape. `M…` are the acceptance cases of
+//! the metrics contract.
+
+mod client;
+mod config;
+mod echo;
+mod endings;
+mod expect;
+mod layers;
+mod names;
+mod server;
+mod unknown;
+mod wire;

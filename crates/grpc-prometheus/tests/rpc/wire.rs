@@ -1,0 +1,481 @@
+//! Hand-made HTTP/2 peers, for what a well-behaved one never does.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, future::BoxFuture};
+use grpc_prometheus::{ClientMetrics, RequestBody, ServerMetrics};
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use prometheus::Registry;
+use tokio::{io::DuplexStream, sync::oneshot};
+use tonic::{Code, Status, body::Body, service::Routes, transport::Server};
+use tower::{BoxError, Service, ServiceBuilder};
+
+use crate::{
+    echo::{Echo, EchoClient, connect, drain, echo_descriptor_set, serve},
+    expect::{calls, eventually, only, settled},
+};
+
+/// A metered server and the hand-made client's end of its connection.
+struct Served {
+    registry: Registry,
+    metrics: ServerMetrics,
+    requests: h2::client::SendRequest<Bytes>,
+    connection: tokio::task::JoinHandle<()>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Served {
+    async fn new() -> Self {
+        Self::with(tower::layer::util::Identity::new()).await
+    }
+
+    /// With a layer inside the metrics.
+    async fn with<L, S>(inside: L) -> Self
+    where
+        L: tower::Layer<Routes, Service = S> + Clone + Send + 'static,
+        S: Service<
+                Request<RequestBody<Body>>,
+                Response = Response<Body>,
+                Error: Into<BoxError> + Send,
+                Future: Send,
+            > + Clone
+            + Send
+            + 'static,
+    {
+        let registry = Registry::new();
+        let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
+        let metrics = builder.register(&registry).unwrap();
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (stop, stopped) = oneshot::channel();
+        let layers = ServiceBuilder::new().layer(metrics.layer()).layer(inside);
+        let server = Server::builder().layer(layers.into_inner());
+        serve(server, Echo::default().routes(), far, stopped);
+        let (requests, connection) = h2::client::handshake(near).await.unwrap();
+        let connection = tokio::spawn(async move { _ = connection.await });
+        Self {
+            registry,
+            metrics,
+            requests: requests.ready().await.unwrap(),
+            connection,
+            _stop: stop,
+        }
+    }
+
+    fn call(
+        &mut self,
+        method: &str,
+        script: &str,
+    ) -> (h2::client::ResponseFuture, SendStream<Bytes>) {
+        let request = Request::post(format!("http://echo/t.v1.Echo/{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("x-script", script);
+        self.requests
+            .send_request(request.body(()).unwrap(), false)
+            .unwrap()
+    }
+
+    async fn received(&self, messages: u64) {
+        let received = || self.metrics.snapshot().received == messages;
+        assert!(eventually(received).await, "{:?}", self.metrics.snapshot());
+    }
+
+    async fn settled(&self, expected: Vec<String>) {
+        settled(&self.registry, expected).await;
+    }
+}
+
+/// A message of so many zero bytes, with its prefix.
+fn message(length: u8) -> Vec<u8> {
+    let mut message = vec![0, 0, 0, 0, length];
+    // Field 15 with no bytes, as often as it fits: unknown to the server, and ignored.
+    message.extend([0x7a, 0].iter().cycle().take(usize::from(length)));
+    message
+}
+
+async fn read(mut body: RecvStream) -> HeaderMap {
+    while let Some(data) = body.data().await {
+        let length = data.unwrap().len();
+        body.flow_control().release_capacity(length).unwrap();
+    }
+    body.trailers().await.unwrap().unwrap_or_default()
+}
+
+// M39
+#[tokio::test]
+async fn frames_of_one_byte_are_the_same_messages() {
+    let mut served = Served::new().await;
+    let (response, mut body) = served.call("Client", "readall");
+    for byte in [message(4), message(0), message(6)].concat() {
+        body.send_data(Bytes::from(vec![byte]), false).unwrap();
+    }
+    body.send_data(Bytes::new(), true).unwrap();
+    let trailers = read(response.await.unwrap().into_body()).await;
+    assert_eq!(trailers["grpc-status"], "0");
+    served
+        .settled(only(&[calls("server", "Client", "OK", 3, 1)]))
+        .await;
+}
+
+// M40
+#[tokio::test]
+async fn many_messages_in_one_frame_are_many_messages() {
+    let mut served = Served::new().await;
+    let (response, mut body) = served.call("Client", "readall");
+    let messages = [message(0), message(2), message(0), message(4), message(0)];
+    body.send_data(messages.concat().into(), true).unwrap();
+    read(response.await.unwrap().into_body()).await;
+    served
+        .settled(only(&[calls("server", "Client", "OK", 5, 1)]))
+        .await;
+}
+
+// M42 M47: tonic shows the handler a clean end of the stream, the wire shows a reset.
+#[tokio::test]
+async fn half_a_message_and_a_reset_is_canceled() {
+    for script in ["readall", "readall err9", "hang"] {
+        let mut served = Served::new().await;
+        let (_response, mut body) = served.call("Client", script);
+        let third = &message(8)[..7];
+        let cut = [&message(2)[..], &message(4), third].concat();
+        body.send_data(cut.into(), false).unwrap();
+        if script != "hang" {
+            served.received(2).await;
+        }
+        body.send_reset(Reason::CANCEL);
+        let received = if script == "hang" { 0 } else { 2 };
+        let lines = calls("server", "Client", "Canceled", received, 0);
+        served.settled(only(&[lines])).await;
+    }
+}
+
+// M48
+#[tokio::test]
+async fn a_unary_call_reset_before_its_message_is_canceled_and_not_internal() {
+    let mut served = Served::new().await;
+    let (_response, mut body) = served.call("Unary", "head");
+    body.send_data(Bytes::from_static(&[0, 0, 0]), false)
+        .unwrap();
+    let started = || served.metrics.snapshot().started == 1;
+    assert!(eventually(started).await);
+    body.send_reset(Reason::CANCEL);
+    served
+        .settled(only(&[calls("server", "Unary", "Canceled", 0, 0)]))
+        .await;
+}
+
+// M49
+#[tokio::test]
+async fn a_connection_lost_in_the_middle_of_a_request_is_canceled() {
+    let mut served = Served::new().await;
+    let (_response, mut body) = served.call("Client", "readall err3");
+    body.send_data(message(2).into(), false).unwrap();
+    served.received(1).await;
+    served.connection.abort();
+    served
+        .settled(only(&[calls("server", "Client", "Canceled", 1, 0)]))
+        .await;
+}
+
+// M52
+#[tokio::test]
+async fn a_reset_after_the_deadline_is_deadline_exceeded() {
+    let mut served = Served::new().await;
+    let request = Request::post("http://echo/t.v1.Echo/Bidi")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "10m")
+        .header("x-script", "head send1 readall");
+    let request = request.body(()).unwrap();
+    let (_response, mut body) = served.requests.send_request(request, false).unwrap();
+    let started = || served.metrics.snapshot().started == 1;
+    assert!(eventually(started).await);
+    tokio::time::sleep(Duration::from_millis(15)).await;
+    body.send_reset(Reason::CANCEL);
+    served
+        .settled(only(&[calls("server", "Bidi", "DeadlineExceeded", 0, 1)]))
+        .await;
+}
+
+// M54
+#[tokio::test]
+async fn a_caller_that_resets_after_reading_the_trailers_changes_nothing() {
+    let mut served = Served::new().await;
+    let (response, mut body) = served.call("Client", "err5");
+    let head = response.await.unwrap();
+    assert_eq!(head.headers()["grpc-status"], "5");
+    body.send_reset(Reason::CANCEL);
+    served
+        .settled(only(&[calls("server", "Client", "NotFound", 0, 0)]))
+        .await;
+}
+
+// M29
+#[tokio::test]
+async fn a_deadline_inside_the_layer_is_deadline_exceeded_on_the_wire_and_in_the_scrape() {
+    let mut served = Served::with(tower::layer::layer_fn(|inner| Deadline { inner })).await;
+    let request = Request::post("http://echo/t.v1.Echo/Unary")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "50m")
+        .header("x-script", "hang");
+    let request = request.body(()).unwrap();
+    let (response, mut body) = served.requests.send_request(request, false).unwrap();
+    body.send_data(message(0).into(), true).unwrap();
+    let head = response.await.unwrap();
+    assert_eq!(head.headers()["grpc-status"], "4");
+    served
+        .settled(only(&[calls("server", "Unary", "DeadlineExceeded", 1, 0)]))
+        .await;
+}
+
+/// Has a timer of the same 50 ms as tonic's own, which is outside of it and polled later.
+#[derive(Clone)]
+struct Deadline<S> {
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Deadline<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answer = self.inner.call(request);
+        async move {
+            match tokio::time::timeout(Duration::from_millis(50), answer).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(Status::deadline_exceeded("too late").into_http()),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// What a hand-made server answers to one call.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// Head with this HTTP status and no end, then these bytes, then the end.
+    Body(u16, &'static [u8], End),
+    /// A head that is also the end.
+    Head(u16, Option<&'static str>),
+    Reset(Reason),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Clean,
+    Trailers(Option<&'static str>),
+    Reset(Reason),
+    Lost,
+}
+
+async fn answer(io: DuplexStream, answer: Answer) {
+    let mut connection = h2::server::handshake(io).await.unwrap();
+    let (request, mut respond) = connection.accept().await.unwrap().unwrap();
+    let driver = tokio::spawn(async move { while connection.accept().await.is_some() {} });
+    let head = |status| {
+        Response::builder()
+            .status(status)
+            .header("content-type", "application/grpc")
+    };
+    match answer {
+        Answer::Reset(reason) => respond.send_reset(reason),
+        Answer::Head(status, grpc_status) => {
+            let mut head = head(status);
+            if let Some(status) = grpc_status {
+                head = head.header("grpc-status", status);
+            }
+            respond.send_response(head.body(()).unwrap(), true).unwrap();
+        }
+        Answer::Body(status, bytes, end) => {
+            // A server that ends early must have read the request, or the client sees a reset.
+            read(request.into_body()).await;
+            let head = head(status).body(()).unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            body.send_data(Bytes::from_static(bytes), matches!(end, End::Clean))
+                .unwrap();
+            match end {
+                End::Clean => {}
+                End::Trailers(status) => {
+                    let status =
+                        status.map(|s| ("grpc-status".parse().unwrap(), s.parse().unwrap()));
+                    body.send_trailers(HeaderMap::from_iter(status)).unwrap();
+                }
+                End::Reset(reason) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    body.send_reset(reason);
+                }
+                End::Lost => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    driver.abort();
+                }
+            }
+        }
+    }
+    _ = driver.await;
+}
+
+fn name(code: Code) -> String {
+    match code {
+        Code::Ok => "OK".into(),
+        Code::Cancelled => "Canceled".into(),
+        code => format!("{code:?}"),
+    }
+}
+
+// M85 M92 M97
+#[tokio::test]
+async fn whatever_a_server_does_is_one_code_and_the_caller_sees_the_same() {
+    const TWO: &[u8] = b"\0\0\0\0\0\0\0\0\0\0";
+    let cases = [
+        (
+            Answer::Body(200, TWO, End::Trailers(Some("0"))),
+            Code::Ok,
+            2,
+        ),
+        (
+            Answer::Body(200, TWO, End::Trailers(Some("42"))),
+            Code::Unknown,
+            2,
+        ),
+        (
+            Answer::Body(200, TWO, End::Trailers(Some("x"))),
+            Code::Unknown,
+            2,
+        ),
+        (
+            Answer::Body(200, TWO, End::Trailers(Some("16"))),
+            Code::Unauthenticated,
+            2,
+        ),
+        (
+            Answer::Body(200, TWO, End::Trailers(None)),
+            Code::Unknown,
+            2,
+        ),
+        (Answer::Body(200, TWO, End::Clean), Code::Unknown, 2),
+        (
+            Answer::Body(200, b"\0\0\0\0\x09abc", End::Trailers(Some("0"))),
+            Code::Ok,
+            0,
+        ),
+        (
+            Answer::Body(200, b"\0\0\0\0\0", End::Reset(Reason::INTERNAL_ERROR)),
+            Code::Internal,
+            1,
+        ),
+        (
+            Answer::Body(200, b"\0\0\0\0\0", End::Reset(Reason::CANCEL)),
+            Code::Cancelled,
+            1,
+        ),
+        (
+            Answer::Body(200, b"\0\0\0\0\0", End::Reset(Reason::REFUSED_STREAM)),
+            Code::Unavailable,
+            1,
+        ),
+        (
+            Answer::Body(200, b"\0\0\0\0\0", End::Reset(Reason::NO_ERROR)),
+            Code::Unknown,
+            1,
+        ),
+        (Answer::Body(503, b"busy", End::Clean), Code::Unavailable, 0),
+        (
+            Answer::Body(503, b"", End::Trailers(Some("8"))),
+            Code::ResourceExhausted,
+            0,
+        ),
+        (Answer::Head(200, Some("7")), Code::PermissionDenied, 0),
+        (Answer::Head(200, Some("42")), Code::Unknown, 0),
+        (Answer::Head(200, None), Code::Unknown, 0),
+        (Answer::Head(400, None), Code::Internal, 0),
+        (Answer::Head(401, None), Code::Unauthenticated, 0),
+        (Answer::Head(403, None), Code::PermissionDenied, 0),
+        (Answer::Head(404, None), Code::Unimplemented, 0),
+        (Answer::Head(429, None), Code::Unavailable, 0),
+        (Answer::Head(500, None), Code::Unknown, 0),
+        (Answer::Head(502, None), Code::Unavailable, 0),
+        (Answer::Head(504, None), Code::Unavailable, 0),
+        (Answer::Reset(Reason::REFUSED_STREAM), Code::Unavailable, 0),
+        (
+            Answer::Reset(Reason::ENHANCE_YOUR_CALM),
+            Code::ResourceExhausted,
+            0,
+        ),
+        (
+            Answer::Reset(Reason::INADEQUATE_SECURITY),
+            Code::PermissionDenied,
+            0,
+        ),
+        (Answer::Reset(Reason::PROTOCOL_ERROR), Code::Internal, 0),
+        (Answer::Reset(Reason::CANCEL), Code::Cancelled, 0),
+    ];
+    for (case, expected, messages) in cases {
+        let (registry, status) = call(case).await;
+        let lines = calls("client", "Server", &name(expected), messages, 1);
+        println!("{case:?} {status:?}");
+        // A reset may overtake the request body.
+        let resets = matches!(case, Answer::Reset(_) | Answer::Head(..));
+        if resets {
+            let unsent = calls("client", "Server", &name(expected), messages, 0);
+            let settled = || {
+                let moved = crate::expect::moved(&registry);
+                moved == only(&[lines.clone()]) || moved == only(&[unsent.clone()])
+            };
+            assert!(
+                eventually(settled).await,
+                "{case:?}: {:?}",
+                crate::expect::moved(&registry)
+            );
+        } else {
+            settled(&registry, only(&[lines])).await;
+        }
+        // A truncated message is the decoder's complaint; it comes after the end of the call.
+        if !matches!(
+            case,
+            Answer::Body(_, b"\0\0\0\0\x09abc", _) | Answer::Body(503, b"busy", _)
+        ) {
+            assert_eq!(
+                status.err().map_or(Code::Ok, |s| s.code()),
+                expected,
+                "{case:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_lost_in_a_stream_gives_the_code_that_the_caller_sees() {
+    let (registry, status) = call(Answer::Body(200, b"\0\0\0\0\0", End::Lost)).await;
+    let code = name(status.unwrap_err().code());
+    settled(&registry, only(&[calls("client", "Server", &code, 1, 1)])).await;
+}
+
+/// One server-streaming call of a metered client, read to its end.
+async fn call(case: Answer) -> (Registry, Result<(), Status>) {
+    let registry = Registry::new();
+    let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
+    let metrics = builder.register(&registry).unwrap();
+    let (near, far) = tokio::io::duplex(1 << 16);
+    tokio::spawn(answer(far, case));
+    let channel = ServiceBuilder::new()
+        .layer(metrics.layer())
+        .service(connect(near));
+    let result = match EchoClient::new(channel).server("").await {
+        Ok(stream) => drain(stream).await.1,
+        Err(status) => Err(status),
+    };
+    (registry, result)
+}
