@@ -9,6 +9,7 @@ mod loopback;
 mod mesh;
 mod program;
 mod scrape;
+mod stock;
 mod wait;
 mod wire;
 
@@ -17,5 +18,6 @@ pub use self::loopback::{free_address, own_ip};
 pub use self::mesh::{Mesh, channel, edge, revert_name, time};
 pub use self::program::{Program, run};
 pub use self::scrape::{Scrape, scrape};
+pub use self::stock::stock;
 pub use self::wait::{eventually, eventually_eq, within};
 pub use self::wire::Wire;
