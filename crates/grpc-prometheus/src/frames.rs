@@ -145,3 +145,115 @@ impl Default for Place {
         Self::Name(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Flag and length of each frame of a whole body; what is cut short is not there.
+    fn reference(mut body: &[u8]) -> Vec<u32> {
+        let mut messages = Vec::new();
+        while let [flag, a, b, c, d, rest @ ..] = body {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]);
+            let Some(rest) = rest.get(length as usize..) else {
+                break;
+            };
+            if flag & 0x80 == 0 {
+                messages.push(length);
+            }
+            body = rest;
+        }
+        messages
+    }
+
+    fn frame(flag: u8, length: usize) -> Vec<u8> {
+        let mut frame = vec![flag];
+        frame.extend(u32::try_from(length).unwrap().to_be_bytes());
+        frame.extend((0..length).map(|index| index as u8));
+        frame
+    }
+
+    fn scan<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u32> {
+        let mut scanner = Scanner::default();
+        let mut messages = Vec::new();
+        for chunk in chunks {
+            scanner.scan(chunk, |length| messages.push(length));
+        }
+        messages
+    }
+
+    proptest! {
+        #[test]
+        fn any_frames_in_any_pieces_are_what_a_plain_decoder_finds(
+            frames in prop::collection::vec(
+                (prop::sample::select(vec![0_u8, 1, 0x80, 0x81, 7]), 0..300_usize),
+                0..12,
+            ),
+            cut in 0..20_usize,
+            sizes in prop::collection::vec(0..40_usize, 1..20),
+        ) {
+            let mut body = frames.iter().map(|(flag, length)| frame(*flag, *length)).collect::<Vec<_>>().concat();
+            body.truncate(body.len().saturating_sub(cut));
+            let mut sizes = sizes.into_iter().cycle();
+            let mut chunks = Vec::new();
+            let mut rest = &body[..];
+            let mut empty = 0;
+            while !rest.is_empty() {
+                let size = sizes.next().unwrap().min(rest.len());
+                empty = if size == 0 { empty + 1 } else { 0 };
+                let (chunk, after) = rest.split_at(if empty > 3 { 1 } else { size });
+                chunks.push(chunk);
+                rest = after;
+            }
+            prop_assert_eq!(scan(chunks), reference(&body));
+            prop_assert_eq!(scan([&body[..]]), reference(&body));
+            prop_assert_eq!(scan(body.chunks(1)), reference(&body));
+        }
+
+        #[test]
+        fn any_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(scan(body.chunks(1)), reference(&body));
+            prop_assert_eq!(scan(body.chunks(7)), reference(&body));
+        }
+    }
+
+    #[test]
+    fn an_empty_message_counts_at_its_last_prefix_byte() {
+        let mut scanner = Scanner::default();
+        let mut messages = 0;
+        scanner.scan(&[0, 0, 0, 0], |_| messages += 1);
+        assert_eq!(messages, 0);
+        let mut messages = 0;
+        scanner.scan(&[0], |_| messages += 1);
+        assert_eq!(messages, 1);
+    }
+
+    #[test]
+    fn the_status_of_a_trailers_frame_is_found_among_others() {
+        for (trailers, expected) in [
+            (&b"grpc-status:0\r\n"[..], Some(Code::OK)),
+            (
+                b"grpc-status: 13\r\ngrpc-message: grpc-status:0\r\n",
+                Some(Code::INTERNAL),
+            ),
+            (b"a: b\r\nGRPC-Status:1\r\n", Some(Code::CANCELED)),
+            (b"grpc-status:42", Some(Code::UNKNOWN)),
+            (b"grpc-status:0000000001\r\n", Some(Code::UNKNOWN)),
+            (b"grpc-status:", Some(Code::UNKNOWN)),
+            (b"x-grpc-status:0\r\n", None),
+            (b"grpc-statu", None),
+            (b"", None),
+        ] {
+            let mut body = frame(0x80, trailers.len());
+            body.truncate(PREFIX);
+            body.extend(trailers);
+            let mut scanner = Scanner::default();
+            for chunk in body.chunks(3) {
+                scanner.scan(chunk, |_| panic!("trailers are no message"));
+            }
+            assert_eq!(scanner.status(), expected, "{trailers:?}");
+        }
+    }
+}

@@ -29,42 +29,45 @@ use tonic_prost::ProstCodec;
 use tower::{Service, ServiceBuilder, service_fn};
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Text {
+pub(crate) struct Text {
     #[prost(string, tag = "1")]
-    pub text: String,
+    pub(crate) text: String,
 }
 
 #[derive(Clone, Default)]
-pub struct Echo {
-    pub gzip: bool,
-    pub max_decoding: Option<usize>,
+pub(crate) struct Echo {
+    pub(crate) gzip: bool,
+    pub(crate) max_decoding: Option<usize>,
 }
 
-pub struct Fixture {
-    pub registry: Registry,
-    pub server: ServerMetrics,
-    pub echo: EchoClient<MeteredChannel<Channel>>,
+pub(crate) struct Fixture {
+    pub(crate) registry: Registry,
+    pub(crate) server: ServerMetrics,
+    pub(crate) echo: EchoClient<MeteredChannel<Channel>>,
     _connection: Connection,
 }
 
 /// One served duplex connection.
-pub struct Connection {
-    pub channel: Channel,
-    pub serving: JoinHandle<Result<(), tonic::transport::Error>>,
+pub(crate) struct Connection {
+    pub(crate) channel: Channel,
+    pub(crate) serving: JoinHandle<Result<(), tonic::transport::Error>>,
     pump: JoinHandle<()>,
     stop: Option<oneshot::Sender<()>>,
 }
 
 #[derive(Clone)]
-pub struct EchoClient<T> {
+pub(crate) struct EchoClient<T> {
     inner: tonic::client::Grpc<T>,
 }
 
 type Items = stream::BoxStream<'static, Result<Text, Status>>;
 
-/// The descriptor set of a package of services with (method, client streams, server streams).
-pub fn descriptor_set(package: &str, services: &[(&str, &[(&str, bool, bool)])]) -> Vec<u8> {
-    let method = |(name, client, server): &(&str, bool, bool)| MethodDescriptorProto {
+/// Name, whether the client streams, whether the server streams.
+pub(crate) type Method<'a> = (&'a str, bool, bool);
+
+/// The descriptor set of a package of services with their methods.
+pub(crate) fn descriptor_set(package: &str, services: &[(&str, &[Method<'_>])]) -> Vec<u8> {
+    let method = |(name, client, server): &Method<'_>| MethodDescriptorProto {
         name: Some((*name).to_owned()),
         client_streaming: Some(*client),
         server_streaming: Some(*server),
@@ -85,7 +88,7 @@ pub fn descriptor_set(package: &str, services: &[(&str, &[(&str, bool, bool)])])
     FileDescriptorSet { file: vec![file] }.encode_to_vec()
 }
 
-pub fn echo_descriptor_set() -> Vec<u8> {
+pub(crate) fn echo_descriptor_set() -> Vec<u8> {
     let methods = [
         ("Unary", false, false),
         ("Server", false, true),
@@ -95,7 +98,7 @@ pub fn echo_descriptor_set() -> Vec<u8> {
     descriptor_set("t.v1", &[("Echo", &methods)])
 }
 
-pub fn texts(count: usize) -> Vec<Text> {
+pub(crate) fn texts(count: usize) -> Vec<Text> {
     let text = |index| Text {
         text: format!("message {index}"),
     };
@@ -105,7 +108,7 @@ pub fn texts(count: usize) -> Vec<Text> {
 // === impl Fixture ===
 
 impl Fixture {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let registry = Registry::new();
         let server = ServerMetrics::builder()
             .descriptor_set(&echo_descriptor_set())
@@ -118,7 +121,7 @@ impl Fixture {
         Self::with(registry, server, &client, Echo::default())
     }
 
-    pub fn with(
+    pub(crate) fn with(
         registry: Registry,
         server: ServerMetrics,
         client: &ClientMetrics,
@@ -146,7 +149,7 @@ impl Fixture {
 // === impl Connection ===
 
 impl Connection {
-    pub fn new<L, S, ResB>(server: Server<L>, routes: Routes) -> Self
+    pub(crate) fn new<L, S, ResB>(server: Server<L>, routes: Routes) -> Self
     where
         L: tower::Layer<Routes, Service = S> + Clone + Send + 'static,
         S: Service<http::Request<Body>, Response = http::Response<ResB>> + Clone + Send + 'static,
@@ -170,23 +173,23 @@ impl Connection {
     }
 
     /// Asks the server to shut down gracefully.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.stop.take();
     }
 
     /// Cuts the connection in the middle: both ends see it closed.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.pump.abort();
     }
 
-    pub fn metered(&self, layer: &ClientLayer) -> MeteredChannel<Channel> {
+    pub(crate) fn metered(&self, layer: &ClientLayer) -> MeteredChannel<Channel> {
         ServiceBuilder::new()
             .layer(layer.clone())
             .service(self.channel.clone())
     }
 }
 
-pub fn serve<L, S, ResB>(
+pub(crate) fn serve<L, S, ResB>(
     mut server: Server<L>,
     routes: Routes,
     io: DuplexStream,
@@ -207,11 +210,14 @@ where
 }
 
 /// Lazy, so that a call fails where the connection cannot be had.
-pub fn connect(io: DuplexStream) -> Channel {
+pub(crate) fn connect(io: DuplexStream) -> Channel {
     connect_with(io, |endpoint| endpoint)
 }
 
-pub fn connect_with(io: DuplexStream, configure: impl FnOnce(Endpoint) -> Endpoint) -> Channel {
+pub(crate) fn connect_with(
+    io: DuplexStream,
+    configure: impl FnOnce(Endpoint) -> Endpoint,
+) -> Channel {
     let mut io = Some(io);
     configure(Endpoint::from_static("http://echo")).connect_with_connector_lazy(service_fn(
         move |_: http::Uri| {
@@ -221,7 +227,7 @@ pub fn connect_with(io: DuplexStream, configure: impl FnOnce(Endpoint) -> Endpoi
     ))
 }
 
-pub fn refused() -> Channel {
+pub(crate) fn refused() -> Channel {
     Endpoint::from_static("http://echo").connect_with_connector_lazy(service_fn(
         |_: http::Uri| async { Err::<TokioIo<DuplexStream>, _>(std::io::Error::other("refused")) },
     ))
@@ -230,7 +236,7 @@ pub fn refused() -> Channel {
 // === impl Echo ===
 
 impl Echo {
-    pub fn routes(self) -> Routes {
+    pub(crate) fn routes(self) -> Routes {
         Routes::new(self)
     }
 
@@ -408,18 +414,21 @@ where
     ResB: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     ResB::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
-    pub fn new(channel: T) -> Self {
+    pub(crate) fn new(channel: T) -> Self {
         Self {
             inner: tonic::client::Grpc::new(channel),
         }
     }
 
-    pub async fn unary(&mut self, script: &str) -> Result<Text, Status> {
+    pub(crate) async fn unary(&mut self, script: &str) -> Result<Text, Status> {
         self.unary_request(request(texts(1).remove(0), script))
             .await
     }
 
-    pub async fn unary_request(&mut self, mut request: Request<Text>) -> Result<Text, Status> {
+    pub(crate) async fn unary_request(
+        &mut self,
+        mut request: Request<Text>,
+    ) -> Result<Text, Status> {
         self.ready().await?;
         name(&mut request, "Unary");
         let path = http::uri::PathAndQuery::from_static("/t.v1.Echo/Unary");
@@ -428,11 +437,11 @@ where
         Ok(response.into_inner())
     }
 
-    pub async fn server(&mut self, script: &str) -> Result<Streaming<Text>, Status> {
+    pub(crate) async fn server(&mut self, script: &str) -> Result<Streaming<Text>, Status> {
         self.server_request(request(Text::default(), script)).await
     }
 
-    pub async fn server_request(
+    pub(crate) async fn server_request(
         &mut self,
         mut request: Request<Text>,
     ) -> Result<Streaming<Text>, Status> {
@@ -444,7 +453,7 @@ where
         Ok(response.into_inner())
     }
 
-    pub async fn client(
+    pub(crate) async fn client(
         &mut self,
         script: &str,
         requests: impl Stream<Item = Text> + Send + 'static,
@@ -458,7 +467,7 @@ where
         Ok(response.into_inner())
     }
 
-    pub async fn bidi(
+    pub(crate) async fn bidi(
         &mut self,
         script: &str,
         requests: impl Stream<Item = Text> + Send + 'static,
@@ -478,7 +487,7 @@ where
     }
 }
 
-pub fn request<T>(message: T, script: &str) -> Request<T> {
+pub(crate) fn request<T>(message: T, script: &str) -> Request<T> {
     let mut request = Request::new(message);
     request
         .metadata_mut()
@@ -492,7 +501,7 @@ fn name<T>(request: &mut Request<T>, method: &'static str) {
 }
 
 /// Reads to the end: how many messages, and how it ended.
-pub async fn drain(mut stream: Streaming<Text>) -> (usize, Result<(), Status>) {
+pub(crate) async fn drain(mut stream: Streaming<Text>) -> (usize, Result<(), Status>) {
     let mut count = 0;
     loop {
         match stream.message().await {

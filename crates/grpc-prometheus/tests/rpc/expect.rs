@@ -4,18 +4,18 @@ use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 
-pub fn page(registry: &Registry) -> String {
+pub(crate) fn page(registry: &Registry) -> String {
     grpc_prometheus::encode(registry, None).1
 }
 
-pub fn openmetrics(registry: &Registry) -> String {
+pub(crate) fn openmetrics(registry: &Registry) -> String {
     grpc_prometheus::encode(registry, Some("application/openmetrics-text")).1
 }
 
 /// Every sample of the registry that is not zero, without the sums and buckets of times, each
 /// shortened: `grpc_server_handled_total{grpc_code="OK",grpc_method="Unary",…} 1` becomes
 /// `server handled OK Unary 1`. A type that is not the method's is shown.
-pub fn moved(registry: &Registry) -> Vec<String> {
+pub(crate) fn moved(registry: &Registry) -> Vec<String> {
     let page = page(registry);
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     let timed = |line: &&str| line.contains("_seconds_bucket{") || line.contains("_seconds_sum{");
@@ -64,14 +64,14 @@ fn shorten(line: &str) -> String {
 
 /// Waits until the scrape has moved to exactly this; lines are sorted here.
 #[track_caller]
-pub fn expected(lines: &[&str]) -> Vec<String> {
+pub(crate) fn expected(lines: &[&str]) -> Vec<String> {
     let mut lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
     lines.sort();
     lines
 }
 
 /// The calls of one method on one side: started, handled with `code`, and messages.
-pub fn calls(side: &str, method: &str, code: &str, received: u64, sent: u64) -> Vec<String> {
+pub(crate) fn calls(side: &str, method: &str, code: &str, received: u64, sent: u64) -> Vec<String> {
     let mut lines = vec![
         format!("{side} started {method} 1"),
         format!("{side} handled {code} {method} 1"),
@@ -86,7 +86,7 @@ pub fn calls(side: &str, method: &str, code: &str, received: u64, sent: u64) -> 
     lines
 }
 
-pub fn only(lines: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn only(lines: &[Vec<String>]) -> Vec<String> {
     let mut lines = lines.concat();
     lines.sort();
     lines
@@ -94,7 +94,10 @@ pub fn only(lines: &[Vec<String>]) -> Vec<String> {
 
 /// Waits for the scrape to be this, and fails with the difference if it never is.
 #[track_caller]
-pub fn settled(registry: &Registry, expected: Vec<String>) -> impl Future<Output = ()> + use<'_> {
+pub(crate) fn settled(
+    registry: &Registry,
+    expected: Vec<String>,
+) -> impl Future<Output = ()> + use<'_> {
     let place = std::panic::Location::caller();
     async move {
         if !eventually(|| moved(registry) == expected).await {
@@ -105,7 +108,7 @@ pub fn settled(registry: &Registry, expected: Vec<String>) -> impl Future<Output
 }
 
 /// Whether the condition comes true within ten seconds.
-pub async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(10);
     while Instant::now() < end {
         if condition() {

@@ -2,6 +2,8 @@
 //! real tonic server, or a hand-made peer, and the whole scrape. `M…` are the acceptance cases of
 //! the metrics contract.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod client;
 mod config;
 mod echo;

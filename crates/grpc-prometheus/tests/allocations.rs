@@ -1,0 +1,174 @@
+//! M88 and M87: what the layer allocates per call.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::{convert::Infallible, future::Ready, task::Context};
+
+use bytes::Bytes;
+use grpc_prometheus::{Buckets, ClientMetrics, ServerMetrics};
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use prometheus::Registry;
+use prost::Message;
+use prost_types::{
+    FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto,
+};
+use tower::{Layer, Service};
+
+/// A message, then the trailers of an OK, without an allocation.
+struct Answer {
+    trailers: Option<http::HeaderMap>,
+    data: Option<Bytes>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = self.data.take().map(Frame::data);
+        let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
+        std::task::Poll::Ready(frame.map(Ok))
+    }
+}
+
+/// Reads the request and answers.
+#[derive(Clone)]
+struct NoOp;
+
+impl<B: Body<Data = Bytes> + Unpin> Service<Request<B>> for NoOp {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Answer>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        read(request.into_body());
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+        let answer = Answer {
+            trailers: Some(trailers),
+            data: Some(MESSAGE),
+        };
+        std::future::ready(Ok(Response::new(answer)))
+    }
+}
+
+const MESSAGE: Bytes = Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]);
+
+fn read(mut body: impl Body<Data = Bytes> + Unpin) {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(Some(_)) = std::pin::Pin::new(&mut body).poll_frame(&mut cx) {}
+}
+
+fn request(sampled: &'static str) -> Request<Answer> {
+    let body = Answer {
+        trailers: None,
+        data: Some(MESSAGE),
+    };
+    Request::post("/p.S/Do")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "1S")
+        .header("x-tenant", "a")
+        .header("traceparent", sampled)
+        .body(body)
+        .unwrap()
+}
+
+const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// Allocations of 1,000 calls, made one after the other.
+fn allocations<S, F, B>(mut service: S, sampled: &'static str) -> u64
+where
+    S: Service<Request<Answer>, Future = F>,
+    F: Future<Output = Result<Response<B>, S::Error>>,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let requests: Vec<_> = (0..1_001).map(|_| request(sampled)).collect();
+    let mut requests = requests.into_iter();
+    let mut call = |request| {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let future = std::pin::pin!(service.call(request));
+        let std::task::Poll::Ready(Ok(response)) = future.poll(&mut cx) else {
+            panic!("a no-op service answers at once");
+        };
+        read(response.into_body());
+    };
+    call(requests.next().unwrap());
+    let info = allocation_counter::measure(|| requests.for_each(call));
+    info.count_total
+}
+
+fn descriptor_set() -> Vec<u8> {
+    let method = MethodDescriptorProto {
+        name: Some("Do".into()),
+        ..Default::default()
+    };
+    let service = ServiceDescriptorProto {
+        name: Some("S".into()),
+        method: vec![method],
+        ..Default::default()
+    };
+    let file = FileDescriptorProto {
+        package: Some("p".into()),
+        service: vec![service],
+        ..Default::default()
+    };
+    FileDescriptorSet { file: vec![file] }.encode_to_vec()
+}
+
+#[test]
+fn a_thousand_calls_allocate_nothing_more_with_the_layer() {
+    let registry = Registry::new();
+    let server = ServerMetrics::builder()
+        .descriptor_set(&descriptor_set())
+        .message_sizes(Buckets::A66Bytes)
+        .metadata_label("tenant", "x-tenant", ["a", "b"], "other")
+        .exemplars(true)
+        .register(&registry)
+        .unwrap();
+    let client = ClientMetrics::builder()
+        .descriptor_set(&descriptor_set())
+        .message_sizes(Buckets::A66Bytes)
+        .message_times(Buckets::Fine)
+        .register(&registry)
+        .unwrap();
+    let without = allocations(NoOp, UNSAMPLED);
+    assert!(without > 0, "the counter counts");
+    for sampled in [UNSAMPLED, SAMPLED] {
+        let with = allocations(server.layer().layer(NoOp), sampled);
+        assert_eq!(with, without, "server, {sampled}");
+        let layer = client.layer().unboxed();
+        assert_eq!(
+            allocations(layer.layer(NoOp), sampled),
+            without,
+            "client, {sampled}"
+        );
+    }
+    assert_eq!(server.snapshot().handled[0], 2 * 1_001);
+    assert_eq!(client.snapshot().handled[0], 2 * 1_001);
+}
+
+// A `Channel` takes only tonic's own body, so the counting body must be boxed.
+#[test]
+fn the_layer_for_a_channel_allocates_once_per_call() {
+    let registry = Registry::new();
+    let client = ClientMetrics::builder()
+        .descriptor_set(&descriptor_set())
+        .register(&registry)
+        .unwrap();
+    let boxing = tower::service_fn(|request: Request<Answer>| {
+        NoOp.call(request.map(tonic::body::Body::new))
+    });
+    let unboxed = allocations(NoOp, UNSAMPLED);
+    assert_eq!(allocations(boxing, UNSAMPLED), unboxed + 1_000);
+    let metered = client.layer().layer(NoOp);
+    assert_eq!(allocations(metered, UNSAMPLED), unboxed + 1_000);
+}
