@@ -16,7 +16,9 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use self::transport::Transport;
-use crate::context::{CallContext, GRPC_TIMEOUT, TRACEPARENT, timeout_header};
+use crate::context::{
+    CallContext, GRPC_TIMEOUT, TRACEPARENT, TraceContext, asked_timeout, timeout_header,
+};
 use crate::stack::BoxError;
 use crate::stack::deadline::{Deadline, DeadlineLayer};
 
@@ -90,19 +92,18 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let own = CallContext::from_headers(request.headers(), Some(self.timeout));
+        let now = Instant::now();
         let caller = CallContext::current();
-        let deadline = match caller.and_then(|caller| caller.deadline) {
-            Some(theirs) => own.deadline.map(|own| own.min(theirs)),
-            None => own.deadline,
-        };
-        let trace = caller.map_or(own.trace, |caller| caller.trace.child());
+        let trace = caller.map_or_else(TraceContext::root, |caller| caller.trace.child());
+        let asked = asked_timeout(request.headers()).unwrap_or(self.timeout);
+        let mut left = asked.min(self.timeout);
+        if let Some(deadline) = caller.and_then(|caller| caller.deadline) {
+            left = left.min(deadline.saturating_duration_since(now));
+        }
         let headers = request.headers_mut();
         headers.insert(TRACEPARENT, trace.header());
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            headers.insert(GRPC_TIMEOUT, timeout_header(left));
-        }
+        headers.insert(GRPC_TIMEOUT, timeout_header(left));
+        let deadline = Some(now + left);
         CallContext { trace, deadline }.sync_scope(|| self.inner.call(request))
     }
 }

@@ -4,14 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 
 /// The W3C header that carries a trace from hop to hop.
-pub(crate) const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The gRPC header that carries how long the caller waits.
-pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 tokio::task_local! {
     static CURRENT: CallContext;
@@ -50,7 +50,7 @@ impl CallContext {
             .get(TRACEPARENT)
             .and_then(TraceContext::parse)
             .map_or_else(TraceContext::root, TraceContext::child);
-        let asked = headers.get(GRPC_TIMEOUT).and_then(parse_timeout);
+        let asked = asked_timeout(headers);
         let allowed = match (asked, limit) {
             (Some(asked), Some(limit)) => Some(asked.min(limit)),
             (asked, limit) => asked.or(limit),
@@ -105,12 +105,16 @@ impl TraceContext {
 
     /// Reads a `traceparent` header; `None` if it is not one.
     pub fn parse(header: &HeaderValue) -> Option<Self> {
-        let mut parts = header.to_str().ok()?.split('-');
-        let version = hex(parts.next()?, 2)?;
-        let trace_id = hex(parts.next()?, 32)?;
-        let span_id = u64::try_from(hex(parts.next()?, 16)?).ok()?;
-        let flags = hex(parts.next()?, 2)?;
-        let more = parts.next().is_some();
+        let (fixed, rest) = header.as_bytes().split_at_checked(55)?;
+        let dashes = [2, 35, 52].map(|at| fixed[at]);
+        let version = hex(&fixed[..2])?;
+        let trace_id = hex(&fixed[3..35])?;
+        let span_id = u64::try_from(hex(&fixed[36..52])?).ok()?;
+        let flags = hex(&fixed[53..])?;
+        let more = !rest.is_empty();
+        if dashes != *b"---" || (more && rest[0] != b'-') {
+            return None;
+        }
         if version == 0xff || (version == 0 && more) || trace_id == 0 || span_id == 0 {
             return None;
         }
@@ -122,6 +126,9 @@ impl TraceContext {
     }
 
     /// The `traceparent` header that names this span as the parent.
+    ///
+    /// Marked as sensitive, so that HPACK does not push what is new in each call through its
+    /// table.
     pub(crate) fn header(&self) -> HeaderValue {
         let mut text = [0_u8; 55];
         text[..3].copy_from_slice(b"00-");
@@ -129,7 +136,10 @@ impl TraceContext {
         text[35] = b'-';
         write_hex(&mut text[36..52], self.span_id.into());
         text[52..].copy_from_slice(if self.sampled { b"-01" } else { b"-00" });
-        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        let mut header =
+            HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        header.set_sensitive(true);
+        header
     }
 }
 
@@ -139,12 +149,15 @@ impl fmt::Display for TraceContext {
     }
 }
 
-fn hex(text: &str, digits: usize) -> Option<u128> {
-    let lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if text.len() != digits || !text.bytes().all(lower_hex) {
-        return None;
-    }
-    u128::from_str_radix(text, 16).ok()
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |value, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u128::from(digit))
+    })
 }
 
 fn write_hex(digits: &mut [u8], mut value: u128) {
@@ -152,6 +165,11 @@ fn write_hex(digits: &mut [u8], mut value: u128) {
         *digit = b"0123456789abcdef"[(value & 0xf) as usize];
         value >>= 4;
     }
+}
+
+/// How long a call's headers say that its caller waits.
+pub(crate) fn asked_timeout(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(GRPC_TIMEOUT).and_then(parse_timeout)
 }
 
 /// Reads a `grpc-timeout` header: 1 to 8 digits and a unit. Anything else is no timeout, as in
@@ -175,17 +193,29 @@ fn parse_timeout(header: &HeaderValue) -> Option<Duration> {
 }
 
 /// Writes what is left of a deadline as a `grpc-timeout` header, never more than is left.
+/// Sensitive for the same reason as the trace.
 pub(crate) fn timeout_header(left: Duration) -> HeaderValue {
-    let micros = left.as_micros();
-    let text = if micros < 100_000_000 {
-        format!("{micros}u")
-    } else if left.as_millis() < 100_000_000 {
-        format!("{}m", left.as_millis())
-    } else {
-        format!("{}S", left.as_secs().min(99_999_999))
+    let (count, unit) = match left.as_micros() {
+        micros if micros <= MOST => (micros, b'u'),
+        micros if micros <= MOST * 1000 => (micros / 1000, b'm'),
+        micros => ((micros / 1_000_000).min(MOST), b'S'),
     };
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("0n"))
+    let mut text = [b'0'; 9];
+    text[8] = unit;
+    let mut rest = count;
+    for digit in text[..8].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let zeros = text[..7].iter().take_while(|digit| **digit == b'0').count();
+    let mut header =
+        HeaderValue::from_bytes(&text[zeros..]).unwrap_or_else(|_| HeaderValue::from_static("0n"));
+    header.set_sensitive(true);
+    header
 }
+
+/// The largest count that the protocol's eight digits hold.
+const MOST: u128 = 99_999_999;
 
 #[cfg(test)]
 mod tests {

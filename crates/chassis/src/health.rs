@@ -1,6 +1,5 @@
 //! Health and reflection, on every gRPC port.
 
-use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH;
 use tonic_health::server::HealthReporter;
@@ -8,6 +7,7 @@ use tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET as REFLECTION;
 use tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET as REFLECTION_ALPHA;
 
 use crate::methods::Methods;
+use crate::routes::RoutesBuilder;
 use crate::stack::BoxError;
 
 /// The health of a server and of each of its services.

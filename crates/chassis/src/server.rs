@@ -6,20 +6,19 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use axum::Router;
-use axum::response::IntoResponse;
 use futures_util::future::BoxFuture;
 use grpc_prometheus::{ClientMetrics, ServerMetrics};
-use http::{Request, Uri};
+use http::{Request, Response, Uri};
 use prometheus::{IntCounter, Registry};
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic::service::{Routes, RoutesBuilder};
 
 use crate::channel::Channel;
 use crate::config::{Settings, one_line};
 use crate::heartbeat::{self, HeartbeatSettings};
 use crate::listener::{Limits, Listener};
 use crate::methods::Methods;
+use crate::routes::{Answer, RoutesBuilder};
 use crate::running::Running;
 use crate::stack::limit::LimitLayer;
 use crate::stack::panic::CatchPanicLayer;
@@ -176,7 +175,7 @@ impl Assembly {
             server_metrics: server.register(&registry)?,
             client_metrics: client.register(&registry)?,
             registry,
-            routes: Routes::builder(),
+            routes: RoutesBuilder::default(),
             http: None,
             tasks: Vec::new(),
             on_stop: Vec::new(),
@@ -196,8 +195,12 @@ impl Assembly {
     /// Serves a generated tonic server. Its contract belongs into [`Service::SERVES`].
     pub fn serve<T>(&mut self, service: T)
     where
-        T: tower::Service<Request<Body>, Error = Infallible, Response: IntoResponse, Future: Send>
-            + NamedService
+        T: tower::Service<
+                Request<Body>,
+                Response = Response<Body>,
+                Error = Infallible,
+                Future = Answer,
+            > + NamedService
             + Clone
             + Send
             + Sync

@@ -9,9 +9,10 @@ pub(crate) mod span;
 use grpc_prometheus::ServerLayer;
 use http::{Request, Response};
 use tonic::body::Body;
-use tonic::service::Routes;
 use tower::util::MapRequestLayer;
 use tower::{Service, ServiceBuilder};
+
+use crate::routes::Routes;
 
 use self::deadline::DeadlineLayer;
 use self::gate::GateLayer;
@@ -62,7 +63,7 @@ pub(crate) fn grpc(
         .layer(MapRequestLayer::new(|request: Request<_>| {
             request.map(Body::new)
         }))
-        .service(routes.prepare())
+        .service(routes)
 }
 
 /// Any error, where only its text matters.

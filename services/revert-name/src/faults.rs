@@ -43,7 +43,13 @@ pub(crate) fn on_demand(name: &str) -> Result<(), Status> {
 }
 
 fn spells(name: &str, spelling: &str) -> bool {
-    name.eq_ignore_ascii_case(spelling) || name.eq_ignore_ascii_case(&spelling.replace('_', ""))
+    let joined = || spelling.bytes().filter(|byte| *byte != b'_');
+    name.eq_ignore_ascii_case(spelling)
+        || (name.len() == joined().count()
+            && name
+                .bytes()
+                .zip(joined())
+                .all(|(byte, expected)| byte.eq_ignore_ascii_case(&expected)))
 }
 
 #[cfg(test)]
