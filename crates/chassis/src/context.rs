@@ -85,12 +85,12 @@ impl CallContext {
 // === impl TraceContext ===
 
 impl TraceContext {
-    /// A new trace. It is sampled: whether it is exported is the exporter's choice.
+    /// A new trace, not sampled: nobody records it unless a caller says so.
     pub fn root() -> Self {
         Self {
             trace_id: fastrand::u128(1..),
             span_id: fastrand::u64(1..),
-            sampled: true,
+            sampled: false,
         }
     }
 

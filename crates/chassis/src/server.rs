@@ -162,11 +162,13 @@ impl StartError {
 
 impl Assembly {
     fn new<S: Service>(registry: Registry) -> Result<Self, BoxError> {
-        let mut server = ServerMetrics::builder().exclude_health_and_reflection(true);
+        let mut server = ServerMetrics::builder()
+            .exclude_health_and_reflection(true)
+            .exemplars(true);
         for descriptor_set in S::SERVES {
             server = server.descriptor_set(descriptor_set);
         }
-        let mut client = ClientMetrics::builder();
+        let mut client = ClientMetrics::builder().exemplars(true);
         for descriptor_set in S::CALLS {
             client = client.descriptor_set(descriptor_set);
         }

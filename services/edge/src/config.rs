@@ -81,6 +81,7 @@ impl Service for Config {
         let settings = StoreSettings {
             max_age: self.heartbeat_max_age,
             max_rows: self.heartbeat_max_rows,
+            reserved: EXPECTED.iter().map(|(name, _)| (*name).into()).collect(),
             ..StoreSettings::default()
         };
         let store = Store::open(&self.data_dir, settings)

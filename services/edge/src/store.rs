@@ -46,6 +46,8 @@ struct Shared {
 pub struct StoreSettings {
     /// How many different services may be known at once.
     pub max_services: usize,
+    /// Services that always find room among them, whoever came first.
+    pub reserved: Vec<String>,
     /// Beats and services older than this are pruned.
     pub max_age: Duration,
     /// The newest beats that pruning leaves.
@@ -166,6 +168,7 @@ impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             max_services: 64,
+            reserved: Vec::new(),
             max_age: Duration::from_secs(7 * 24 * 3600),
             max_rows: 1_000_000,
             max_bytes: 1 << 30,

@@ -310,6 +310,27 @@ async fn the_queue_holds_1024_beats_and_refuses_the_next() {
 }
 
 #[tokio::test]
+async fn strangers_leave_room_for_the_services_that_are_expected() {
+    let folder = folder();
+    let settings = StoreSettings {
+        max_services: 3,
+        reserved: vec!["time".to_owned(), "revert-name".to_owned()],
+        ..StoreSettings::default()
+    };
+    let store = open_with(&folder, settings).await;
+    store.beat(beat("stranger", 1)).await.unwrap();
+    let refused = store.beat(beat("another", 1)).await;
+    assert!(matches!(
+        refused,
+        Err(StoreError::TooManyServices { max: 3 })
+    ));
+    store.beat(beat("time", 1)).await.unwrap();
+    store.beat(beat("another", 1)).await.unwrap_err();
+    store.beat(beat("revert-name", 1)).await.unwrap();
+    assert_eq!(names(&store), ["revert-name", "stranger", "time"]);
+}
+
+#[tokio::test]
 async fn pruning_deletes_what_is_too_old_and_forgets_services_unseen_since() {
     let folder = folder();
     let settings = StoreSettings {

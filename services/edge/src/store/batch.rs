@@ -9,7 +9,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::known::{Known, ServiceStatus};
-use super::{Beat, StoreError};
+use super::{Beat, StoreError, StoreSettings};
 
 /// What each beat of a batch is told once the batch is committed.
 pub(super) type Verdict = Result<(), StoreError>;
@@ -17,7 +17,7 @@ pub(super) type Verdict = Result<(), StoreError>;
 struct Batch<'a> {
     known: &'a Known,
     known_before: usize,
-    max_services: usize,
+    settings: &'a StoreSettings,
     new: usize,
     changed: BTreeMap<String, ServiceStatus>,
 }
@@ -26,10 +26,10 @@ struct Batch<'a> {
 pub(super) async fn write(
     beats: &[Beat],
     known: &Known,
-    max_services: usize,
+    settings: &StoreSettings,
     connection: &mut SqliteConnection,
 ) -> sqlx::Result<Vec<Verdict>> {
-    let mut batch = Batch::new(known, max_services);
+    let mut batch = Batch::new(known, settings);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let mut verdicts = Vec::with_capacity(beats.len());
     for beat in beats {
@@ -46,11 +46,11 @@ pub(super) async fn write(
 // === impl Batch ===
 
 impl<'a> Batch<'a> {
-    fn new(known: &'a Known, max_services: usize) -> Self {
+    fn new(known: &'a Known, settings: &'a StoreSettings) -> Self {
         Self {
             known,
             known_before: known.len(),
-            max_services,
+            settings,
             new: 0,
             changed: BTreeMap::new(),
         }
@@ -62,7 +62,7 @@ impl<'a> Batch<'a> {
         connection: &mut SqliteConnection,
     ) -> sqlx::Result<Verdict> {
         let Some(status) = self.status(&beat.service) else {
-            let max = self.max_services;
+            let max = self.settings.max_services;
             return Ok(Err(StoreError::TooManyServices { max }));
         };
         let is_new = insert(beat, connection).await?;
@@ -70,12 +70,23 @@ impl<'a> Batch<'a> {
         Ok(Ok(()))
     }
 
+    /// Reserved services that have not come yet, this one aside.
+    fn awaited(&self, service: &str) -> usize {
+        let absent =
+            |name: &str| !self.changed.contains_key(name) && self.known.get(name).is_none();
+        let reserved = self.settings.reserved.iter();
+        reserved
+            .filter(|name| *name != service && absent(name))
+            .count()
+    }
+
     fn status(&mut self, service: &str) -> Option<&mut ServiceStatus> {
+        let taken = self.known_before + self.new + self.awaited(service);
         match self.changed.entry(service.to_owned()) {
             Entry::Occupied(entry) => Some(entry.into_mut()),
             Entry::Vacant(entry) => match self.known.get(service) {
                 Some(status) => Some(entry.insert(status)),
-                None if self.known_before + self.new >= self.max_services => None,
+                None if taken >= self.settings.max_services => None,
                 None => {
                     self.new += 1;
                     Some(entry.insert(ServiceStatus::unseen(service)))
@@ -154,11 +165,15 @@ mod tests {
         let mut handle = connection.lock_handle().await.unwrap();
         handle.set_commit_hook(|| false);
         drop(handle);
-        write(beats, &known, 64, &mut connection).await.unwrap_err();
+        write(beats, &known, &StoreSettings::default(), &mut connection)
+            .await
+            .unwrap_err();
         assert_eq!(known.services(), []);
 
         let (mut connection, _) = database.connect().await.unwrap();
-        let verdicts = write(beats, &known, 64, &mut connection).await.unwrap();
+        let verdicts = write(beats, &known, &StoreSettings::default(), &mut connection)
+            .await
+            .unwrap();
         assert!(matches!(verdicts[..], [Ok(())]));
         assert_eq!(known.services()[0].beats, 1);
     }

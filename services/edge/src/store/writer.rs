@@ -121,9 +121,9 @@ impl Writer {
 
     async fn write(&mut self, beats: &[Beat]) -> Result<Vec<Verdict>, WriteError> {
         let known = Arc::clone(&self.known);
-        let max_services = self.settings.max_services;
+        let settings = self.settings.clone();
         let connection = self.connection().await?;
-        Ok(batch::write(beats, &known, max_services, connection).await?)
+        Ok(batch::write(beats, &known, &settings, connection).await?)
     }
 
     async fn delete(&mut self) -> Result<u64, WriteError> {
