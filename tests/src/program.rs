@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -12,7 +13,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use crate::eventually;
+use crate::{eventually, within};
+
+const LONGEST_RUN: Duration = Duration::from_secs(15);
 
 /// Packages whose programs are tested, and this one, so that features are unified as they were
 /// when the tests were built.
@@ -110,15 +113,16 @@ impl Program {
 }
 
 /// Runs a program to its end, with these variables only.
+///
+/// # Panics
+///
+/// When it has not ended after 15 s.
 pub async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    // Outside of the limit: the first call builds the programs.
     let mut command = command(name);
-    let variables = variables.iter().copied();
-    command
-        .args(arguments)
-        .envs(variables)
-        .output()
-        .await
-        .unwrap()
+    command.args(arguments).envs(variables.iter().copied());
+    let ended = within(LONGEST_RUN, command.output());
+    ended.await.0.unwrap()
 }
 
 /// Without the caller's environment, which could set settings.

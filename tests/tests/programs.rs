@@ -279,7 +279,7 @@ async fn a_bad_setting_is_one_line_that_names_it_and_code_2() {
             .chunks(2)
             .filter(|pair| !flags.contains(&pair[0]) && program != "mesh");
         let words = [flags, &free.flatten().copied().collect::<Vec<_>>()].concat();
-        let (output, _) = within(ALWAYS_GONE, run(program, &words, variables)).await;
+        let output = run(program, &words, variables).await;
         let lines = lines_of(&output.stderr);
         assert_eq!(
             output.status.code(),
@@ -307,7 +307,7 @@ async fn a_taken_port_is_one_line_that_names_its_setting_and_nothing_starts() {
                 words.extend([other, "127.0.0.1:0"]);
             }
         }
-        let (output, _) = within(ALWAYS_GONE, run("edge", &words, &[])).await;
+        let output = run("edge", &words, &[]).await;
         let lines = lines_of(&output.stderr);
         assert_eq!(
             (output.status.code(), lines.len()),
@@ -336,7 +336,7 @@ async fn mesh_up_starts_nothing_when_one_of_its_ports_is_taken() {
         "--data-dir",
         folder.to_str().unwrap(),
     ];
-    let (output, _) = within(ALWAYS_GONE, run("mesh", &words, &[])).await;
+    let output = run("mesh", &words, &[]).await;
     let lines = lines_of(&output.stderr);
     assert_eq!(
         (output.status.code(), lines.len()),
@@ -368,7 +368,7 @@ async fn a_second_edge_on_the_same_data_is_refused_in_one_line() {
         "--http-address",
         free,
     ];
-    let (output, _) = within(ALWAYS_GONE, run("edge", &words, &[])).await;
+    let output = run("edge", &words, &[]).await;
     let lines = lines_of(&output.stderr);
     assert_eq!(
         (output.status.code(), lines.len()),
