@@ -3,6 +3,7 @@
 use std::{
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -13,8 +14,9 @@ use pin_project_lite::pin_project;
 
 use crate::{
     call::{Call, OnPanic},
+    cells::Cells,
     code::{self, BoxError, Code},
-    exemplar::TraceId,
+    families::Side,
     meter::{Direction, Meter},
 };
 
@@ -26,8 +28,7 @@ pin_project! {
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
-        meter: Option<Meter>,
-        call: u64,
+        meter: Option<RequestMeter>,
     }
 }
 
@@ -39,10 +40,19 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: B,
-        meter: Option<Meter>,
+        // What is not counted has none of both.
         call: Option<Call>,
+        meter: Option<Meter>,
         status: StatusCode,
     }
+}
+
+/// Lives in the service, apart from its call.
+#[derive(Debug)]
+struct RequestMeter {
+    cells: Arc<Cells>,
+    call: u64,
+    meter: Meter,
 }
 
 type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
@@ -51,12 +61,8 @@ type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl<B> RequestBody<B> {
     pub(crate) fn new(inner: B, call: Option<&Call>) -> Self {
-        let meter = |call: &Call| Meter::new(call.cells().clone(), Direction::Request);
-        Self {
-            inner,
-            meter: call.map(meter),
-            call: call.map_or(0, Call::id),
-        }
+        let meter = call.map(RequestMeter::new);
+        Self { inner, meter }
     }
 }
 
@@ -70,18 +76,22 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = self.project();
-        let Some(meter) = this.meter else {
+        let Some(RequestMeter { cells, call, meter }) = this.meter else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
-        meter.asked();
+        meter.asked(cells);
         let frame = ready!(this.inner.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    meter.count(data);
+                    meter.count(cells, data);
                 }
             }
-            Some(Err(error)) if code::is_reset(&**error) => meter.reset(*this.call),
+            Some(Err(error))
+                if cells.plan.config.side == Side::Server && code::is_reset(&**error) =>
+            {
+                cells.plan.resets.note(*call);
+            }
             _ => {}
         }
         Poll::Ready(frame)
@@ -99,33 +109,23 @@ where
 // === impl ResponseBody ===
 
 impl<B: Body> ResponseBody<B> {
-    pub(crate) fn new(inner: B, call: Option<Call>, head: &response::Parts) -> Self {
-        let meter = |call: &Call| Meter::new(call.cells().clone(), Direction::Response);
-        let mut body = Self {
+    pub(crate) fn new(inner: B, mut call: Option<Call>, head: &response::Parts) -> Self {
+        if let Some(call) = &mut call {
+            call.answered(&head.extensions);
+            // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
+            let at_end = inner.is_end_stream();
+            let code = Code::from_headers(&head.headers)
+                .or_else(|| at_end.then(|| Code::from_http(head.status)));
+            if let Some(code) = code {
+                call.end(code);
+            }
+        }
+        let meter = |call: &Call| Meter::new(call.cells(), Direction::Response);
+        Self {
             inner,
             meter: call.as_ref().map(meter),
             call,
             status: head.status,
-        };
-        if let Some(call) = &mut body.call
-            && call.trace_id.is_none()
-            && call.cells().plan.config.exemplars
-        {
-            call.trace_id = head.extensions.get::<TraceId>().copied();
-        }
-        // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
-        let at_end = body.inner.is_end_stream();
-        let code = Code::from_headers(&head.headers)
-            .or_else(|| at_end.then(|| Code::from_http(head.status)));
-        if let Some(code) = code {
-            body.end(code);
-        }
-        body
-    }
-
-    fn end(&mut self, code: Code) {
-        if let Some(call) = self.call.take() {
-            call.end(code);
         }
     }
 }
@@ -140,20 +140,20 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let mut this = self.project();
-        let Some(meter) = this.meter else {
+        let (Some(call), Some(meter)) = (this.call, this.meter) else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
-        meter.asked();
-        let on_panic = OnPanic(this.call);
+        meter.asked(call.cells());
+        let on_panic = OnPanic(Some(&mut *call));
         let polled = this.inner.as_mut().poll_frame(cx);
         mem::forget(on_panic);
         let frame = ready!(polled).map(|frame| frame.map_err(Into::into));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            meter.count(data);
+            meter.count(call.cells(), data);
         }
-        if let Some(call) = this.call.take_if(|_| is_last(&frame, &*this.inner)) {
+        if !call.is_ended() && is_last(&frame, &*this.inner) {
             call.end(end_code(&frame, meter, *this.status));
         }
         Poll::Ready(frame)
@@ -161,7 +161,7 @@ where
 
     /// Not before the call is recorded: who believes it stops to poll.
     fn is_end_stream(&self) -> bool {
-        self.call.is_none() && self.inner.is_end_stream()
+        self.call.as_ref().is_none_or(Call::is_ended) && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -191,4 +191,23 @@ fn end_code(
         .and_then(Code::from_headers)
         .or_else(|| meter.status())
         .unwrap_or_else(|| Code::from_http(status))
+}
+
+// === impl RequestMeter ===
+
+impl RequestMeter {
+    fn new(call: &Call) -> Self {
+        let cells = Arc::clone(call.cells());
+        Self {
+            meter: Meter::new(&cells, Direction::Request),
+            call: call.id(),
+            cells,
+        }
+    }
+}
+
+impl Drop for RequestMeter {
+    fn drop(&mut self) {
+        self.meter.accepted(&self.cells);
+    }
 }

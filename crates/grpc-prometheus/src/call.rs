@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Request;
+use http::{Extensions, Request};
 
 use crate::{
     cells::{self, Cells},
@@ -26,7 +26,7 @@ pub(crate) struct Call {
     cells: Arc<Cells>,
     start: Instant,
     deadline: Option<Duration>,
-    pub(crate) trace_id: Option<TraceId>,
+    trace_id: Option<TraceId>,
     id: u64,
     /// Resets that were noted before this call.
     resets: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Call {
 ///
 /// The drop of the call itself cannot tell if somebody outside catches the panic before it.
 #[derive(Debug)]
-pub(crate) struct OnPanic<'a>(pub(crate) &'a mut Option<Call>);
+pub(crate) struct OnPanic<'a>(pub(crate) Option<&'a mut Call>);
 
 // === impl Call ===
 
@@ -65,8 +65,19 @@ impl Call {
         self.id
     }
 
+    pub(crate) const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The head of the response has come, and may know the trace.
+    pub(crate) fn answered(&mut self, extensions: &Extensions) {
+        if self.cells.plan.config.exemplars && self.trace_id.is_none() {
+            self.trace_id = extensions.get::<TraceId>().copied();
+        }
+    }
+
     /// The call ended with this code, on the wire or in an error.
-    pub(crate) fn end(mut self, code: Code) {
+    pub(crate) fn end(&mut self, code: Code) {
         self.record(|call, elapsed| {
             let late = call.is_late(elapsed);
             // tonic says `Cancelled` when the client's own deadline expires, and so may the peer.
@@ -77,11 +88,6 @@ impl Call {
                 code => code,
             }
         });
-    }
-
-    /// A panic is passing through the call.
-    fn panicked(mut self) {
-        self.record(|_, _| Code::INTERNAL);
     }
 
     fn record(&mut self, code: impl FnOnce(&Self, Duration) -> Code) {
@@ -152,8 +158,8 @@ fn next_id() -> u64 {
 
 impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
-        if let Some(call) = self.0.take() {
-            call.panicked();
+        if let Some(call) = &mut self.0 {
+            call.record(|_, _| Code::INTERNAL);
         }
     }
 }

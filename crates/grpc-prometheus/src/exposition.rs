@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use prometheus::{
-    Registry,
-    proto::{Metric, MetricFamily, MetricType},
+    Registry, TextEncoder,
+    proto::{MetricFamily, MetricType},
 };
 
 use crate::{
@@ -102,117 +102,94 @@ impl Ours {
     }
 }
 
+/// Through the text of the prometheus crate: with its `protobuf` feature it hides the values.
 fn write_other(name: &str, family: &MetricFamily, page: &mut Page) {
     let metric_type = family.get_field_type();
+    if metric_type == MetricType::UNTYPED {
+        // Its encoder panics at this type, which none of its metrics has.
+        return;
+    }
+    let Ok(text) = TextEncoder::new().encode_to_string(std::slice::from_ref(family)) else {
+        // A family without a name or without a metric shows nothing.
+        return;
+    };
     page.head(name, family.help(), metric_type);
     let counter = metric_type == MetricType::COUNTER && page.format == Format::OpenMetrics;
     let suffix = match counter && !name.ends_with("_total") {
         true => "_total",
         false => "",
     };
-    for metric in family.get_metric() {
-        let sample = OtherSample { name, metric };
-        match metric_type {
-            MetricType::COUNTER => {
-                sample.write(page, suffix, None, metric.get_counter().get_value())
-            }
-            MetricType::GAUGE => sample.write(page, "", None, metric.get_gauge().get_value()),
-            MetricType::HISTOGRAM => sample.write_histogram(page),
-            MetricType::SUMMARY => sample.write_summary(page),
-            // Without its `protobuf` feature the prometheus crate cannot hold such a value.
-            MetricType::UNTYPED => {}
-        }
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    for sample in samples.filter_map(|line| OtherSample::parse(line, name)) {
+        sample.write(name, suffix, metric_type, page);
     }
 }
 
-/// One metric of another collector.
+/// One line of the text format, less the name of its family.
 struct OtherSample<'a> {
-    name: &'a str,
-    metric: &'a Metric,
+    /// `_bucket`, `_sum`, `_count` or nothing.
+    part: &'a str,
+    /// With braces; may be empty.
+    labels: &'a str,
+    value: &'a str,
+    /// Milliseconds.
+    timestamp: Option<i64>,
 }
 
 // === impl OtherSample ===
 
-impl OtherSample<'_> {
-    fn write_histogram(&self, page: &mut Page) {
-        let histogram = self.metric.get_histogram();
-        let finite = |bound: f64| bound.is_finite();
-        let buckets = histogram.get_bucket().iter();
-        for bucket in buckets.filter(|bucket| finite(bucket.upper_bound())) {
-            let label = ("le", bucket.upper_bound());
-            self.write(
-                page,
-                "_bucket",
-                Some(label),
-                bucket.cumulative_count() as f64,
-            );
-        }
-        let count = histogram.get_sample_count() as f64;
-        self.write(page, "_bucket", Some(("le", f64::INFINITY)), count);
-        self.write(page, "_sum", None, histogram.get_sample_sum());
-        self.write(page, "_count", None, count);
+impl<'a> OtherSample<'a> {
+    fn parse(line: &'a str, family: &str) -> Option<Self> {
+        let line = line.strip_prefix(family)?;
+        // Label values may hold anything, numbers hold no brace.
+        let end = line
+            .rfind('}')
+            .map(|brace| brace + 1)
+            .or_else(|| line.find(' '))?;
+        let (series, numbers) = line.split_at(end);
+        let (part, labels) = series.split_at(series.find('{').unwrap_or(end));
+        let mut numbers = numbers.split_ascii_whitespace();
+        Some(Self {
+            part,
+            labels,
+            value: numbers.next()?,
+            timestamp: numbers.next().and_then(|millis| millis.parse().ok()),
+        })
     }
 
-    fn write_summary(&self, page: &mut Page) {
-        let summary = self.metric.get_summary();
-        for quantile in summary.get_quantile() {
-            self.write(
-                page,
-                "",
-                Some(("quantile", quantile.quantile())),
-                quantile.value(),
-            );
-        }
-        self.write(page, "_sum", None, summary.sample_sum());
-        self.write(page, "_count", None, summary.sample_count() as f64);
-    }
-
-    fn write(&self, page: &mut Page, suffix: &str, bound: Option<(&str, f64)>, value: f64) {
-        page.push(&[self.name, suffix]);
-        let mut separator = "{";
-        for pair in self.metric.get_label() {
-            page.push(&[separator]);
-            labels::push_pair(&mut page.out, pair.name(), pair.value());
-            separator = ",";
-        }
-        if let Some((label, bound)) = bound {
-            page.push(&[separator]);
-            labels::push_pair(&mut page.out, label, &bound_text(bound, page.format));
-            separator = ",";
-        }
-        let close = match separator {
-            "{" => " ",
-            _ => "} ",
+    fn write(&self, name: &str, suffix: &str, metric_type: MetricType, page: &mut Page) {
+        let value = match self.value {
+            "inf" => "+Inf",
+            "-inf" => "-Inf",
+            value => value,
         };
-        page.push(&[close, &value_text(value)]);
-        self.write_timestamp(page);
+        page.push(&[name, suffix, self.part]);
+        match (self.bound(metric_type), page.format) {
+            (Some((labels, bound)), Format::OpenMetrics) => {
+                page.push(&[labels, &openmetrics::number(bound), "\"}"]);
+            }
+            _ => page.push(&[self.labels]),
+        }
+        page.push(&[" ", value]);
+        // Writing to a string cannot fail.
+        _ = match (self.timestamp, page.format) {
+            (None, _) => Ok(()),
+            (Some(millis), Format::Text) => write!(page.out, " {millis}"),
+            (Some(millis), Format::OpenMetrics) => write!(page.out, " {}", millis as f64 / 1e3),
+        };
         page.push(&["\n"]);
     }
 
-    /// Milliseconds in the text format, seconds in OpenMetrics.
-    fn write_timestamp(&self, page: &mut Page) {
-        let millis = self.metric.timestamp_ms();
-        // Writing to a string cannot fail.
-        _ = match (millis, page.format) {
-            (0, _) => Ok(()),
-            (_, Format::Text) => write!(page.out, " {millis}"),
-            (_, Format::OpenMetrics) => write!(page.out, " {}", millis as f64 / 1e3),
+    /// A bucket's or a quantile's bound, which is the last label, and what is before it.
+    fn bound(&self, metric_type: MetricType) -> Option<(&'a str, f64)> {
+        let label = match (metric_type, self.part) {
+            (MetricType::HISTOGRAM, "_bucket") => "le=\"",
+            (MetricType::SUMMARY, "") => "quantile=\"",
+            _ => return None,
         };
+        let start = self.labels.rfind(label)? + label.len();
+        let (labels, bound) = self.labels.split_at(start);
+        let bound: f64 = bound.strip_suffix("\"}")?.parse().ok()?;
+        bound.is_finite().then_some((labels, bound))
     }
-}
-
-fn bound_text(bound: f64, format: Format) -> String {
-    match format {
-        Format::OpenMetrics if bound.is_finite() => openmetrics::number(bound),
-        _ => value_text(bound),
-    }
-}
-
-/// Rust says `inf` where Prometheus says `+Inf`.
-fn value_text(value: f64) -> String {
-    if value.is_infinite() {
-        let sign = if value > 0.0 { '+' } else { '-' };
-        return format!("{sign}Inf");
-    }
-    value.to_string()
 }

@@ -44,6 +44,9 @@ const NAME: &[u8] = b"grpc-status:";
 impl Scanner {
     /// Reads on and reports the length of each message whose last byte is in `chunk`.
     pub(crate) fn scan(&mut self, mut chunk: &[u8], mut message: impl FnMut(u32)) {
+        if let Some(length) = self.whole(chunk) {
+            return message(length);
+        }
         while !chunk.is_empty() {
             if usize::from(self.filled) < PREFIX {
                 chunk = self.fill(chunk);
@@ -68,6 +71,14 @@ impl Scanner {
                 message(self.length());
             }
         }
+    }
+
+    /// The usual case: the chunk is one message.
+    fn whole(&self, chunk: &[u8]) -> Option<u32> {
+        let ([flag, a, b, c, d], content) = chunk.split_first_chunk()?;
+        let length = u32::from_be_bytes([*a, *b, *c, *d]);
+        let whole = self.filled == 0 && flag & TRAILERS == 0 && content.len() == length as usize;
+        whole.then_some(length)
     }
 
     /// The status in a grpc-web trailers frame, if one has passed.

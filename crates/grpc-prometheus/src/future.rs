@@ -44,7 +44,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let on_panic = OnPanic(this.call);
+        let on_panic = OnPanic(this.call.as_mut());
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
         let result = ready!(polled).map_err(Into::into);
@@ -56,7 +56,7 @@ where
                 Ok(Response::from_parts(head, body))
             }
             Err(error) => {
-                if let Some(call) = call {
+                if let Some(mut call) = call {
                     call.end(Code::from_error(&*error));
                 }
                 Err(error)

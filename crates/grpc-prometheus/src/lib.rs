@@ -1,4 +1,4 @@
-//! grpc-prometheus
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
 mod body;

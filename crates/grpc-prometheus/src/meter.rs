@@ -1,6 +1,6 @@
 //! Counts the messages of one body, and times them where that is wanted.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use crate::{
     cells::{Cells, Histogram},
@@ -9,9 +9,9 @@ use crate::{
     frames::Scanner,
 };
 
+/// The state of a count; the numbers are those of the call.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    cells: Arc<Cells>,
     scanner: Scanner,
     incoming: bool,
     clock: Clock,
@@ -36,7 +36,7 @@ enum Clock {
 // === impl Meter ===
 
 impl Meter {
-    pub(crate) fn new(cells: Arc<Cells>, direction: Direction) -> Self {
+    pub(crate) fn new(cells: &Cells, direction: Direction) -> Self {
         let server = cells.plan.config.side == Side::Server;
         let incoming = server == (direction == Direction::Request);
         let clock = match cells.plan.layout.receive_time {
@@ -45,7 +45,6 @@ impl Meter {
             Some(_) => Clock::Sending(None),
         };
         Self {
-            cells,
             scanner: Scanner::default(),
             incoming,
             clock,
@@ -53,17 +52,17 @@ impl Meter {
     }
 
     /// Somebody asks the body for more.
-    pub(crate) fn asked(&mut self) {
+    pub(crate) fn asked(&mut self, cells: &Cells) {
         match &mut self.clock {
             Clock::Off => {}
             Clock::Receiving(since) => _ = since.get_or_insert_with(Instant::now),
-            Clock::Sending(_) => self.accepted(),
+            Clock::Sending(_) => self.accepted(cells),
         }
     }
 
-    pub(crate) fn count(&mut self, data: &[u8]) {
+    pub(crate) fn count(&mut self, cells: &Cells, data: &[u8]) {
         let mut messages = 0;
-        let (cells, incoming) = (&self.cells, self.incoming);
+        let incoming = self.incoming;
         self.scanner.scan(data, |bytes| {
             messages += 1;
             if incoming {
@@ -72,27 +71,8 @@ impl Meter {
                 cells.sent(bytes);
             }
         });
-        if messages == 0 {
-            return;
-        }
-        match &mut self.clock {
-            Clock::Off => {}
-            Clock::Receiving(since) => {
-                let waited = since.take().map_or(0, nanos_since);
-                observe(cells, cells.plan.layout.receive_time.as_ref(), waited);
-                // The others of the frame were there when they were asked for.
-                for _ in 1..messages {
-                    observe(cells, cells.plan.layout.receive_time.as_ref(), 0);
-                }
-            }
-            Clock::Sending(waiting) => *waiting = Some((Instant::now(), messages)),
-        }
-    }
-
-    /// The body of this call was cut off by its sender.
-    pub(crate) fn reset(&self, call: u64) {
-        if self.cells.plan.config.side == Side::Server {
-            self.cells.plan.resets.note(call);
+        if messages > 0 {
+            self.time(cells, messages);
         }
     }
 
@@ -101,22 +81,28 @@ impl Meter {
         self.scanner.status()
     }
 
-    fn accepted(&mut self) {
+    fn time(&mut self, cells: &Cells, messages: u32) {
+        match &mut self.clock {
+            Clock::Off => {}
+            Clock::Receiving(since) => {
+                let histogram = cells.plan.layout.receive_time.as_ref();
+                observe(cells, histogram, since.take().map_or(0, nanos_since));
+                // The others of the frame were there when they were asked for.
+                (1..messages).for_each(|_| observe(cells, histogram, 0));
+            }
+            Clock::Sending(waiting) => *waiting = Some((Instant::now(), messages)),
+        }
+    }
+
+    /// The transport has taken what it was given, or the body has gone.
+    pub(crate) fn accepted(&mut self, cells: &Cells) {
         if let Clock::Sending(waiting) = &mut self.clock
             && let Some((since, messages)) = waiting.take()
         {
+            let histogram = cells.plan.layout.send_time.as_ref();
             let waited = nanos_since(since);
-            for _ in 0..messages {
-                let histogram = self.cells.plan.layout.send_time.as_ref();
-                observe(&self.cells, histogram, waited);
-            }
+            (0..messages).for_each(|_| observe(cells, histogram, waited));
         }
-    }
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        self.accepted();
     }
 }
 

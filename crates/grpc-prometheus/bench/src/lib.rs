@@ -1,0 +1,144 @@
+//! A service that does nothing, and calls of it that allocate nothing, so that what is left of a
+//! measurement is the layer.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    future::{Future, Ready},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, request};
+use http_body::{Body, Frame};
+use prost::Message;
+use prost_types::{
+    FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto,
+};
+use tower::Service;
+
+const MESSAGE: Bytes = Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]);
+
+thread_local! {
+    /// Head and trailers of the last call, for the next.
+    static SPARE: Cell<Option<(request::Parts, HeaderMap)>> = const { Cell::new(None) };
+}
+
+/// So many messages, each a frame, and perhaps trailers.
+pub struct Messages {
+    pub count: u32,
+    pub trailers: Option<HeaderMap>,
+}
+
+/// Reads the request and answers so many messages with an OK.
+#[derive(Clone, Copy)]
+pub struct NoOp {
+    pub messages: u32,
+}
+
+impl Body for Messages {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.count > 0 {
+            self.count -= 1;
+            return Poll::Ready(Some(Ok(Frame::data(MESSAGE))));
+        }
+        Poll::Ready(self.trailers.take().map(Frame::trailers).map(Ok))
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Service<Request<B>> for NoOp {
+    type Response = Response<Messages>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Messages>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        read(body);
+        let trailers = SPARE.take().map(|(_, trailers)| trailers);
+        SPARE.set(Some((head, HeaderMap::new())));
+        let answer = Messages {
+            count: self.messages,
+            trailers,
+        };
+        std::future::ready(Ok(Response::new(answer)))
+    }
+}
+
+/// Makes the head that all calls of this thread use again and again.
+pub fn prepare(path: &str) {
+    let request = Request::post(path)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("user-agent", "bench");
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    SPARE.set(Some((head, trailers)));
+}
+
+/// One call from the request to the trailers.
+pub fn call<S, B>(service: &mut S)
+where
+    S: Service<Request<Messages>, Response = Response<B>>,
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (head, trailers) = SPARE.take().expect("prepared");
+    SPARE.set(Some((
+        request::Builder::new().body(()).unwrap().into_parts().0,
+        trailers,
+    )));
+    let body = Messages {
+        count: 1,
+        trailers: None,
+    };
+    let future = pin!(service.call(Request::from_parts(head, body)));
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Ok(response)) = future.poll(&mut cx) else {
+        panic!("a no-op service answers at once");
+    };
+    let trailers = read(response.into_body()).expect("trailers");
+    let (head, _) = SPARE.take().expect("put there by the service");
+    SPARE.set(Some((head, trailers)));
+}
+
+fn read(mut body: impl Body<Data = Bytes> + Unpin) -> Option<HeaderMap> {
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut cx) {
+        if let Ok(trailers) = frame.into_trailers() {
+            return Some(trailers);
+        }
+    }
+    None
+}
+
+/// `bench.v1.Service0` with ten methods each, as many as it takes.
+pub fn descriptor_set(methods: usize) -> Vec<u8> {
+    let method = |index: usize| MethodDescriptorProto {
+        name: Some(format!("Method{index}")),
+        ..Default::default()
+    };
+    let services = (0..methods.div_ceil(10)).map(|service| ServiceDescriptorProto {
+        name: Some(format!("Service{service}")),
+        method: (0..10).map(method).collect(),
+        ..Default::default()
+    });
+    let file = FileDescriptorProto {
+        package: Some("bench.v1".to_owned()),
+        service: services.collect(),
+        ..Default::default()
+    };
+    FileDescriptorSet { file: vec![file] }.encode_to_vec()
+}
+
+pub const PATH: &str = "/bench.v1.Service0/Method3";
