@@ -230,7 +230,7 @@ async fn a_bad_setting_is_one_line_that_names_it_and_code_2() {
         ),
         (
             "edge",
-            &["--heartbeat-max-rows", "few"],
+            &["--heartbeat-max-rows", "-1"],
             none,
             "--heartbeat-max-rows",
         ),
@@ -261,7 +261,7 @@ async fn a_bad_setting_is_one_line_that_names_it_and_code_2() {
         (
             "time",
             &[],
-            &[("HEARTBEAT_CRON", "often")],
+            &[("HEARTBEAT_CRON", "\u{1b}[31m\n\noften")],
             "HEARTBEAT_CRON",
         ),
         ("revert-name", &["--faults", "perhaps"], none, "--faults"),

@@ -109,19 +109,41 @@ fn command<S: Service>() -> Command {
         .mut_arg("scrape_address", |arg| {
             arg.required(false).default_value(S::SCRAPE_ADDRESS)
         })
+        // So that -1 is refused as a value of its setting, not as a flag.
+        .mut_args(|arg| match arg.get_action().takes_values() {
+            true => arg.allow_negative_numbers(true),
+            false => arg,
+        })
 }
 
-/// Says a command line's error in one line.
+/// Says a command line's error in one line, whatever was in the value that is wrong.
 pub fn one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let first = first.strip_prefix("error: ").unwrap_or(first);
-    match error.kind() {
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            format!("{first}; it is set by this flag or by the variable in <>, see --help")
-        }
-        _ => format!("{first}; see --help"),
+    let value_is_wrong = matches!(
+        error.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+    );
+    // The value may hold empty lines of its own; clap's advice comes after the last one.
+    let said = match value_is_wrong {
+        true => text.rsplit_once("\n\nFor more"),
+        false => text.split_once("\n\n"),
+    };
+    let said = said.map_or(text.as_str(), |(said, _)| said);
+    let said = said.strip_prefix("error: ").unwrap_or(said).trim_end();
+    let said: String = said.chars().flat_map(visible).collect();
+    match value_is_wrong {
+        true => format!("{said}; it is set by this flag or by the variable in <>, see --help"),
+        false => format!("{said}; see --help"),
     }
+}
+
+/// A terminal's controls, and line ends, spelled out.
+fn visible(c: char) -> impl Iterator<Item = char> {
+    let (raw, spelled) = match c.is_control() {
+        true => (None, Some(c.escape_default())),
+        false => (Some(c), None),
+    };
+    raw.into_iter().chain(spelled.into_iter().flatten())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

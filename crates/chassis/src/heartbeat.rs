@@ -13,13 +13,14 @@ use vitalmesh_proto::heartbeat::v1::heartbeat_service_client::HeartbeatServiceCl
 use crate::channel::Channel;
 use crate::config::service_url;
 use crate::process;
-use crate::tasks::{Schedule, Task};
+use crate::tasks::{Schedule, ScheduleError, Task};
 use crate::vitals::Vitals;
 
 /// The descriptor set of the heartbeat's contract.
 pub const CONTRACT: &[u8] = vitalmesh_proto::heartbeat::v1::FILE_DESCRIPTOR_SET;
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// Instances spread over this much of the interval, which leaves time for the call itself.
 const SPREAD: f64 = 0.5;
 
@@ -30,8 +31,8 @@ pub struct HeartbeatSettings {
     #[arg(long, env, default_value = "http://127.0.0.1:50053", value_parser = service_url)]
     pub edge_url: Uri,
 
-    /// When heartbeats are sent: cron with seconds, in UTC
-    #[arg(long, env, default_value = "*/10 * * * * *")]
+    /// When heartbeats are sent: cron with seconds, in UTC, at least once a day
+    #[arg(long, env, default_value = "*/10 * * * * *", value_parser = at_least_daily)]
     pub heartbeat_cron: Schedule,
 }
 
@@ -83,6 +84,17 @@ pub(crate) fn task(
     }
 }
 
+/// The edge takes no beat that announces the next one for later.
+fn at_least_daily(expression: &str) -> Result<Schedule, String> {
+    let schedule: Schedule = expression
+        .parse()
+        .map_err(|error: ScheduleError| error.to_string())?;
+    match schedule.interval() <= MAX_INTERVAL {
+        true => Ok(schedule),
+        false => Err("expected a schedule with a run at least once a day".to_owned()),
+    }
+}
+
 // === impl Heart ===
 
 impl Heart {
@@ -106,5 +118,18 @@ fn hostname() -> String {
     match name.is_empty() {
         true => "localhost".to_owned(),
         false => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heart_beats_at_least_daily() {
+        assert!(at_least_daily("0 0 4 * * *").is_ok());
+        let error = at_least_daily("0 0 4 * * MON").unwrap_err();
+        assert!(error.contains("once a day"), "{error}");
+        assert!(at_least_daily("often").unwrap_err().contains("six fields"));
     }
 }

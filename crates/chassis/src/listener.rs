@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -299,7 +300,8 @@ where
 {
     type Response = Response<B>;
     type Error = S::Error;
-    type Future = S::Future;
+    /// Boxed: hyper moves it into a task, and it holds what every layer remembers.
+    type Future = Pin<Box<S::Future>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let method = self.methods.find(request.uri().path());
@@ -314,6 +316,6 @@ where
         };
         request.extensions_mut().insert(arrival);
         // Every service of this crate is always ready.
-        self.service.clone().call(request)
+        Box::pin(self.service.clone().call(request))
     }
 }

@@ -30,7 +30,6 @@ pin_project! {
         // None: the call came too late and was not begun.
         #[pin]
         inner: Option<F>,
-        #[pin]
         timer: Timer,
     }
 }
@@ -41,19 +40,16 @@ pin_project! {
     pub(crate) struct ResponseBody<B> {
         #[pin]
         inner: Option<B>,
-        #[pin]
         timer: Timer,
     }
 }
 
-pin_project! {
-    // Registers with the runtime's timer only when something had to be waited for.
-    #[derive(Debug)]
-    struct Timer {
-        deadline: Option<Instant>,
-        #[pin]
-        sleep: Option<Sleep>,
-    }
+/// Registers with the runtime's timer only when something had to be waited for, and takes no
+/// room in the futures and bodies around it before.
+#[derive(Debug)]
+struct Timer {
+    deadline: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 fn exceeded() -> Status {
@@ -185,17 +181,14 @@ impl Timer {
             .is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let Some(deadline) = *this.deadline else {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
             return Poll::Pending;
         };
-        if this.sleep.is_none() {
-            this.sleep.set(Some(sleep_until(deadline)));
-        }
-        this.sleep
-            .as_pin_mut()
-            .map_or(Poll::Pending, |sleep| sleep.poll(cx))
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        sleep.as_mut().poll(cx)
     }
 }
 

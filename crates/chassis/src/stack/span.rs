@@ -46,7 +46,7 @@ pin_project! {
     pub(crate) struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        call: Option<Call>,
+        call: Option<Box<Call>>,
     }
 }
 
@@ -56,7 +56,7 @@ pin_project! {
     pub(crate) struct ResponseBody<B> {
         #[pin]
         inner: B,
-        call: Option<Call>,
+        call: Option<Box<Call>>,
     }
 }
 
@@ -115,8 +115,8 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let arrival = request.extensions().get::<Arrival>().cloned();
-        let call = arrival.map(|arrival| Call::begin(arrival, self.protocol));
-        let inner = Call::enter(call.as_ref(), || self.inner.call(request));
+        let call = arrival.map(|arrival| Box::new(Call::begin(arrival, self.protocol)));
+        let inner = Call::enter(call.as_deref(), || self.inner.call(request));
         ResponseFuture { inner, call }
     }
 }
@@ -132,7 +132,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let polled = Call::enter(this.call.as_ref(), || this.inner.poll(cx));
+        let polled = Call::enter(this.call.as_deref(), || this.inner.poll(cx));
         polled.map_ok(|response| {
             if let Some(call) = this.call {
                 call.see_head(&response);
@@ -156,7 +156,7 @@ impl<B: Body> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        let polled = Call::enter(this.call.as_ref(), || this.inner.poll_frame(cx));
+        let polled = Call::enter(this.call.as_deref(), || this.inner.poll_frame(cx));
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => {}
