@@ -104,7 +104,7 @@ where
             return Poll::Ready(Ok(exceeded().into_http()));
         };
         match inner.poll(cx) {
-            // tonic's channel keeps the same deadline, and would say CANCELLED.
+            // However the peer or the connection ended a call whose time was over.
             Poll::Ready(Err(_)) if this.timer.is_over() => {}
             Poll::Ready(response) => {
                 let deadline = this.timer.deadline;
