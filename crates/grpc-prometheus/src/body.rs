@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{StatusCode, response};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -108,24 +108,14 @@ where
 
 // === impl ResponseBody ===
 
-impl<B: Body> ResponseBody<B> {
-    pub(crate) fn new(inner: B, mut call: Option<Call>, head: &response::Parts) -> Self {
-        if let Some(call) = &mut call {
-            call.answered(&head.extensions);
-            // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
-            let at_end = inner.is_end_stream();
-            let code = Code::from_headers(&head.headers)
-                .or_else(|| at_end.then(|| Code::from_http(head.status)));
-            if let Some(code) = code {
-                call.end(code);
-            }
-        }
+impl<B> ResponseBody<B> {
+    pub(crate) fn new(inner: B, call: Option<Call>, status: StatusCode) -> Self {
         let meter = |call: &Call| Meter::new(call.cells(), Direction::Response);
         Self {
             inner,
             meter: call.as_ref().map(meter),
             call,
-            status: head.status,
+            status,
         }
     }
 }

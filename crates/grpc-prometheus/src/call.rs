@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Extensions, Request};
+use http::{Request, Response};
+use http_body::Body;
 
 use crate::{
     cells::{self, Cells},
@@ -69,10 +70,17 @@ impl Call {
         self.ended
     }
 
-    /// The head of the response has come, and may know the trace.
-    pub(crate) fn answered(&mut self, extensions: &Extensions) {
+    /// The head of the response has come: it may know the trace, and be the end.
+    pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>) {
         if self.cells.plan.config.exemplars && self.trace_id.is_none() {
-            self.trace_id = extensions.get::<TraceId>().copied();
+            self.trace_id = response.extensions().get::<TraceId>().copied();
+        }
+        // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
+        let at_end = response.body().is_end_stream();
+        let code = Code::from_headers(response.headers())
+            .or_else(|| at_end.then(|| Code::from_http(response.status())));
+        if let Some(code) = code {
+            self.end(code);
         }
     }
 

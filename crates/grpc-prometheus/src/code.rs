@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io, iter};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 /// A gRPC status code as an index: 0 (`OK`) to 16 (`Unauthenticated`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(crate) struct Code(u8);
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-const GRPC_STATUS: &str = "grpc-status";
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 // === impl Code ===
 
@@ -42,7 +42,7 @@ impl Code {
     }
 
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let status = headers.get(GRPC_STATUS)?;
+        let status = headers.get(&GRPC_STATUS)?;
         Some(Self::from_digits(status.as_bytes()))
     }
 

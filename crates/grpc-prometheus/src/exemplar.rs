@@ -5,7 +5,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, HeaderName};
+
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The id of a sampled trace, to be shown beside the bucket its call fell into.
 ///
@@ -34,7 +36,7 @@ impl TraceId {
         if let Some(id) = extensions.get::<Self>() {
             return Some(*id);
         }
-        Self::from_traceparent(headers.get("traceparent")?.as_bytes())
+        Self::from_traceparent(headers.get(&TRACEPARENT)?.as_bytes())
     }
 
     /// `00-{32 hex digits}-{16 hex digits}-{2 hex digits of flags}`

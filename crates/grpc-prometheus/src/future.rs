@@ -48,15 +48,17 @@ where
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
         let result = ready!(polled).map_err(Into::into);
-        let call = this.call.take();
+        let mut call = this.call.take();
         Poll::Ready(match result {
             Ok(response) => {
-                let (head, body) = response.into_parts();
-                let body = ResponseBody::new(body, call, &head);
-                Ok(Response::from_parts(head, body))
+                if let Some(call) = &mut call {
+                    call.answered(&response);
+                }
+                let status = response.status();
+                Ok(response.map(|body| ResponseBody::new(body, call, status)))
             }
             Err(error) => {
-                if let Some(mut call) = call {
+                if let Some(call) = &mut call {
                     call.end(Code::from_error(&*error));
                 }
                 Err(error)

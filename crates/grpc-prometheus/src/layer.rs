@@ -125,7 +125,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let (call, request) = self.metrics.start(request);
+        let call = self.metrics.start(&request);
+        let request = request.map(|body| RequestBody::new(body, call.as_ref()));
         ResponseFuture::new(self.inner.call(request), call)
     }
 }
@@ -150,8 +151,9 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let (call, request) = self.metrics.start(request);
-        let request = request.map(tonic::body::Body::new);
+        let call = self.metrics.start(&request);
+        let body = |body| tonic::body::Body::new(RequestBody::new(body, call.as_ref()));
+        let request = request.map(body);
         ResponseFuture::new(self.inner.call(request), call)
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{Request, header::CONTENT_TYPE};
 
 use crate::{
-    Builder, ClientLayer, Connection, RequestBody, ServerLayer,
+    Builder, ClientLayer, Connection, ServerLayer,
     call::Call,
     cells::{Histogram, Reading},
     connections::Connections,
@@ -149,14 +149,9 @@ impl Snapshot {
 // === impl Metrics ===
 
 impl Metrics {
-    pub(crate) fn start<B>(&self, request: Request<B>) -> (Option<Call>, Request<RequestBody<B>>) {
-        let call = self.call(&request);
-        let request = request.map(|body| RequestBody::new(body, call.as_ref()));
-        (call, request)
-    }
-
-    fn call<B>(&self, request: &Request<B>) -> Option<Call> {
-        let content_type = request.headers().get(CONTENT_TYPE)?.as_bytes();
+    /// The call that this request starts, unless it is not to be counted.
+    pub(crate) fn start<B>(&self, request: &Request<B>) -> Option<Call> {
+        let content_type = request.headers().get(&CONTENT_TYPE)?.as_bytes();
         // Base64 hides the messages and the status: see the README on grpc-web.
         if !content_type.starts_with(b"application/grpc")
             || content_type.starts_with(b"application/grpc-web-text")
