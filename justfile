@@ -31,6 +31,12 @@ up *flags:
 python:
     tests/python/run target/debug
 
+# The metrics library's pages in the parsers that others wrote. Needs promtool.
+parsers:
+    packages=$(mktemp -d); trap 'rm -rf "$packages"' EXIT; \
+    python3 -m pip install --quiet --disable-pip-version-check --target "$packages" prometheus_client==0.26.0; \
+    PYTHONPATH="$packages" cargo test --locked --package grpc-prometheus --test reference_parsers -- --ignored
+
 # Configuration and pages, as Prometheus reads them.
 promtool:
     tests/promtool

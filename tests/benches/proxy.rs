@@ -11,11 +11,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use vitalmesh_chassis::{Service, log, parse};
-use vitalmesh_tests::{Mesh, get, stock};
+use vitalmesh_tests::{Mesh, get};
 
 const PATH: &str = "/proxy/name";
 
-/// A child process of this program that serves one of the two.
+/// As the programs of the services have it, for the child that serves the mesh.
+#[global_allocator]
+static ALLOCATOR: vitalmesh_chassis::Allocator = vitalmesh_chassis::Allocator;
+
+/// A child process that serves one of the two.
 struct Subject {
     name: &'static str,
     child: Child,
@@ -39,8 +43,8 @@ struct Run {
 fn main() {
     let words: Vec<String> = std::env::args().collect();
     let after = |flag: &str| words.iter().skip_while(|word| *word != flag).nth(1);
-    if let Some(subject) = after("--serve") {
-        return serve(subject);
+    if after("--serve").is_some() {
+        return serve();
     }
     if Command::new("wrk").arg("--version").output().is_err() {
         return println!("wrk is not installed: `apt-get install wrk`, then run this again.");
@@ -65,26 +69,18 @@ fn main() {
     report(&subjects);
 }
 
-/// Serves until standard input ends, which it does with the parent.
-fn serve(subject: &str) {
+/// Serves the mesh until standard input ends, which it does with the parent.
+fn serve() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _mesh = runtime.block_on(async {
-        match subject {
-            "stock" => {
-                println!("{}", stock().await);
-                None
-            }
-            _ => {
-                // What it would log beside its calls, at the level that it has by itself.
-                log(parse::<vitalmesh_time::Config>(["time"])
-                    .unwrap()
-                    .settings());
-                let every_ten_seconds = ["--heartbeat-cron", "*/10 * * * * *"];
-                let mesh = Mesh::with(&[], &every_ten_seconds).await;
-                println!("{}", mesh.http());
-                Some(mesh)
-            }
-        }
+        // What it would log beside its calls, at the level that it has by itself.
+        log(parse::<vitalmesh_time::Config>(["time"])
+            .unwrap()
+            .settings());
+        let every_ten_seconds = ["--heartbeat-cron", "*/10 * * * * *"];
+        let mesh = Mesh::with(&[], &every_ten_seconds).await;
+        println!("{}", mesh.http());
+        mesh
     });
     let _ = std::io::stdin().read(&mut [0]);
 }
@@ -94,7 +90,11 @@ fn serve(subject: &str) {
 impl Subject {
     fn start(name: &'static str) -> Self {
         let begun = Instant::now();
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut child = match name {
+            "stock" => Command::new(env!("CARGO_BIN_EXE_stock-mesh")),
+            _ => Command::new(std::env::current_exe().unwrap()),
+        };
+        let mut child = child
             .args(["--serve", name])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

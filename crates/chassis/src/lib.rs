@@ -25,6 +25,10 @@ mod tasks;
 mod telemetry;
 mod vitals;
 
+/// The allocator for a service's program, as its `#[global_allocator]`. A call makes a few dozen
+/// short-lived allocations on several threads, for which glibc's takes a tenth of the call.
+pub use mimalloc::MiMalloc as Allocator;
+
 pub use self::channel::Channel;
 pub use self::config::{Settings, duration, one_line, parse, service_url};
 pub use self::context::{CallContext, TraceContext};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use grpc_prometheus::ServerMetrics;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -54,6 +55,7 @@ pub(crate) struct Listener {
     tcp: std::net::TcpListener,
     address: SocketAddr,
     limits: Limits,
+    metrics: Option<ServerMetrics>,
 }
 
 /// What one accept loop needs besides its listener.
@@ -62,6 +64,7 @@ struct Acceptor<S> {
     service: S,
     methods: Arc<Methods>,
     limits: Limits,
+    metrics: Option<ServerMetrics>,
 }
 
 /// The open connections, each with the way to tell it to end. One signal for all would be a
@@ -96,7 +99,14 @@ impl Listener {
             address: tcp.local_addr()?,
             tcp,
             limits,
+            metrics: None,
         })
+    }
+
+    /// Counts this port's connections from now on.
+    pub(crate) fn counted_by(mut self, metrics: ServerMetrics) -> Self {
+        self.metrics = Some(metrics);
+        self
     }
 
     /// The bound address, with the port that the system chose for port 0.
@@ -126,6 +136,7 @@ impl Listener {
             service,
             methods,
             limits: self.limits,
+            metrics: self.metrics,
         };
         let tcp = TcpListener::from_std(self.tcp)?;
         let mut connections = Connections::default();
@@ -173,6 +184,7 @@ where
     }
 
     async fn connection(self, stream: TcpStream, peer: SocketAddr, mut drain: Drain) {
+        let _open = self.metrics.as_ref().map(|metrics| metrics.connection(()));
         // Without it, small answers wait for the peer's delayed ACK. It only fails on a
         // connection that is already gone.
         let _ = stream.set_nodelay(true);

@@ -19,11 +19,6 @@ use crate::server::{Service, StartError, bind};
 use crate::stack::BoxError;
 use crate::telemetry::{self, LogFormat};
 
-/// A call makes a few dozen short-lived allocations on two threads, which glibc's allocator pays
-/// for with a tenth of the call.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A setting is wrong or a port is taken.
 const EXIT_USAGE: u8 = 2;
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(1);

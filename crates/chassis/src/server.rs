@@ -315,7 +315,7 @@ impl<S: Service> Bound<S> {
         };
         let mut running = Running::new(S::NAME, addresses, settings, health);
         running.serve(
-            self.grpc,
+            self.grpc.counted_by(assembly.server_metrics.clone()),
             stack::grpc(layers, assembly.routes.routes()),
             methods,
         );

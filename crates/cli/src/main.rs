@@ -29,6 +29,9 @@ enum Command {
     },
 }
 
+#[global_allocator]
+static ALLOCATOR: vitalmesh_chassis::Allocator = vitalmesh_chassis::Allocator;
+
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,

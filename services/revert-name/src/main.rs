@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: vitalmesh_chassis::Allocator = vitalmesh_chassis::Allocator;
+
 fn main() -> ExitCode {
     vitalmesh_chassis::main::<vitalmesh_revert_name::Config>()
 }
