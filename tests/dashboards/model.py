@@ -1,0 +1,65 @@
+"""What the lint and the live check share: dashboards, rules and scrape pages as they are on disk."""
+
+import json
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DASHBOARDS = sorted((ROOT / "grafana/dashboards").glob("*.json"))
+RULES = sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
+
+
+def load(path):
+    return json.loads(path.read_text())
+
+
+def expressions(board):
+    """(where, expression, instant) of each panel, variable and annotation."""
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            yield f"{board['uid']}/{panel['title']}/{target['refId']}", target["expr"], target.get("instant", False)
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            yield f"{board['uid']}/${variable['name']}", variable["query"]["query"], True
+    for note in board["annotations"]["list"]:
+        yield f"{board['uid']}/annotation {note['name']}", note["expr"], False
+
+
+def rules():
+    """(file, kind, name, expression) of each rule. Reads the YAML that these files are written in, not all of YAML."""
+    for path in RULES:
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            head = re.match(r"( *)- (record|alert): (\S+)$", line)
+            if not head:
+                continue
+            inner = len(head[1]) + 2
+            at = next(n for n in range(number + 1, len(lines)) if lines[n].startswith(" " * inner + "expr:"))
+            expr = lines[at].split("expr:", 1)[1].strip()
+            if expr == "|":
+                block = []
+                for text in lines[at + 1:]:
+                    if text.strip() and len(text) - len(text.lstrip()) <= inner:
+                        break
+                    block.append(re.sub(r"^\s*#.*", "", text))
+                expr = "\n".join(block).strip()
+            yield path.name, head[2], head[3], expr
+
+
+def families(folder):
+    """Family to (type, label names, services) over the saved pages `<service>.txt`."""
+    found = {}
+    for page in sorted(pathlib.Path(folder).glob("*.txt")):
+        kinds = {}
+        for line in page.read_text().splitlines():
+            if line.startswith("# TYPE "):
+                _, _, name, kind = line.split()
+                kinds[name] = kind
+                found.setdefault(name, (kind, set(), set()))[2].add(page.stem)
+            elif line and not line.startswith("#"):
+                name = re.match(r"[a-zA-Z_:][\w:]*", line)[0]
+                base = name if name in kinds else re.sub(r"_(bucket|sum|count)$", "", name)
+                if base not in kinds:
+                    raise ValueError(f"{page.name}: {name} has no TYPE")
+                found[base][1].update(re.findall(r'([a-zA-Z_]\w*)="(?:[^"\\]|\\.)*"', line))
+    return found
