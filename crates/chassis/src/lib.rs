@@ -5,6 +5,7 @@
 //! [`main`]. What it serves is plain tonic and axum and knows nothing of this crate.
 #![warn(missing_docs)]
 
+mod assembly;
 mod channel;
 mod config;
 mod context;
@@ -29,6 +30,7 @@ mod vitals;
 /// short-lived allocations on several threads, for which glibc's takes a tenth of the call.
 pub use mimalloc::MiMalloc as Allocator;
 
+pub use self::assembly::Assembly;
 pub use self::channel::Channel;
 pub use self::config::{Settings, duration, one_line, parse, service_url};
 pub use self::context::{CallContext, TraceContext};
@@ -37,7 +39,7 @@ pub use self::process::{REVISION, VERSION};
 pub use self::routes::Answer;
 pub use self::running::Running;
 pub use self::runtime::{exit, healthcheck, log, main, run};
-pub use self::server::{Addresses, Assembly, Bound, Service, StartError, bind};
+pub use self::server::{Addresses, Bound, Service, StartError, bind};
 pub use self::stack::BoxError;
 pub use self::tasks::{Schedule, ScheduleError, Task};
 pub use self::telemetry::LogFormat;

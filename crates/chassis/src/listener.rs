@@ -1,6 +1,7 @@
 //! The one accept loop, for REST, gRPC and scrape ports alike.
 
-use std::collections::HashMap;
+mod connections;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -16,11 +17,11 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
-use tokio::task::{Id, JoinSet};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use self::connections::{Connections, Drain};
 use crate::context::CallContext;
 use crate::http2::{self, Sniffed};
 use crate::methods::{Methods, Shape};
@@ -65,14 +66,6 @@ struct Acceptor<S> {
     methods: Arc<Methods>,
     limits: Limits,
     metrics: Option<ServerMetrics>,
-}
-
-/// The open connections, each with the way to tell it to end. One signal for all would be a
-/// lock that each connection takes whenever it is woken.
-#[derive(Debug, Default)]
-struct Connections {
-    tasks: JoinSet<()>,
-    drains: HashMap<Id, oneshot::Sender<()>>,
 }
 
 /// Hands hyper's requests to a tower service, with their [`Arrival`].
@@ -272,36 +265,6 @@ where
         _ = drain => connection.as_mut().graceful_shutdown(),
     }
     connection.await
-}
-
-// === impl Connections ===
-
-/// Resolves when the connection is to end.
-type Drain = oneshot::Receiver<()>;
-
-impl Connections {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(
-        &mut self,
-        connection: impl FnOnce(Drain) -> F,
-    ) {
-        let (drain, drained) = oneshot::channel();
-        let task = self.tasks.spawn(connection(drained));
-        self.drains.insert(task.id(), drain);
-    }
-
-    /// Forgets the next connection that ends.
-    async fn ended(&mut self) {
-        match self.tasks.join_next_with_id().await {
-            Some(Ok((id, ()))) => self.drains.remove(&id),
-            Some(Err(error)) => self.drains.remove(&error.id()),
-            None => std::future::pending().await,
-        };
-    }
-
-    async fn drain(&mut self) {
-        self.drains.clear();
-        while self.tasks.join_next().await.is_some() {}
-    }
 }
 
 // === impl Adapter ===

@@ -1,0 +1,118 @@
+//! The parts of a service, collected while it is built.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+
+use axum::Router;
+use futures_util::future::BoxFuture;
+use grpc_prometheus::{ClientMetrics, ServerMetrics};
+use http::{Request, Response, Uri};
+use prometheus::Registry;
+use tonic::body::Body;
+use tonic::server::NamedService;
+
+use crate::channel::Channel;
+use crate::heartbeat::{self, HeartbeatSettings};
+use crate::routes::{Answer, RoutesBuilder};
+use crate::server::Service;
+use crate::stack::BoxError;
+use crate::tasks::Task;
+
+/// Collects the parts of a service while it is built.
+pub struct Assembly {
+    pub(crate) registry: Registry,
+    name: &'static str,
+    pub(crate) server_metrics: ServerMetrics,
+    client_metrics: ClientMetrics,
+    pub(crate) routes: RoutesBuilder,
+    pub(crate) http: Option<Router>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) on_stop: Vec<BoxFuture<'static, ()>>,
+}
+
+// === impl Assembly ===
+
+impl Assembly {
+    pub(crate) fn new<S: Service>(registry: Registry) -> Result<Self, BoxError> {
+        let mut server = ServerMetrics::builder()
+            .exclude_health_and_reflection(true)
+            .exemplars(true);
+        for descriptor_set in S::SERVES {
+            server = server.descriptor_set(descriptor_set);
+        }
+        let mut client = ClientMetrics::builder().exemplars(true);
+        for descriptor_set in S::CALLS {
+            client = client.descriptor_set(descriptor_set);
+        }
+        Ok(Self {
+            name: S::NAME,
+            server_metrics: server.register(&registry)?,
+            client_metrics: client.register(&registry)?,
+            registry,
+            routes: RoutesBuilder::default(),
+            http: None,
+            tasks: Vec::new(),
+            on_stop: Vec::new(),
+        })
+    }
+
+    /// The service's metrics; whatever is registered here is scraped.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// A channel to another service, see [`Channel`]. Calls take at most `timeout`.
+    pub fn channel(&self, uri: Uri, timeout: std::time::Duration) -> Channel {
+        Channel::new(uri, timeout, &self.client_metrics.layer())
+    }
+
+    /// Serves a generated tonic server. Its contract belongs into [`Service::SERVES`].
+    pub fn serve<T>(&mut self, service: T)
+    where
+        T: tower::Service<
+                Request<Body>,
+                Response = Response<Body>,
+                Error = Infallible,
+                Future = Answer,
+            > + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.routes.add_service(service);
+    }
+
+    /// Serves REST routes on [`Service::http_address`], and the metrics beside them.
+    pub fn serve_http(&mut self, routes: Router) {
+        self.http = Some(routes);
+    }
+
+    /// Runs a task from start to stop.
+    pub fn add_task(&mut self, task: Task) {
+        self.tasks.push(task);
+    }
+
+    /// Sends heartbeats to the edge. [`heartbeat::CONTRACT`] belongs into [`Service::CALLS`].
+    pub fn beat(&mut self, settings: &HeartbeatSettings) {
+        let channel = self.channel(settings.edge_url.clone(), heartbeat::TIMEOUT);
+        let metrics = self.server_metrics.clone();
+        let task = heartbeat::task(self.name, settings, channel, metrics);
+        self.tasks.push(task);
+    }
+
+    /// Does something last on shutdown, when no call is left: at most 1 s.
+    pub fn on_stop(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.on_stop.push(Box::pin(work));
+    }
+}
+
+impl fmt::Debug for Assembly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assembly")
+            .field("name", &self.name)
+            .field("tasks", &self.tasks)
+            .finish_non_exhaustive()
+    }
+}
