@@ -29,6 +29,9 @@ STREAM = 'grpc_type!~"(?i)unary"'
 RATE = "[$__rate_interval]"
 
 
+COLOURED = ("stat", "gauge", "bargauge", "table", "state-timeline")
+
+
 def js_regex(pattern):
     """Grafana's matchers are JavaScript's: the flag goes to the end."""
     return "/^(" + pattern.removeprefix("(?i)") + ")$/i"
@@ -76,13 +79,16 @@ BAD_UNDER = lambda limit: steps((None, RED), (limit, GREEN))  # noqa: E731
 
 
 def panel(kind, title, description, unit, targets, w=12, h=8, thresholds=None, codes=False, stack=False,
-          options=None, overrides=(), custom=None, none=None, **more):
-    defaults = {"unit": unit, "color": {"mode": "thresholds" if kind in ("stat", "gauge", "bargauge") else "palette-classic"}}
+          options=None, overrides=(), custom=None, none=None, low=0, mappings=(), **more):
+    defaults = {"unit": unit, "color": {"mode": "thresholds" if kind in COLOURED else "palette-classic"}}
     defaults["thresholds"] = thresholds or steps((None, GREEN))
+    if mappings:
+        defaults["mappings"] = list(mappings)
     if none:
         defaults["noValue"] = none
     if kind == "timeseries":
-        defaults["min"] = 0
+        if low is not None:
+            defaults["min"] = low
         defaults["custom"] = {"lineWidth": 1, "fillOpacity": 30 if stack else 5, "showPoints": "never",
                               "stacking": {"mode": "normal" if stack else "none", "group": "A"},
                               "thresholdsStyle": {"mode": "line" if thresholds else "off"}}
@@ -125,7 +131,7 @@ def place(panels):
     return panels
 
 
-def variable(name, query, label, many=True, depends=""):
+def variable(name, query, label, many=True):
     made = {"name": name, "type": "query", "label": label, "datasource": SOURCE, "definition": query, "refresh": 2,
             "query": {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
             "sort": 1, "multi": many, "includeAll": many, "options": [], "hide": 0, "regex": "", "current": {}}
@@ -173,9 +179,9 @@ def column(name, *properties):
     return {"matcher": {"id": "byName", "options": name}, "properties": [{"id": i, "value": v} for i, v in properties]}
 
 
-def merged(**names):
+def merged(without=(), **names):
     return [{"id": "merge", "options": {}},
-            {"id": "organize", "options": {"excludeByName": {"Time": True}, "indexByName": {}, "renameByName": names}}]
+            {"id": "organize", "options": {"excludeByName": {"Time": True, **dict.fromkeys(without, True)}, "indexByName": {}, "renameByName": names}}]
 
 
 def overview():
@@ -207,8 +213,8 @@ def overview():
                        column("Faults", ("unit", "percentunit"), ("thresholds", BAD_OVER(0.01)), ("custom.cellOptions", {"type": "color-text"})),
                        column("p50", ("unit", "s")),
                        column("p99", ("unit", "s"), ("thresholds", BAD_OVER(0.5)), ("custom.cellOptions", {"type": "color-text"})),
-                       column("Running for", ("unit", "s")), column("Value #G", ("custom.hidden", True))],
-            transformations=merged(**{"job": "Service", "Value #A": "Rate", "Value #B": "Faults", "Value #C": "p50",
+                       column("Running for", ("unit", "s"))],
+            transformations=merged(["Value #G"], **{"job": "Service", "Value #A": "Rate", "Value #B": "Faults", "Value #C": "p50",
                                       "Value #D": "p99", "Value #E": "Instances", "Value #F": "Running for", "version": "Version"})),
         panel("timeseries", "Calls by service", "gRPC calls started at each server, a second.", "reqps", [q(rate(STARTED, "job"), "{{job}}")], 12, 7, stack=True),
         panel("timeseries", "Fault share by service", "Share of each service's calls that end in a fault.", "percentunit",
@@ -325,7 +331,7 @@ def clients():
         panel("timeseries", "p99 latency", "The slowest 1 % of the unary calls out take this long or longer.", "s",
               [q(quantile(0.99, client("handling_seconds_bucket", UNARY), by + ", le"), legend)], thresholds=BAD_OVER(0.5), none="no traffic"),
         panel("timeseries", "Client minus server latency", "Mean time at all clients less mean time at the servers: network, queues, connecting.", "s",
-              [q(f"{mean('client', noise)} - {mean('server', noise)}", "{{grpc_service}}")], none="no traffic"),
+              [q(f"{mean('client', noise)} - {mean('server', noise)}", "{{grpc_service}}")], low=None, none="no traffic"),
         panel("timeseries", "In flight", "Calls out, started and not ended.", "short", [q(f'sum by ({by}) ({client("in_flight")})', legend)]),
         panel("timeseries", "Messages", "Messages sent and received by the client, a second.", "short",
               [q(rate(client("msg_sent_total"), "grpc_service"), "{{grpc_service}} sent"),
@@ -338,9 +344,10 @@ def heartbeats():
     interval = "max by (service) (mesh_heartbeat_expected_interval_seconds)"
     job = 'job=~"$job"'
     return dashboard("mesh-heartbeats", "Mesh heartbeats and tasks", "Who is alive, and what runs on a schedule.", [
-        panel("state-timeline", "Alive", "1 where the last heartbeat is younger than three intervals.", "none",
+        panel("state-timeline", "Alive", "Alive where the last heartbeat is younger than three intervals.", "none",
               [q(f"({age}) < bool on (service) 3 * {interval}", "{{service}}")], 12, 7, thresholds=BAD_UNDER(1), custom={"fillOpacity": 80},
-              options={"showValue": "never", "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom"}, "mergeValues": True, "rowHeight": 0.8, "tooltip": {"mode": "single"}}),
+              mappings=[{"type": "value", "options": {"1": {"text": "alive", "index": 0}, "0": {"text": "late", "index": 1}}}],
+              options={"showValue": "auto", "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom"}, "mergeValues": True, "rowHeight": 0.8, "tooltip": {"mode": "single"}}),
         panel("bargauge", "Age of the last heartbeat, in intervals", "Over three intervals the alert goes pending.", "short",
               [q(f"({age}) / on (service) {interval}", "{{service}}")], 6, 7, BAD_OVER(3), options={"orientation": "horizontal", "displayMode": "basic"}),
         panel("stat", "Expected every", "How often each service says that it beats.", "s", [q(interval, "{{service}}")], 6, 7),
