@@ -41,6 +41,11 @@ parsers:
 promtool:
     tests/promtool
 
+# Rules and dashboards: their lints and tests, and every query against a running mesh. Needs
+# prometheus, promtool and the mesh's own ports.
+dashboards:
+    tests/dashboards/run
+
 # docker-compose.yml, built and run. Needs Docker, or makes what it needs as root in CI.
 containers:
     .ci/docker-bases

@@ -47,8 +47,8 @@ impl Scrape {
         named.map(String::as_str).collect()
     }
 
-    /// What the counts of calls and requests rose by since `before`: without durations, and
-    /// without what did not move.
+    /// What the counts of calls and requests rose by since `before`: without durations and
+    /// connections, and without what did not move.
     pub fn calls_since(&self, before: &Self) -> BTreeMap<String, f64> {
         let families = ["grpc_server_", "grpc_client_", "http_"];
         let counts = self.0.iter().filter(|(series, _)| {
@@ -56,6 +56,7 @@ impl Scrape {
             families.iter().any(|prefix| family.starts_with(prefix))
                 && !family.ends_with("_bucket")
                 && !family.ends_with("_sum")
+                && !family.starts_with("grpc_server_connections")
         });
         counts
             .map(|(series, value)| (series.clone(), value - before.value(series).unwrap_or(0.0)))

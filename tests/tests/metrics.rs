@@ -358,3 +358,21 @@ async fn the_scrape_port_has_four_pages_and_the_edge_one_more() {
     );
     assert_eq!(Scrape::parse(&page.body).of("mesh_build_info{").len(), 1);
 }
+
+#[tokio::test]
+async fn connections_are_counted_as_they_open_and_close() {
+    let (mesh, before) = at_rest().await;
+    let counts = |page: &Scrape| {
+        ["", "_opened_total", "_closed_total"].map(|suffix| {
+            let series = format!("grpc_server_connections{suffix}");
+            page.value(&series).unwrap()
+        })
+    };
+    let counted = async || counts(&scrape(mesh.edge.addresses().scrape).await);
+    // Those of the two leaves' heartbeats.
+    assert_eq!(counts(&before[0]), [2.0, 2.0, 0.0]);
+    let mute = tokio::net::TcpStream::connect(mesh.edge.addresses().grpc).await;
+    eventually_eq([3.0, 3.0, 0.0], &counted).await;
+    drop(mute.unwrap());
+    eventually_eq([2.0, 3.0, 1.0], &counted).await;
+}

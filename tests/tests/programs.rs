@@ -547,3 +547,30 @@ async fn human_address(program: &Program) -> SocketAddr {
     })
     .await
 }
+
+#[tokio::test]
+async fn a_program_out_of_descriptors_waits_for_one_without_spinning() {
+    let time = Program::service("time", &["--edge-url", "http://127.0.0.1:9"]);
+    let address = time.address("grpc").await;
+    // The first heartbeat is done with the descriptors that it takes.
+    time.logged("task fails").await;
+    time.limit_descriptors(time.descriptors() + 3);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    time.logged("cannot accept connections, trying on").await;
+
+    // Half a second of nothing but failing: stock tonic takes 50 of these ticks.
+    let before = time.processor_ticks();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let spent = time.processor_ticks() - before;
+    assert!(spent <= 10, "{spent} ticks");
+
+    held.clear();
+    time.logged("accepting connections again").await;
+    // Once each time that it ran out, which is for at most every third connection of the queue.
+    let warned = time.lines().into_iter();
+    let warned = warned.filter(|line| line.contains("cannot accept"));
+    assert!(warned.count() <= 7);
+}

@@ -154,6 +154,7 @@ where
 {
     async fn accept(&self, tcp: TcpListener, connections: &mut Connections) -> Infallible {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let mut failing = false;
         loop {
             let next = async {
                 let slot = Arc::clone(&slots).acquire_owned().await;
@@ -165,13 +166,24 @@ where
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!("accepting connections again");
+                    }
                     let acceptor = self.clone();
                     connections.spawn(|drain| async move {
                         acceptor.connection(stream, peer, drain).await;
                         drop(slot);
                     });
                 }
-                Err(error) => pause_after(&error).await,
+                Err(error) if is_peers(&error) => {}
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "cannot accept connections, trying on");
+                    }
+                    failing = true;
+                    // Accepting again at once would only spin.
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
@@ -203,18 +215,13 @@ where
     }
 }
 
-/// Errors of one connection are that peer's; the others mean that the process is out of
-/// something, and accepting again at once would only spin.
-async fn pause_after(error: &io::Error) {
+/// Whether the error is one connection's. The others mean that the process is out of something.
+fn is_peers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    if matches!(
+    matches!(
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    ) {
-        return;
-    }
-    tracing::warn!(%error, "cannot accept connections, trying again");
-    tokio::time::sleep(ACCEPT_PAUSE).await;
+    )
 }
 
 async fn serve_http1<S, B>(
