@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -16,6 +16,8 @@ use tower::{Layer, Service};
 use tracing::Span;
 
 use crate::context::CallContext;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// What the listener knows of a request before any layer sees it.
 #[derive(Clone, Debug)]
@@ -217,7 +219,7 @@ impl Call {
     }
 
     fn see_status(&mut self, headers: &HeaderMap) {
-        if let Some(status) = headers.get("grpc-status") {
+        if let Some(status) = headers.get(GRPC_STATUS) {
             self.outcome = Outcome::Grpc(Code::from_bytes(status.as_bytes()));
         }
     }
