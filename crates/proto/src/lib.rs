@@ -24,6 +24,8 @@ macro_rules! contract {
     };
 }
 
+contract!(bookstore);
+contract!(counter);
 contract!(heartbeat);
 contract!(revert_name);
 contract!(time);
