@@ -1,31 +1,45 @@
-//! Compiles every proto below `proto/vitalmesh` to types and one descriptor set each.
+//! Compiles every proto below `proto/vitalmesh` to types and one descriptor set each, and those
+//! below `proto/legacy` to descriptor sets alone: what answers their calls has the new types.
 
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
+use prost_types::FileDescriptorSet;
 
 const ROOT: &str = "../../proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let mut protos = Vec::new();
-    find(Path::new(ROOT), &mut protos)?;
-    protos.sort();
-    for proto in protos {
-        let descriptors = protox::compile([&proto], [ROOT])?;
-        let stem = proto.file_stem().ok_or("a proto without a name")?;
-        fs::write(
-            out.join(stem).with_extension("binpb"),
-            descriptors.encode_to_vec(),
-        )?;
+    for proto in protos("vitalmesh")? {
         tonic_prost_build::configure()
             .build_transport(false)
-            .compile_fds(descriptors)?;
+            .compile_fds(describe(&proto, &out)?)?;
+    }
+    let legacy = out.join("legacy");
+    fs::create_dir_all(&legacy)?;
+    for proto in protos("legacy")? {
+        describe(&proto, &legacy)?;
     }
     Ok(())
+}
+
+/// Writes the descriptor set of a proto and its imports to a file of the proto's name.
+fn describe(proto: &Path, folder: &Path) -> Result<FileDescriptorSet, Box<dyn Error>> {
+    let descriptors = protox::compile([proto], [ROOT])?;
+    let stem = proto.file_stem().ok_or("a proto without a name")?;
+    let file = folder.join(stem).with_extension("binpb");
+    fs::write(file, descriptors.encode_to_vec())?;
+    Ok(descriptors)
+}
+
+fn protos(folder: &str) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut protos = Vec::new();
+    find(&Path::new(ROOT).join(folder), &mut protos)?;
+    protos.sort();
+    Ok(protos)
 }
 
 fn find(folder: &Path, protos: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {

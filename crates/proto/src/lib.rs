@@ -29,3 +29,23 @@ contract!(counter);
 contract!(heartbeat);
 contract!(revert_name);
 contract!(time);
+
+/// The contracts that older clients speak, as files of the same name under `proto/legacy` say
+/// them: encoded descriptor sets only, as the messages have the new contracts' form on the wire.
+pub mod legacy {
+    macro_rules! contract {
+        ($constant:ident, $name:literal) => {
+            #[doc = concat!("The encoded `FileDescriptorSet` of `", $name, ".proto`.")]
+            pub const $constant: &[u8] =
+                include_bytes!(concat!(env!("OUT_DIR"), "/legacy/", $name, ".binpb"));
+        };
+    }
+
+    contract!(BOOK, "book");
+    contract!(HEARTBEAT, "heartbeat");
+    contract!(PYTHON_TO_PYTHON_SIMPLE, "python_to_python_simple");
+    contract!(PYTHON_TO_PYTHON_TWO_WAY_STREAM, "python_to_python_two_way_stream");
+    contract!(PYTHON_TO_RUST_SIMPLE, "python_to_rust_simple");
+    contract!(REVERT_NAME, "revert_name");
+    contract!(TIME, "time");
+}
