@@ -12,6 +12,7 @@ use prometheus::Registry;
 use tonic::body::Body;
 use tonic::server::NamedService;
 
+use crate::callee;
 use crate::channel::Channel;
 use crate::heartbeat::{self, HeartbeatSettings};
 use crate::routes::{Answer, RoutesBuilder};
@@ -42,9 +43,10 @@ impl Assembly {
             server = server.descriptor_set(descriptor_set);
         }
         let mut client = ClientMetrics::builder().exemplars(true);
-        for descriptor_set in S::CALLS {
-            client = client.descriptor_set(descriptor_set);
+        for called in S::CALLS {
+            client = client.descriptor_set(called.contract);
         }
+        callee::register(&registry, S::CALLS)?;
         Ok(Self {
             name: S::NAME,
             server_metrics: server.register(&registry)?,
@@ -62,7 +64,8 @@ impl Assembly {
         &self.registry
     }
 
-    /// A channel to another service, see [`Channel`]. Calls take at most `timeout`.
+    /// A channel to another service, see [`Channel`]. Calls take at most `timeout`. The service
+    /// belongs into [`Service::CALLS`].
     pub fn channel(&self, uri: Uri, timeout: std::time::Duration) -> Channel {
         Channel::new(uri, timeout, &self.client_metrics.layer())
     }
@@ -94,7 +97,7 @@ impl Assembly {
         self.tasks.push(task);
     }
 
-    /// Sends heartbeats to the edge. [`heartbeat::CONTRACT`] belongs into [`Service::CALLS`].
+    /// Sends heartbeats to the edge. [`heartbeat::EDGE`] belongs into [`Service::CALLS`].
     pub fn beat(&mut self, settings: &HeartbeatSettings) {
         let channel = self.channel(settings.edge_url.clone(), heartbeat::TIMEOUT);
         let metrics = self.server_metrics.clone();

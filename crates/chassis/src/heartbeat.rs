@@ -10,14 +10,18 @@ use http::Uri;
 use vitalmesh_proto::heartbeat::v1::BeatHeartRequest;
 use vitalmesh_proto::heartbeat::v1::heartbeat_service_client::HeartbeatServiceClient;
 
+use crate::callee::Callee;
 use crate::channel::Channel;
 use crate::config::service_url;
 use crate::process;
 use crate::tasks::{Schedule, ScheduleError, Task};
 use crate::vitals::Vitals;
 
-/// The descriptor set of the heartbeat's contract.
-pub const CONTRACT: &[u8] = vitalmesh_proto::heartbeat::v1::FILE_DESCRIPTOR_SET;
+/// The service that heartbeats are sent to.
+pub const EDGE: Callee = Callee {
+    name: "edge",
+    contract: vitalmesh_proto::heartbeat::v1::FILE_DESCRIPTOR_SET,
+};
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);

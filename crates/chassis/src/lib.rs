@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod assembly;
+mod callee;
 mod channel;
 mod config;
 mod context;
@@ -31,10 +32,11 @@ mod vitals;
 pub use mimalloc::MiMalloc as Allocator;
 
 pub use self::assembly::Assembly;
+pub use self::callee::Callee;
 pub use self::channel::Channel;
 pub use self::config::{Settings, duration, one_line, parse, service_url};
 pub use self::context::{CallContext, TraceContext};
-pub use self::heartbeat::{CONTRACT as HEARTBEAT_CONTRACT, HeartbeatSettings};
+pub use self::heartbeat::{EDGE, HeartbeatSettings};
 pub use self::process::{REVISION, VERSION};
 pub use self::routes::Answer;
 pub use self::running::Running;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use prometheus::{IntCounter, Registry};
 
 use crate::assembly::Assembly;
+use crate::callee::Callee;
 use crate::config::{Settings, one_line};
 use crate::listener::{Limits, Listener};
 use crate::methods::Methods;
@@ -25,8 +26,8 @@ pub trait Service: clap::Args + Send + 'static {
     const SCRAPE_ADDRESS: &'static str;
     /// The descriptor sets of the contracts that it serves.
     const SERVES: &'static [&'static [u8]];
-    /// The descriptor sets of the contracts that it calls.
-    const CALLS: &'static [&'static [u8]];
+    /// The services that it calls.
+    const CALLS: &'static [Callee];
 
     /// The settings that every service has.
     fn settings(&self) -> &Settings;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vitalmesh_chassis::{
-    Assembly, BoxError, Schedule, Service, Settings, Task, Uri, duration, service_url,
+    Assembly, BoxError, Callee, Schedule, Service, Settings, Task, Uri, duration, service_url,
 };
 use vitalmesh_proto::heartbeat::v1::heartbeat_service_server::HeartbeatServiceServer;
 use vitalmesh_proto::revert_name::v1::revert_name_service_client::RevertNameServiceClient;
@@ -64,9 +64,15 @@ impl Service for Config {
     const GRPC_ADDRESS: &'static str = "127.0.0.1:50053";
     const SCRAPE_ADDRESS: &'static str = "127.0.0.1:9995";
     const SERVES: &'static [&'static [u8]] = &[heartbeat::v1::FILE_DESCRIPTOR_SET];
-    const CALLS: &'static [&'static [u8]] = &[
-        revert_name::v1::FILE_DESCRIPTOR_SET,
-        time::v1::FILE_DESCRIPTOR_SET,
+    const CALLS: &'static [Callee] = &[
+        Callee {
+            name: "revert-name",
+            contract: revert_name::v1::FILE_DESCRIPTOR_SET,
+        },
+        Callee {
+            name: "time",
+            contract: time::v1::FILE_DESCRIPTOR_SET,
+        },
     ];
 
     fn settings(&self) -> &Settings {

@@ -2,7 +2,7 @@
 
 use clap::ArgAction;
 use vitalmesh_chassis::{
-    Assembly, BoxError, HEARTBEAT_CONTRACT, HeartbeatSettings, Service, Settings,
+    Assembly, BoxError, Callee, EDGE, HeartbeatSettings, Service, Settings,
 };
 use vitalmesh_proto::revert_name::v1::FILE_DESCRIPTOR_SET;
 use vitalmesh_proto::revert_name::v1::revert_name_service_server::RevertNameServiceServer;
@@ -28,7 +28,7 @@ impl Service for Config {
     const GRPC_ADDRESS: &'static str = "127.0.0.1:50052";
     const SCRAPE_ADDRESS: &'static str = "127.0.0.1:9998";
     const SERVES: &'static [&'static [u8]] = &[FILE_DESCRIPTOR_SET];
-    const CALLS: &'static [&'static [u8]] = &[HEARTBEAT_CONTRACT];
+    const CALLS: &'static [Callee] = &[EDGE];
 
     fn settings(&self) -> &Settings {
         &self.settings

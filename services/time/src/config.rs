@@ -1,7 +1,7 @@
 //! The time service's settings, and how it is put together.
 
 use vitalmesh_chassis::{
-    Assembly, BoxError, HEARTBEAT_CONTRACT, HeartbeatSettings, Service, Settings,
+    Assembly, BoxError, Callee, EDGE, HeartbeatSettings, Service, Settings,
 };
 use vitalmesh_proto::time::v1::FILE_DESCRIPTOR_SET;
 use vitalmesh_proto::time::v1::time_service_server::TimeServiceServer;
@@ -23,7 +23,7 @@ impl Service for Config {
     const GRPC_ADDRESS: &'static str = "127.0.0.1:50051";
     const SCRAPE_ADDRESS: &'static str = "127.0.0.1:9999";
     const SERVES: &'static [&'static [u8]] = &[FILE_DESCRIPTOR_SET];
-    const CALLS: &'static [&'static [u8]] = &[HEARTBEAT_CONTRACT];
+    const CALLS: &'static [Callee] = &[EDGE];
 
     fn settings(&self) -> &Settings {
         &self.settings

@@ -1,6 +1,6 @@
 //! What a task says of its runs.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
@@ -10,11 +10,16 @@ use crate::process::labels;
 /// Seconds: from a local call to a nightly clean-up.
 const BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
 
+/// Seconds: the scheduler looks twice a second, what is later is trouble.
+const DELAY_BUCKETS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
 /// The series of one task.
 #[derive(Debug)]
 pub(super) struct TaskMetrics {
     runs: [IntCounter; 3],
     duration: Histogram,
+    start_delay: Histogram,
+    enabled: Gauge,
     last_success: Gauge,
     next_run: Gauge,
     interval: Gauge,
@@ -54,19 +59,28 @@ impl TaskMetrics {
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
-        let duration = HistogramOpts::new(
-            "mesh_task_duration_seconds",
-            "How long the runs of a task took, in seconds.",
-        );
-        let duration = Histogram::with_opts(
-            duration
-                .const_labels(labels([("task", name)]))
-                .buckets(BUCKETS.to_vec()),
-        )?;
-        registry.register(Box::new(duration.clone()))?;
+        let histogram = |family, help, buckets: &[f64]| -> prometheus::Result<Histogram> {
+            let opts = HistogramOpts::from(opts(family, help)).buckets(buckets.to_vec());
+            let histogram = Histogram::with_opts(opts)?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok(histogram)
+        };
         let metrics = Self {
             runs: [counter("success")?, counter("error")?, counter("skipped")?],
-            duration,
+            duration: histogram(
+                "mesh_task_duration_seconds",
+                "How long the runs of a task took, in seconds.",
+                &BUCKETS,
+            )?,
+            start_delay: histogram(
+                "mesh_task_start_delay_seconds",
+                "How late the scheduled runs of a task began, in seconds.",
+                &DELAY_BUCKETS,
+            )?,
+            enabled: gauge(
+                "mesh_task_enabled",
+                "1 while runs of the task begin, 0 once it was stopped.",
+            )?,
             last_success: gauge(
                 "mesh_task_last_success_timestamp_seconds",
                 "When a run last succeeded, in seconds since 1970; 0 before the first.",
@@ -81,7 +95,17 @@ impl TaskMetrics {
             )?,
         };
         metrics.plan(&task.schedule);
+        metrics.set_enabled(true);
         Ok(metrics)
+    }
+
+    pub(super) fn set_enabled(&self, enabled: bool) {
+        self.enabled.set(f64::from(enabled));
+    }
+
+    /// A run began this long after it was due.
+    pub(super) fn late(&self, delay: Duration) {
+        self.start_delay.observe(delay.as_secs_f64());
     }
 
     pub(super) fn begin(&self) -> Timer<'_> {

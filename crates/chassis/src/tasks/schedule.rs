@@ -49,13 +49,13 @@ impl Schedule {
         }
     }
 
-    /// The second that a run beginning now was scheduled for, as seconds since 1970.
-    pub(super) fn last_second(&self) -> i64 {
+    /// The last time as seconds since 1970, and how long ago it was.
+    pub(super) fn last(&self) -> (i64, Duration) {
         let now = Utc::now();
-        self.cron
-            .find_previous_occurrence(&now, true)
-            .unwrap_or(now)
-            .timestamp()
+        let last = self.cron.find_previous_occurrence(&now, true);
+        let second = last.unwrap_or(now).timestamp();
+        let ago = now.timestamp_millis() - second * 1000;
+        (second, Duration::from_millis(ago.unsigned_abs()))
     }
 }
 
