@@ -16,6 +16,7 @@ use proptest::sample::Index;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
+use vitalmesh_chassis::ClaimError;
 use vitalmesh_edge::{Beat, OpenError, ServiceStatus, Store, StoreError, StoreSettings};
 
 fn folder() -> TempDir {
@@ -609,7 +610,7 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() {
         .await
         .unwrap_err();
 
-    assert!(matches!(&error, OpenError::InUse { .. }), "{error:?}");
+    assert!(matches!(&error, OpenError::Claim(ClaimError::InUse { .. })), "{error:?}");
     let expected = format!(
         "{} is in use by another process; stop it or choose another data folder",
         database(&folder).display()
@@ -637,7 +638,7 @@ async fn a_missing_folder_is_made_and_a_file_in_its_place_is_named() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, OpenError::Folder { path, .. } if *path == file),
+        matches!(&error, OpenError::Claim(ClaimError::Folder { path, .. }) if *path == file),
         "{error:?}"
     );
 }

@@ -1,13 +1,14 @@
 //! The database file: one process at a time, checked when opened, set aside when corrupt.
 
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use vitalmesh_chassis::{ClaimError, DataFile};
 
 use super::StoreSettings;
 use super::known::Known;
@@ -49,21 +50,17 @@ PRAGMA user_version = 1;
 COMMIT;
 ";
 
-/// The path of the database, locked for this process for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Database {
-    path: PathBuf,
+    file: DataFile,
     options: SqliteConnectOptions,
     max_pages: u64,
-    _lock: File,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("cannot make or write the data folder {path}; choose one that is writable")]
-    Folder { path: PathBuf, source: io::Error },
-    #[error("{path} is in use by another process; stop it or choose another data folder")]
-    InUse { path: PathBuf },
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     #[error("{path} has schema {found} of a newer program; run that one or choose another folder")]
     Newer { path: PathBuf, found: i64 },
     #[error("{path} is corrupt ({what}); move it away")]
@@ -78,23 +75,17 @@ pub enum OpenError {
 
 impl Database {
     pub(super) fn lock(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
-        let path = folder.join(FILE);
-        let lock = lock_file(folder).map_err(|source| OpenError::Folder {
-            path: folder.to_owned(),
-            source,
-        })?;
-        let lock = lock.ok_or_else(|| OpenError::InUse { path: path.clone() })?;
+        let file = DataFile::claim(folder, FILE)?;
         let options = SqliteConnectOptions::new()
-            .filename(&path)
+            .filename(file.path())
             .create_if_missing(true)
             .busy_timeout(settings.busy_timeout)
             // What fails is logged once a change, by the writer.
             .disable_statement_logging();
         Ok(Self {
-            path,
+            file,
             options,
             max_pages: settings.max_bytes / PAGE_BYTES,
-            _lock: lock,
         })
     }
 
@@ -144,7 +135,7 @@ impl Database {
                 sqlx::raw_sql(SCHEMA).execute(&mut *connection).await?;
             }
             (found, _) if found > SCHEMA_VERSION => {
-                let path = self.path.clone();
+                let path = self.file.path().to_owned();
                 return Err(OpenError::Newer { path, found });
             }
             _ => return Err(self.corrupt(format!("{objects} tables in version {version}"))),
@@ -182,23 +173,23 @@ impl Database {
     }
 
     fn corrupt(&self, what: String) -> OpenError {
-        let path = self.path.clone();
+        let path = self.file.path().to_owned();
         OpenError::Corrupt { path, what }
     }
 
     /// Renames the database with its write-ahead log, so that both can be examined together.
     pub(super) fn set_aside(&self, what: &str) -> Result<(), OpenError> {
         let mut second = Timestamp::now().as_second();
-        let mut aside = suffixed(&self.path, &format!(".corrupt-{second}"));
+        let mut aside = suffixed(self.file.path(), &format!(".corrupt-{second}"));
         while aside.exists() {
             second += 1;
-            aside = suffixed(&self.path, &format!(".corrupt-{second}"));
+            aside = suffixed(self.file.path(), &format!(".corrupt-{second}"));
         }
         for part in ["-wal", "-shm", ""] {
-            match fs::rename(suffixed(&self.path, part), suffixed(&aside, part)) {
+            match fs::rename(suffixed(self.file.path(), part), suffixed(&aside, part)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(OpenError::SetAside {
-                        path: self.path.clone(),
+                        path: self.file.path().to_owned(),
                         source: error,
                     });
                 }
@@ -206,7 +197,7 @@ impl Database {
             }
         }
         tracing::error!(
-            database = %self.path.display(),
+            database = %self.file.path().display(),
             renamed_to = %aside.display(),
             what,
             "the heartbeat database is corrupt; starting a fresh one"
@@ -225,21 +216,6 @@ pub(super) fn is_corruption(error: &sqlx::Error) -> bool {
             matches!(code.map(|code| code & 0xff), Some(11 | 26))
         }
         _ => false,
-    }
-}
-
-/// None when another process has it.
-fn lock_file(folder: &Path) -> io::Result<Option<File>> {
-    fs::create_dir_all(folder)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(folder.join(FILE).with_extension("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
