@@ -35,11 +35,15 @@ pub struct Assembly {
 // === impl Assembly ===
 
 impl Assembly {
-    pub(crate) fn new<S: Service>(registry: Registry) -> Result<Self, BoxError> {
+    /// `served`: the descriptor sets of all names that it serves.
+    pub(crate) fn new<S: Service>(
+        registry: Registry,
+        served: &[&[u8]],
+    ) -> Result<Self, BoxError> {
         let mut server = ServerMetrics::builder()
             .exclude_health_and_reflection(true)
             .exemplars(true);
-        for descriptor_set in S::SERVES {
+        for descriptor_set in served {
             server = server.descriptor_set(descriptor_set);
         }
         let mut client = ClientMetrics::builder().exemplars(true);

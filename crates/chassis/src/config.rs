@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Command, FromArgMatches, Subcommand};
+use clap::{ArgAction, Args, Command, FromArgMatches, Subcommand};
 use http::Uri;
 use tracing_subscriber::filter::Targets;
 
@@ -50,6 +50,10 @@ pub struct Settings {
     /// How long calls in progress may take to end on shutdown
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub drain_timeout: Duration,
+
+    /// Whether contracts of older clients are served beside the new ones: on or off
+    #[arg(long, env, default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
+    pub legacy_names: bool,
 
     /// How log lines look [default: human on a terminal, json otherwise]
     #[arg(long, env)]
@@ -154,6 +158,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
+}
+
 /// Reads a duration such as `500ms`, `10s` or `1h 30m`; for clap's `value_parser`.
 ///
 /// # Errors
@@ -184,6 +196,15 @@ pub fn service_url(text: &str) -> Result<Uri, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_switch_is_on_or_off() {
+        assert_eq!(on_or_off("on"), Ok(true));
+        assert_eq!(on_or_off("off"), Ok(false));
+        for wrong in ["", "true", "ON", "0"] {
+            assert_eq!(on_or_off(wrong), Err("expected on or off".to_owned()));
+        }
+    }
 
     #[test]
     fn durations_and_urls_are_read_or_refused_with_an_example() {

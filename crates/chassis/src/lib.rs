@@ -5,6 +5,7 @@
 //! [`main`]. What it serves is plain tonic and axum and knows nothing of this crate.
 #![warn(missing_docs)]
 
+mod alias;
 mod assembly;
 mod callee;
 mod channel;
@@ -33,6 +34,7 @@ mod vitals;
 /// short-lived allocations on several threads, for which glibc's takes a tenth of the call.
 pub use mimalloc::MiMalloc as Allocator;
 
+pub use self::alias::{AliasError, LegacyContract, Mismatch};
 pub use self::assembly::Assembly;
 pub use self::callee::Callee;
 pub use self::channel::Channel;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use prometheus::{IntCounter, Registry};
 
+use crate::alias::{self, Alias, AliasError, LegacyContract};
 use crate::assembly::Assembly;
 use crate::callee::Callee;
 use crate::config::{Settings, one_line};
@@ -28,6 +29,8 @@ pub trait Service: clap::Args + Send + 'static {
     const SERVES: &'static [&'static [u8]];
     /// The services that it calls.
     const CALLS: &'static [Callee];
+    /// The contracts that its older clients speak, each answered by what it serves.
+    const LEGACY: &'static [LegacyContract] = &[];
 
     /// The settings that every service has.
     fn settings(&self) -> &Settings;
@@ -83,6 +86,14 @@ pub enum StartError {
         service: &'static str,
         /// Which setting, and what it should be.
         reason: String,
+    },
+    /// An old contract cannot be served.
+    #[error("{service}: {source}")]
+    Alias {
+        /// The service's name.
+        service: &'static str,
+        /// Which one, and why.
+        source: AliasError,
     },
     /// The service could not be put together.
     #[error("{service}: {source}")]
@@ -162,27 +173,42 @@ impl<S: Service> Bound<S> {
     ///
     /// # Errors
     ///
-    /// [`StartError::Build`] where a part of it could not be made.
+    /// [`StartError::Alias`] where an old contract does not fit what answers it, also if old names
+    /// are off; [`StartError::Build`] where a part of the service could not be made.
     pub async fn start(self) -> Result<Running, StartError> {
-        self.assemble().await.map_err(|source| StartError::Build {
+        let aliases = alias::resolve(S::LEGACY, S::SERVES).map_err(|source| StartError::Alias {
+            service: S::NAME,
+            source,
+        })?;
+        let assembled = self.assemble(aliases).await;
+        assembled.map_err(|source| StartError::Build {
             service: S::NAME,
             source,
         })
     }
 
-    async fn assemble(self) -> Result<Running, BoxError> {
+    async fn assemble(self, aliases: Vec<Alias>) -> Result<Running, BoxError> {
         let addresses = self.addresses();
         let settings = self.config.settings().clone();
-        let mut assembly = Assembly::new::<S>(Registry::new())?;
+        let mut served = S::SERVES.to_vec();
+        if settings.legacy_names {
+            served.extend(S::LEGACY.iter().map(|contract| contract.descriptor_set));
+        }
+        let mut assembly = Assembly::new::<S>(Registry::new(), &served)?;
         let registry = assembly.registry.clone();
         process::register(&registry, &tokio::runtime::Handle::current())?;
         self.config.build(&mut assembly).await?;
+        if settings.legacy_names {
+            aliases
+                .into_iter()
+                .try_for_each(|alias| assembly.routes.add_alias(alias))?;
+        }
 
         let mut methods = Methods::default();
-        for descriptor_set in S::SERVES {
+        for descriptor_set in &served {
             methods.add(descriptor_set)?;
         }
-        let health = health::add(&mut assembly.routes, &mut methods, S::SERVES).await?;
+        let health = health::add(&mut assembly.routes, &mut methods, &served).await?;
         let layers = Layers {
             metrics: assembly.server_metrics.layer(),
             catch_panic: CatchPanicLayer::new(counter(

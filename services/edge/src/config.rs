@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vitalmesh_chassis::{
-    Assembly, BoxError, Callee, Schedule, Service, Settings, Task, Uri, duration, service_url,
+    Assembly, BoxError, Callee, LegacyContract, Schedule, Service, Settings, Task, Uri, duration,
+    service_url,
 };
 use vitalmesh_proto::heartbeat::v1::heartbeat_service_server::HeartbeatServiceServer;
 use vitalmesh_proto::revert_name::v1::revert_name_service_client::RevertNameServiceClient;
 use vitalmesh_proto::time::v1::time_service_client::TimeServiceClient;
-use vitalmesh_proto::{heartbeat, revert_name, time};
+use vitalmesh_proto::{heartbeat, legacy, revert_name, time};
 
 use crate::{Heartbeats, Roster, Store, StoreSettings, Upstreams, router};
 
@@ -74,6 +75,13 @@ impl Service for Config {
             contract: time::v1::FILE_DESCRIPTOR_SET,
         },
     ];
+    const LEGACY: &'static [LegacyContract] = &[LegacyContract {
+        descriptor_set: legacy::HEARTBEAT,
+        answered_by: &[(
+            "dj.grpc.heartbeat.HeartBeatApi/BeatHeart",
+            "vitalmesh.heartbeat.v1.HeartbeatService/BeatHeart",
+        )],
+    }];
 
     fn settings(&self) -> &Settings {
         &self.settings

@@ -2,8 +2,9 @@
 
 use clap::ArgAction;
 use vitalmesh_chassis::{
-    Assembly, BoxError, Callee, EDGE, HeartbeatSettings, Service, Settings,
+    Assembly, BoxError, Callee, EDGE, HeartbeatSettings, LegacyContract, Service, Settings,
 };
+use vitalmesh_proto::legacy;
 use vitalmesh_proto::revert_name::v1::FILE_DESCRIPTOR_SET;
 use vitalmesh_proto::revert_name::v1::revert_name_service_server::RevertNameServiceServer;
 
@@ -29,6 +30,13 @@ impl Service for Config {
     const SCRAPE_ADDRESS: &'static str = "127.0.0.1:9998";
     const SERVES: &'static [&'static [u8]] = &[FILE_DESCRIPTOR_SET];
     const CALLS: &'static [Callee] = &[EDGE];
+    const LEGACY: &'static [LegacyContract] = &[LegacyContract {
+        descriptor_set: legacy::REVERT_NAME,
+        answered_by: &[(
+            "dj.grpc.revert_name.RevertApi/RevertName",
+            "vitalmesh.revert_name.v1.RevertNameService/RevertName",
+        )],
+    }];
 
     fn settings(&self) -> &Settings {
         &self.settings

@@ -1,0 +1,231 @@
+//! Old names of methods, served beside the new ones.
+//!
+//! Which new method answers an old one is told in [`Service::LEGACY`], not in an option of the old
+//! proto: that stays the file that old clients were made from, with no import of ours.
+//!
+//! [`Service::LEGACY`]: crate::Service::LEGACY
+
+mod contracts;
+
+use std::collections::HashSet;
+
+use http::uri::{PathAndQuery, Uri};
+
+pub use self::contracts::Mismatch;
+
+use self::contracts::Contracts;
+
+/// A contract that older clients speak, and what answers it.
+#[derive(Clone, Copy, Debug)]
+pub struct LegacyContract {
+    /// Its encoded `FileDescriptorSet`.
+    pub descriptor_set: &'static [u8],
+    /// Each of its methods with the method of [`Service::SERVES`] that answers it, both as
+    /// `package.Service/Method`.
+    ///
+    /// [`Service::SERVES`]: crate::Service::SERVES
+    pub answered_by: &'static [(&'static str, &'static str)],
+}
+
+/// An old method, found to look on the wire like the new one that answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Alias {
+    /// `package.Service`.
+    pub(crate) old_service: &'static str,
+    /// `/package.Service/Method`.
+    pub(crate) old_path: String,
+    /// `package.Service`.
+    pub(crate) service: &'static str,
+    /// `/package.Service/Method`.
+    pub(crate) uri: Uri,
+}
+
+/// Why an old contract cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum AliasError {
+    /// What should be a descriptor set is none.
+    #[error("a descriptor set cannot be decoded: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// The old contract has a method that nothing answers.
+    #[error("nothing answers the old method {0}; name a method that does in LEGACY")]
+    Unanswered(String),
+    /// The old contract has no such method.
+    #[error("the old contract has no method {0}; its methods are named package.Service/Method")]
+    NoSuchMethod(&'static str),
+    /// What should answer is not served here.
+    #[error("{old} is to be answered by {new}, which is not served here")]
+    NotServed {
+        /// The old method.
+        old: &'static str,
+        /// What should answer it.
+        new: &'static str,
+    },
+    /// One streams where the other does not.
+    #[error("{old} and {new}, which is to answer it, do not stream alike")]
+    Streaming {
+        /// The old method.
+        old: &'static str,
+        /// What should answer it.
+        new: &'static str,
+    },
+    /// Their messages look different on the wire.
+    #[error("{old} cannot be answered by {new}: {mismatch}")]
+    Message {
+        /// The old method.
+        old: &'static str,
+        /// What should answer it.
+        new: &'static str,
+        /// The first difference.
+        mismatch: Mismatch,
+    },
+}
+
+/// Finds what answers each method of the old contracts.
+pub(crate) fn resolve(
+    legacy: &[LegacyContract],
+    served: &[&[u8]],
+) -> Result<Vec<Alias>, AliasError> {
+    let served = Contracts::read(served)?;
+    let mut aliases = Vec::new();
+    for contract in legacy {
+        let old = Contracts::read(&[contract.descriptor_set])?;
+        for names in contract.answered_by {
+            aliases.push(alias(&old, &served, *names)?);
+        }
+        let answered: HashSet<_> = contract.answered_by.iter().map(|(old, _)| *old).collect();
+        let unanswered = old.methods().find(|name| !answered.contains(name));
+        if let Some(name) = unanswered {
+            return Err(AliasError::Unanswered(name.to_owned()));
+        }
+    }
+    Ok(aliases)
+}
+
+fn alias(
+    old_contracts: &Contracts,
+    served: &Contracts,
+    (old, new): (&'static str, &'static str),
+) -> Result<Alias, AliasError> {
+    let not_served = || AliasError::NotServed { old, new };
+    let old_method = old_contracts
+        .method(old)
+        .ok_or(AliasError::NoSuchMethod(old))?;
+    let new_method = served.method(new).ok_or_else(not_served)?;
+    let streams = |method: &prost_types::MethodDescriptorProto| {
+        (method.client_streaming(), method.server_streaming())
+    };
+    if streams(old_method) != streams(new_method) {
+        return Err(AliasError::Streaming { old, new });
+    }
+    contracts::compare(old_contracts, old_method, served, new_method)
+        .map_err(|mismatch| AliasError::Message { old, new, mismatch })?;
+    let (old_service, _) = old.split_once('/').ok_or(AliasError::NoSuchMethod(old))?;
+    let (service, _) = new.split_once('/').ok_or_else(not_served)?;
+    let path = PathAndQuery::try_from(format!("/{new}")).map_err(|_| not_served())?;
+    Ok(Alias {
+        old_service,
+        old_path: format!("/{old}"),
+        service,
+        uri: path.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use vitalmesh_proto::{counter, legacy, revert_name, time};
+
+    use super::*;
+
+    const TIME: LegacyContract = LegacyContract {
+        descriptor_set: legacy::TIME,
+        answered_by: &[(
+            "dj.grpc.time.TimeProcedureApi/WhatTimeIs",
+            "vitalmesh.time.v1.TimeService/WhatTimeIs",
+        )],
+    };
+
+    fn refusal(legacy: LegacyContract, served: &[&[u8]]) -> String {
+        resolve(&[legacy], served).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_old_method_is_an_alias_of_the_one_that_answers_it() {
+        let aliases = resolve(&[TIME], &[time::v1::FILE_DESCRIPTOR_SET]).unwrap();
+        let expected = Alias {
+            old_service: "dj.grpc.time.TimeProcedureApi",
+            old_path: "/dj.grpc.time.TimeProcedureApi/WhatTimeIs".to_owned(),
+            service: "vitalmesh.time.v1.TimeService",
+            uri: Uri::from_static("/vitalmesh.time.v1.TimeService/WhatTimeIs"),
+        };
+        assert_eq!(aliases, [expected]);
+    }
+
+    #[test]
+    fn an_old_method_without_an_answer_is_refused() {
+        let unanswered = LegacyContract {
+            answered_by: &[],
+            ..TIME
+        };
+        assert_eq!(
+            refusal(unanswered, &[time::v1::FILE_DESCRIPTOR_SET]),
+            "nothing answers the old method dj.grpc.time.TimeProcedureApi/WhatTimeIs; name a \
+             method that does in LEGACY"
+        );
+        assert_eq!(
+            refusal(TIME, &[revert_name::v1::FILE_DESCRIPTOR_SET]),
+            "dj.grpc.time.TimeProcedureApi/WhatTimeIs is to be answered by \
+             vitalmesh.time.v1.TimeService/WhatTimeIs, which is not served here"
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_old_contract_does_not_have_is_refused() {
+        let misspelled = LegacyContract {
+            answered_by: const { &[("TimeProcedureApi/WhatTimeIs", TIME.answered_by[0].1)] },
+            ..TIME
+        };
+        assert_eq!(
+            refusal(misspelled, &[time::v1::FILE_DESCRIPTOR_SET]),
+            "the old contract has no method TimeProcedureApi/WhatTimeIs; its methods are named \
+             package.Service/Method"
+        );
+        let no_set = LegacyContract {
+            descriptor_set: b"\xff",
+            ..TIME
+        };
+        let error = refusal(no_set, &[time::v1::FILE_DESCRIPTOR_SET]);
+        assert!(error.starts_with("a descriptor set cannot be"), "{error}");
+    }
+
+    #[test]
+    fn a_method_that_streams_differently_or_speaks_other_messages_is_refused() {
+        let increase = |new| LegacyContract {
+            descriptor_set: legacy::PYTHON_TO_PYTHON_SIMPLE,
+            answered_by: new,
+        };
+        let old = "python_to_python_simple.Simple_python_python/increase";
+        let stream = increase(&[(
+            "python_to_python_simple.Simple_python_python/increase",
+            "vitalmesh.counter.v1.CounterService/IncreaseStream",
+        )]);
+        assert_eq!(
+            refusal(stream, &[counter::v1::FILE_DESCRIPTOR_SET]),
+            format!(
+                "{old} and vitalmesh.counter.v1.CounterService/IncreaseStream, which is to \
+                 answer it, do not stream alike"
+            )
+        );
+        let other = increase(&[(
+            "python_to_python_simple.Simple_python_python/increase",
+            "vitalmesh.revert_name.v1.RevertNameService/RevertName",
+        )]);
+        assert_eq!(
+            refusal(other, &[revert_name::v1::FILE_DESCRIPTOR_SET]),
+            format!(
+                "{old} cannot be answered by \
+                 vitalmesh.revert_name.v1.RevertNameService/RevertName: field num = 1 is another \
+                 in vitalmesh.revert_name.v1.RevertNameRequest"
+            )
+        );
+    }
+}
