@@ -31,6 +31,15 @@ up *flags:
 python:
     tests/python/run target/debug
 
+# The contracts: buf's lint, and nothing broken since the last release. Needs node and npm.
+protos:
+    tests/buf lint proto
+    tests/buf breaking proto --against proto/baseline.binpb
+
+# Makes the contracts as they are the released ones: part of a release, see docs/API_VERSIONS.md.
+release-protos:
+    tests/buf build proto --exclude-source-info --output proto/baseline.binpb
+
 # The metrics library's pages in the parsers that others wrote. Needs promtool.
 parsers:
     packages=$(mktemp -d); trap 'rm -rf "$packages"' EXIT; \

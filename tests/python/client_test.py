@@ -1,16 +1,12 @@
 """Calls the mesh's programs with a client that nobody here wrote: grpcio from PyPI.
 
-Usage: client_test.py <folder of the programs edge, revert-name and time>
+Usage: client_test.py <folder of the programs>
 """
 
 import importlib
-import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import unittest
 from pathlib import Path
 
@@ -20,16 +16,19 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from grpc_tools import protoc
 
-PROTO = Path(__file__).resolve().parents[2] / "proto"
-PROGRAMS = Path("target/debug")
-PATIENCE = 15
+import programs
+from programs import PATIENCE, PROTO, Mesh, Program
 
 OWN_SERVICE = {
     "edge": "vitalmesh.heartbeat.v1.HeartbeatService",
     "revert-name": "vitalmesh.revert_name.v1.RevertNameService",
     "time": "vitalmesh.time.v1.TimeService",
+}
+OLD_SERVICES = {
+    "edge": ["dj.grpc.heartbeat.HeartBeatApi"],
+    "revert-name": ["dj.grpc.revert_name.RevertApi"],
+    "time": ["dj.grpc.time.TimeProcedureApi"],
 }
 METHOD = {"edge": "BeatHeart", "revert-name": "RevertName", "time": "WhatTimeIs"}
 COMMON_SERVICES = {
@@ -40,52 +39,10 @@ COMMON_SERVICES = {
 FAULTS = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 
 
-class Program:
-    """A service's program on free ports."""
-
-    def __init__(self, name, *flags):
-        ports = ["--grpc-address", "--scrape-address"] + (["--http-address"] if name == "edge" else [])
-        words = [word for port in ports for word in (port, "127.0.0.1:0")]
-        self.process = subprocess.Popen(
-            [PROGRAMS / name, *words, "--log-format", "json", *flags],
-            env={}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )
-        self.log = []
-        for line in self.process.stderr:
-            self.log.append(line)
-            event = json.loads(line)
-            if event.get("message") == "serving":
-                self.address = event["grpc"]
-                break
-        else:
-            raise AssertionError(f"{name} does not serve: {self.log}")
-        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
-        self.reader.start()
-        self.channel = grpc.insecure_channel(self.address)
-
-    def terminate(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
-
-    def close(self):
-        self.channel.close()
-        self.process.kill()
-        self.process.wait()
-        self.reader.join()
-        self.process.stderr.close()
-
-
 class MeshTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        data = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(data.cleanup)
-        cls.programs = {}
-        for name, flags in [("edge", ["--data-dir", data.name]), ("revert-name", []), ("time", [])]:
-            if name != "edge":
-                flags = ["--edge-url", f"http://{cls.programs['edge'].address}"]
-            cls.programs[name] = Program(name, *flags)
-            cls.addClassCleanup(cls.programs[name].close)
+        cls.programs = Mesh(cls)
 
     def method(self, service):
         """The method of a service and its request, from the descriptors that the server itself gives."""
@@ -115,7 +72,7 @@ class MeshTest(unittest.TestCase):
     def test_reflection_v1alpha_lists_every_service(self):
         for name, program in self.programs.items():
             listed = ProtoReflectionDescriptorDatabase(program.channel).get_services()
-            self.assertEqual(set(listed), COMMON_SERVICES | {OWN_SERVICE[name]}, name)
+            self.assertEqual(set(listed), COMMON_SERVICES | {OWN_SERVICE[name], *OLD_SERVICES[name]}, name)
 
     def test_reflection_v1_lists_every_service(self):
         # Both versions have the same messages; grpcio-reflection has only the older one's.
@@ -128,14 +85,11 @@ class MeshTest(unittest.TestCase):
             request = reflection_pb2.ServerReflectionRequest(list_services="")
             [response] = info(iter([request]), timeout=PATIENCE)
             listed = {service.name for service in response.list_services_response.service}
-            self.assertEqual(listed, COMMON_SERVICES | {OWN_SERVICE[name]}, name)
+            self.assertEqual(listed, COMMON_SERVICES | {OWN_SERVICE[name], *OLD_SERVICES[name]}, name)
 
     def test_reflection_gives_the_contracts_as_they_are_in_the_tree(self):
-        files = sorted(str(file.relative_to(PROTO)) for file in PROTO.glob("vitalmesh/*/v1/*.proto"))
         with tempfile.TemporaryDirectory() as folder:
-            words = ["protoc", f"-I{PROTO}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
-            self.assertEqual(protoc.main([*words, f"--python_out={folder}", *files]), 0)
-            sys.path.insert(0, folder)
+            programs.compile_protos(PROTO, Path(folder))
             self.addCleanup(sys.path.remove, folder)
             for service, own in OWN_SERVICE.items():
                 package = own.rpartition(".")[0]
@@ -157,7 +111,7 @@ class MeshTest(unittest.TestCase):
     def test_health_is_serving_overall_and_for_each_service(self):
         for name, program in self.programs.items():
             health = health_pb2_grpc.HealthStub(program.channel)
-            for service in ("", OWN_SERVICE[name]):
+            for service in ("", OWN_SERVICE[name], *OLD_SERVICES[name]):
                 answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
                 self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING, (name, service))
             unknown = health_pb2.HealthCheckRequest(service="no.such.Service")
@@ -227,7 +181,4 @@ class MeshTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or not os.path.isdir(sys.argv[1]):
-        sys.exit(__doc__)
-    PROGRAMS = Path(sys.argv.pop(1))
-    unittest.main(verbosity=2)
+    programs.main(__doc__)

@@ -1,0 +1,148 @@
+"""Calls the mesh's programs as clients of older systems do: stubs from the old contracts, old names.
+
+Usage: legacy_test.py <folder of the programs>
+"""
+
+import importlib
+import json
+import tempfile
+import unittest
+import urllib.request
+from pathlib import Path
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+import programs
+from programs import PATIENCE, PROTO, Mesh, Program
+
+# File in proto/legacy, service, program.
+OLD = {
+    "heartbeat": ("dj.grpc.heartbeat.HeartBeatApi", "edge"),
+    "revert_name": ("dj.grpc.revert_name.RevertApi", "revert-name"),
+    "time": ("dj.grpc.time.TimeProcedureApi", "time"),
+}
+
+
+def setUpModule():
+    output = tempfile.TemporaryDirectory()
+    unittest.addModuleCleanup(output.cleanup)
+    programs.compile_protos(PROTO / "legacy", Path(output.name))
+
+
+def messages(file):
+    return importlib.import_module(f"{file}_pb2")
+
+
+def stub(file, channel):
+    service = OLD[file][0].rpartition(".")[2]
+    return getattr(importlib.import_module(f"{file}_pb2_grpc"), f"{service}Stub")(channel)
+
+
+def fields(descriptor):
+    return [(field.name, field.number, field.type, field.is_repeated) for field in descriptor.fields]
+
+
+class LegacyTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.mesh = Mesh(cls)
+
+    def stub(self, file):
+        return stub(file, self.mesh[OLD[file][1]].channel)
+
+    def assert_fails(self, code, call, *arguments, **options):
+        with self.assertRaises(grpc.RpcError) as raised:
+            call(*arguments, timeout=PATIENCE, **options)
+        self.assertEqual(raised.exception.code(), code, raised.exception.details())
+        return raised.exception.details()
+
+    # Heartbeat
+
+    def test_an_old_beat_is_stored(self):
+        request = messages("heartbeat").BeatRequest
+        answer = self.stub("heartbeat").BeatHeart(request(service_name="an-old-one"), timeout=PATIENCE)
+        self.assertEqual(answer, messages("heartbeat").BeatResponse())
+        with urllib.request.urlopen(f"http://{self.mesh['edge'].http}/heartbeats", timeout=PATIENCE) as page:
+            self.assertIn("an-old-one", json.dumps(json.load(page)))
+
+    def test_a_wrong_old_beat_is_refused(self):
+        request = messages("heartbeat").BeatRequest
+        beat = self.stub("heartbeat").BeatHeart
+        details = self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, beat, request(service_name="no name"))
+        self.assertIn("service_name", details)
+
+    # Names and time
+
+    def test_a_name_is_reversed(self):
+        request = messages("revert_name").RevertRequest
+        for name, reversed_name in [("Ana", "anA"), ("Rene\u0301", "e\u0301neR"), ("🇩🇪👍🏽", "👍🏽🇩🇪"), ("", "")]:
+            self.assertEqual(self.stub("revert_name").RevertName(request(name=name), timeout=PATIENCE).name, reversed_name)
+
+    def test_a_delay_is_kept_to_the_deadline(self):
+        request = messages("revert_name").RevertRequest
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.stub("revert_name").RevertName(request(name="Ana", delay=10), timeout=0.3)
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+
+    def test_faults_and_bad_arguments_keep_their_codes(self):
+        request = messages("revert_name").RevertRequest
+        revert = self.stub("revert_name").RevertName
+        self.assert_fails(grpc.StatusCode.NOT_FOUND, revert, request(name="not_found"))
+        self.assert_fails(grpc.StatusCode.INTERNAL, revert, request(name="exception"))
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, revert, request(name="Ana", delay=-1))
+
+    def test_the_time_is_rfc_3339_with_microseconds(self):
+        answer = self.stub("time").WhatTimeIs(messages("time").TimeRequest(), timeout=PATIENCE)
+        self.assertRegex(answer.time, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d$")
+
+    # All of them
+
+    def test_reflection_gives_each_old_contract_as_it_is_in_the_tree(self):
+        for file, (service, program) in OLD.items():
+            pool = DescriptorPool(ProtoReflectionDescriptorDatabase(self.mesh[program].channel))
+            told = pool.FindServiceByName(service)
+            [compiled] = messages(file).DESCRIPTOR.services_by_name.values()
+            self.assertEqual(compiled.full_name, service)
+            self.assertEqual([method.name for method in told.methods], [method.name for method in compiled.methods])
+            for method in compiled.methods:
+                answered = told.FindMethodByName(method.name)
+                for side in ("input_type", "output_type"):
+                    self.assertEqual(getattr(answered, side).full_name, getattr(method, side).full_name)
+                    self.assertEqual(fields(getattr(answered, side)), fields(getattr(method, side)))
+                for side in ("client_streaming", "server_streaming"):
+                    self.assertEqual(getattr(answered, side), getattr(method, side), method.full_name)
+
+    def test_each_old_method_is_counted_from_zero_under_its_own_name(self):
+        for file, (service, program) in OLD.items():
+            page = self.mesh[program].metrics()
+            for method in messages(file).DESCRIPTOR.services_by_name[service.rpartition(".")[2]].methods:
+                labels = f'grpc_method="{method.name}",grpc_service="{service}"'
+                self.assertTrue(any(
+                    series.startswith(f"grpc_server_started_total{{{labels}") for series in page
+                ), labels)
+
+    def test_a_call_is_counted_under_the_name_that_it_used_and_no_other(self):
+        program = self.mesh["time"]
+        before = program.metrics()
+        for _ in range(3):
+            self.stub("time").WhatTimeIs(messages("time").TimeRequest(), timeout=PATIENCE)
+        series = 'grpc_server_started_total{{grpc_method="WhatTimeIs",grpc_service="{}",grpc_type="unary"}}'
+        old, new = series.format("dj.grpc.time.TimeProcedureApi"), series.format("vitalmesh.time.v1.TimeService")
+        after = program.metrics()
+        self.assertEqual(after[old] - before[old], 3)
+        self.assertEqual(after[new], before[new])
+
+    def test_one_switch_takes_old_names_away(self):
+        program = Program("time", "--legacy-names=off")
+        self.addCleanup(program.close)
+        call = stub("time", program.channel).WhatTimeIs
+        self.assert_fails(grpc.StatusCode.UNIMPLEMENTED, call, messages("time").TimeRequest())
+        listed = ProtoReflectionDescriptorDatabase(program.channel).get_services()
+        self.assertNotIn(OLD["time"][0], listed)
+        self.assertFalse([series for series in program.metrics() if "dj.grpc" in series])
+
+
+if __name__ == "__main__":
+    programs.main(__doc__)
