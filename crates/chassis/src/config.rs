@@ -55,6 +55,10 @@ pub struct Settings {
     #[arg(long, env, default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
     pub legacy_names: bool,
 
+    /// Whether each gRPC call's metadata is sent back in its response's, with echo- before each name
+    #[arg(long, env, default_value = "off", value_parser = on_or_off, action = ArgAction::Set)]
+    pub echo_metadata: bool,
+
     /// How log lines look [default: human on a terminal, json otherwise]
     #[arg(long, env)]
     pub log_format: Option<LogFormat>,

@@ -12,6 +12,7 @@ use crate::config::{Settings, one_line};
 use crate::listener::{Limits, Listener};
 use crate::methods::Methods;
 use crate::running::Running;
+use crate::stack::echo::EchoLayer;
 use crate::stack::limit::LimitLayer;
 use crate::stack::panic::CatchPanicLayer;
 use crate::stack::{self, BoxError, Layers};
@@ -216,6 +217,7 @@ impl<S: Service> Bound<S> {
                 "mesh_panics_total",
                 "Handlers that panicked.",
             )?),
+            echo: EchoLayer::new(settings.echo_metadata),
             limit: LimitLayer::new(
                 settings.max_calls,
                 counter(

@@ -1,6 +1,7 @@
 //! The layers that every gRPC call passes, composed in one place.
 
 pub(crate) mod deadline;
+pub(crate) mod echo;
 pub(crate) mod gate;
 pub(crate) mod limit;
 pub(crate) mod panic;
@@ -15,17 +16,19 @@ use tower::{Service, ServiceBuilder};
 use crate::routes::Routes;
 
 use self::deadline::DeadlineLayer;
+use self::echo::EchoLayer;
 use self::gate::GateLayer;
 use self::limit::LimitLayer;
 use self::panic::CatchPanicLayer;
 use self::span::SpanLayer;
 
-/// The parts of the stack that the caller makes, because they own metrics.
+/// The parts of the stack that the caller makes, because they own metrics or go by a setting.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
     pub(crate) metrics: ServerLayer,
     pub(crate) catch_panic: CatchPanicLayer,
     pub(crate) limit: LimitLayer,
+    pub(crate) echo: EchoLayer,
 }
 
 /// Puts the stack around the routes.
@@ -59,6 +62,8 @@ pub(crate) fn grpc(
         .layer(DeadlineLayer)
         // What is no gRPC call never reaches a handler.
         .layer(GateLayer)
+        // Innermost: what it sends back is what a handler got.
+        .layer(layers.echo)
         // The routes take one body type.
         .layer(MapRequestLayer::new(|request: Request<_>| {
             request.map(Body::new)
