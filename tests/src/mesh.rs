@@ -57,6 +57,12 @@ impl Mesh {
     }
 }
 
+/// The counter, bound to free ports unless the flags say where.
+pub fn counter(flags: &[&str]) -> Bound<vitalmesh_counter::Config> {
+    let own = ["--http-address", FREE, "--heartbeat-cron", "0 0 0 * * *"];
+    service(&own, flags)
+}
+
 /// The edge, bound to free ports unless the flags say where.
 pub fn edge(data: &Path, flags: &[&str]) -> Bound<vitalmesh_edge::Config> {
     let data = data.to_str().unwrap();

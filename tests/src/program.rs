@@ -19,8 +19,9 @@ const LONGEST_RUN: Duration = Duration::from_secs(15);
 
 /// Packages whose programs are tested, and this one, so that features are unified as they were
 /// when the tests were built.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "vitalmesh-cli",
+    "vitalmesh-counter",
     "vitalmesh-edge",
     "vitalmesh-revert-name",
     "vitalmesh-tests",
@@ -64,7 +65,7 @@ impl Program {
     /// Starts a service's program with these flags, on free ports where they say nothing else.
     pub fn service(name: &str, flags: &[&str]) -> Self {
         let ports: &[&str] = match name {
-            "edge" => &["--grpc-address", "--scrape-address", "--http-address"],
+            "counter" | "edge" => &["--grpc-address", "--scrape-address", "--http-address"],
             _ => &["--grpc-address", "--scrape-address"],
         };
         let unsaid = ports.iter().filter(|port| !flags.contains(port));

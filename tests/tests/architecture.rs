@@ -6,7 +6,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const SERVICES: [&str; 3] = ["vitalmesh-edge", "vitalmesh-revert-name", "vitalmesh-time"];
+const SERVICES: [&str; 4] = [
+    "vitalmesh-counter",
+    "vitalmesh-edge",
+    "vitalmesh-revert-name",
+    "vitalmesh-time",
+];
 
 /// A package's folder, and what it depends on: outside of its own tests, and in them.
 #[derive(Debug, Default)]
@@ -113,6 +118,13 @@ fn grpc_prometheus_knows_no_crate_of_ours_and_the_chassis_only_two() {
     assert_eq!(arrows("vitalmesh-proto"), BTreeSet::new());
     let expected = BTreeSet::from(["grpc-prometheus", "vitalmesh-proto"]);
     assert_eq!(arrows("vitalmesh-chassis"), expected);
+}
+
+#[test]
+fn matched_knows_no_crate_of_ours() {
+    let all = packages();
+    let arrows = ours(&all["vitalmesh-matched"].normal, &all);
+    assert_eq!(arrows, BTreeSet::new());
 }
 
 #[test]

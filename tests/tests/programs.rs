@@ -156,17 +156,19 @@ async fn mesh_up_runs_every_service_in_one_process_until_ctrl_c() {
     })
     .await;
     assert_eq!(answer.json()["reversed_name"], "anA");
-    for port in [9995, 9998, 9999] {
+    let next = get((ip, 8014).into(), "/increase/41").await;
+    assert_eq!(next.json()["num"], 42);
+    for port in [9993, 9995, 9998, 9999] {
         let page = get((ip, port).into(), "/metrics").await;
         assert_eq!(Scrape::parse(&page.body).of("mesh_build_info{").len(), 1);
     }
     eventually("a beat of each leaf", async || {
         let list = get((ip, 8012).into(), "/heartbeats").await.json();
         let services = list["services"].as_array()?.clone();
-        (services.len() == 2 && services.iter().all(|line| line["beats"] == 1)).then_some(())
+        (services.len() == 3 && services.iter().all(|line| line["beats"] == 1)).then_some(())
     })
     .await;
-    for port in [50051, 50052, 50053] {
+    for port in [50051, 50052, 50053, 50055] {
         let address = SocketAddr::new(ip, port).to_string();
         let check = run("mesh", &["healthcheck", &address], &[]).await;
         assert_eq!(check.status.code(), Some(0), "{check:?}");
@@ -380,7 +382,7 @@ async fn a_second_edge_on_the_same_data_is_refused_in_one_line() {
 
 #[tokio::test]
 async fn help_and_version_are_no_errors() {
-    for program in ["edge", "revert-name", "time", "mesh"] {
+    for program in ["counter", "edge", "revert-name", "time", "mesh"] {
         let help = run(program, &["--help"], &[]).await;
         assert_eq!(
             (help.status.code(), help.stderr.as_slice()),

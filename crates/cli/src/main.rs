@@ -1,5 +1,6 @@
 //! `mesh`: runs the whole mesh, or looks at a service.
 
+mod count;
 mod prometheus;
 mod up;
 
@@ -19,6 +20,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Count over the counter's calls, and print how long that takes
+    Count(count::Count),
     /// Run every service in this process
     Up(up::Up),
     /// Ask a gRPC server for its health; exit 0 if it is serving
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     vitalmesh_chassis::exit(match command {
+        Command::Count(count) => count.run(),
         Command::Up(up) => up.run(),
         Command::Healthcheck { address } => healthcheck(address),
     })

@@ -25,6 +25,7 @@ pub(crate) struct Up {
 
 /// Every service with its ports bound.
 struct Mesh {
+    counter: Bound<vitalmesh_counter::Config>,
     edge: Bound<vitalmesh_edge::Config>,
     revert_name: Bound<vitalmesh_revert_name::Config>,
     time: Bound<vitalmesh_time::Config>,
@@ -59,6 +60,9 @@ impl Up {
             println!("  curl http://{edge}/proxy/not_found     a fault on demand");
             println!("  curl http://{edge}/heartbeats          who was seen last, and when");
         }
+        if let Some(counter) = mesh.counter.addresses().http {
+            println!("  curl http://{counter}/increase/41");
+        }
         if let Some(prometheus) = prometheus {
             println!("  {}      Prometheus", prometheus.url());
         } else if self.prometheus {
@@ -83,7 +87,10 @@ impl Mesh {
         ];
         let edge_url = url(up.bind, 50053);
         let leaf = [("--edge-url", edge_url.as_str())];
+        let counter_http = SocketAddr::new(up.bind, 8014).to_string();
+        let counter = [leaf[0], ("--http-address", counter_http.as_str())];
         let mesh = Self {
+            counter: bind(config(up.bind, &counter)?)?,
             edge: bind(config(up.bind, &edge)?)?,
             revert_name: bind(config(up.bind, &leaf)?)?,
             time: bind(config(up.bind, &leaf)?)?,
@@ -92,8 +99,9 @@ impl Mesh {
         Ok(mesh)
     }
 
-    fn services(&self) -> [(&'static str, Addresses); 3] {
+    fn services(&self) -> [(&'static str, Addresses); 4] {
         [
+            (vitalmesh_counter::Config::NAME, self.counter.addresses()),
             (vitalmesh_edge::Config::NAME, self.edge.addresses()),
             (
                 vitalmesh_revert_name::Config::NAME,
@@ -110,6 +118,7 @@ impl Mesh {
 
     async fn start(self) -> Result<Vec<vitalmesh_chassis::Running>, StartError> {
         Ok(vec![
+            self.counter.start().await?,
             self.edge.start().await?,
             self.revert_name.start().await?,
             self.time.start().await?,

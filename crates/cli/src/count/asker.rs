@@ -1,0 +1,194 @@
+//! The five ways to ask the counter for the next number.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use futures_util::stream;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
+use vitalmesh_chassis::{BoxError, Uri};
+use vitalmesh_counter::increase;
+use vitalmesh_matched::{Matched, Protocol, Requests, Settings};
+use vitalmesh_proto::counter::v1::counter_service_client::CounterServiceClient;
+use vitalmesh_proto::counter::v1::{
+    IncreaseRequest, IncreaseStreamRequest, IncreaseStreamResponse,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+type Client = CounterServiceClient<Channel>;
+
+/// What the callers have in common.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Function,
+    Rest(Uri),
+    Unary(Client),
+    Stream(Client),
+    Matched(Matched<Increase>),
+}
+
+/// One caller's own end of it.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    Function,
+    Rest(SendRequest<Empty<Bytes>>, Uri),
+    Unary(Client),
+    Stream {
+        requests: mpsc::Sender<IncreaseStreamRequest>,
+        responses: Streaming<IncreaseStreamResponse>,
+    },
+    Matched(Matched<Increase>),
+}
+
+/// How `IncreaseStream` says which answer belongs to which request.
+#[derive(Debug)]
+pub(crate) struct Increase(Client);
+
+// === impl Source ===
+
+impl Source {
+    pub(crate) async fn unary(url: Uri) -> Result<Self, BoxError> {
+        Ok(Self::Unary(connect(url).await?))
+    }
+
+    pub(crate) async fn stream(url: Uri) -> Result<Self, BoxError> {
+        Ok(Self::Stream(connect(url).await?))
+    }
+
+    pub(crate) async fn matched(url: Uri, callers: u16) -> Result<Self, BoxError> {
+        let settings = Settings {
+            in_flight: callers,
+            timeout: TIMEOUT,
+            ..Settings::default()
+        };
+        let increase = Increase(connect(url).await?);
+        Ok(Self::Matched(Matched::new(increase, settings)))
+    }
+
+    pub(crate) async fn asker(&self) -> Result<Asker, BoxError> {
+        Ok(match self {
+            Self::Function => Asker::Function,
+            Self::Rest(url) => Asker::rest(url)
+                .await
+                .map_err(|error| absent(url, &*error))?,
+            Self::Unary(client) => Asker::Unary(client.clone()),
+            Self::Stream(client) => Asker::stream(client.clone()).await?,
+            Self::Matched(matched) => Asker::Matched(matched.clone()),
+        })
+    }
+}
+
+// === impl Asker ===
+
+impl Asker {
+    async fn rest(url: &Uri) -> Result<Self, BoxError> {
+        let authority = url.authority().map_or("", |authority| authority.as_str());
+        let stream = TcpStream::connect(authority).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with its sender.
+        tokio::spawn(connection);
+        Ok(Self::Rest(sender, url.clone()))
+    }
+
+    async fn stream(mut client: Client) -> Result<Self, BoxError> {
+        let (requests, receiver) = mpsc::channel(1);
+        let received = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| {
+            Some((receiver.recv().await?, receiver))
+        });
+        let responses = client.increase_stream(received).await?.into_inner();
+        Ok(Self::Stream {
+            requests,
+            responses,
+        })
+    }
+
+    /// The number after `num`.
+    pub(crate) async fn next(&mut self, num: i32) -> Result<i32, BoxError> {
+        let request = IncreaseStreamRequest { num, request_id: 0 };
+        match self {
+            Self::Function => Ok(increase(black_box(num))?),
+            Self::Rest(sender, url) => get(sender, url, num).await,
+            Self::Unary(client) => {
+                let response = client.increase(IncreaseRequest { num }).await?;
+                Ok(response.into_inner().num)
+            }
+            Self::Stream {
+                requests,
+                responses,
+            } => {
+                // Fails where the stream has ended, which its status says better.
+                let _ = requests.send(request).await;
+                let response = responses.message().await?;
+                Ok(response.ok_or("the stream ended before the answer")?.num)
+            }
+            Self::Matched(matched) => Ok(matched.call(request).await?.num),
+        }
+    }
+}
+
+async fn get(sender: &mut SendRequest<Empty<Bytes>>, url: &Uri, num: i32) -> Result<i32, BoxError> {
+    let host = url.authority().map_or("", |authority| authority.as_str());
+    let request = Request::get(format!("/increase/{num}"))
+        .header("host", host)
+        .body(Empty::new())?;
+    sender.ready().await?;
+    let response = sender.send_request(request).await?;
+    let body = response.into_body().collect().await?.to_bytes();
+    let body: Value = serde_json::from_slice(&body)?;
+    let next = body["num"].as_i64().and_then(|num| i32::try_from(num).ok());
+    next.ok_or_else(|| format!("GET /increase/{num} was answered with {body}").into())
+}
+
+async fn connect(url: Uri) -> Result<Client, BoxError> {
+    let endpoint = Endpoint::from(url.clone());
+    let endpoint = endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT);
+    let channel = endpoint.connect().await;
+    let channel = channel.map_err(|error| absent(&url, &error))?;
+    Ok(CounterServiceClient::new(channel))
+}
+
+fn absent(url: &Uri, error: &dyn std::error::Error) -> BoxError {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    format!("no counter answers at {url}: {deepest}; `mesh up` runs one").into()
+}
+
+// === impl Increase ===
+
+impl Protocol for Increase {
+    type Request = IncreaseStreamRequest;
+    type Response = IncreaseStreamResponse;
+    type Responses = Streaming<IncreaseStreamResponse>;
+
+    async fn open(&self, requests: Requests<Self>) -> Result<Self::Responses, Status> {
+        Ok(self.0.clone().increase_stream(requests).await?.into_inner())
+    }
+
+    fn set_id(request: &mut IncreaseStreamRequest, id: u64) {
+        request.request_id = id;
+    }
+
+    fn id(response: &IncreaseStreamResponse) -> u64 {
+        response.request_id
+    }
+
+    fn result(response: IncreaseStreamResponse) -> Result<IncreaseStreamResponse, Status> {
+        match response.failure {
+            Some(failure) => Err(Status::new(failure.code.into(), failure.message)),
+            None => Ok(response),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! One number, and every way to ask for the next.
+
+mod config;
+mod counter;
+mod error;
+mod number;
+mod rest;
+
+pub use config::Config;
+pub use counter::Counter;
+pub use number::{OutOfRange, increase};
+pub use rest::router;
