@@ -103,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn the_last_time_is_the_second_that_has_begun() {
+        let schedule: Schedule = "* * * * * *".parse().unwrap();
+        let before = Utc::now().timestamp();
+        let (second, ago) = schedule.last();
+        assert!((before..=Utc::now().timestamp()).contains(&second));
+        assert!(ago < Duration::from_secs(1), "{ago:?}");
+    }
+
+    #[test]
     fn bad_expressions_are_refused_with_the_reason() {
         let error = |cron: &str| cron.parse::<Schedule>().unwrap_err().to_string();
         assert_eq!(error("0 0 0 30 2 *"), "this never happens");
