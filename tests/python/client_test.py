@@ -21,11 +21,17 @@ import programs
 from programs import PATIENCE, PROTO, Mesh, Program
 
 OWN_SERVICE = {
+    "counter": "vitalmesh.counter.v1.CounterService",
     "edge": "vitalmesh.heartbeat.v1.HeartbeatService",
     "revert-name": "vitalmesh.revert_name.v1.RevertNameService",
     "time": "vitalmesh.time.v1.TimeService",
 }
 OLD_SERVICES = {
+    "counter": [
+        "python_to_rust_simple.PythonToRustSimpleService",
+        "python_to_python_simple.Simple_python_python",
+        "python_to_python_two_way_stream.Two_way_stream_python_to_python",
+    ],
     "edge": ["dj.grpc.heartbeat.HeartBeatApi"],
     "revert-name": ["dj.grpc.revert_name.RevertApi"],
     "time": ["dj.grpc.time.TimeProcedureApi"],

@@ -5,6 +5,7 @@ Usage: legacy_test.py <folder of the programs>
 
 import importlib
 import json
+import queue
 import tempfile
 import unittest
 import urllib.request
@@ -22,6 +23,11 @@ OLD = {
     "heartbeat": ("dj.grpc.heartbeat.HeartBeatApi", "edge"),
     "revert_name": ("dj.grpc.revert_name.RevertApi", "revert-name"),
     "time": ("dj.grpc.time.TimeProcedureApi", "time"),
+    "python_to_rust_simple": ("python_to_rust_simple.PythonToRustSimpleService", "counter"),
+    "python_to_python_simple": ("python_to_python_simple.Simple_python_python", "counter"),
+    "python_to_python_two_way_stream": (
+        "python_to_python_two_way_stream.Two_way_stream_python_to_python", "counter",
+    ),
 }
 
 
@@ -96,6 +102,44 @@ class LegacyTest(unittest.TestCase):
     def test_the_time_is_rfc_3339_with_microseconds(self):
         answer = self.stub("time").WhatTimeIs(messages("time").TimeRequest(), timeout=PATIENCE)
         self.assertRegex(answer.time, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d$")
+
+    # Numbers
+
+    def test_a_number_is_increased_under_both_old_names(self):
+        for file in ("python_to_rust_simple", "python_to_python_simple"):
+            increase, request = self.stub(file).increase, messages(file).IncreaseRequest
+            for num in (-2**31, -1, 0, 41, 2**31 - 2):
+                for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
+                    answer = increase(request(num=num), timeout=PATIENCE, compression=compression)
+                    self.assertEqual(answer.num, num + 1, file)
+            self.assert_fails(grpc.StatusCode.OUT_OF_RANGE, increase, request(num=2**31 - 1))
+
+    def test_the_two_way_stream_answers_in_order_with_and_without_gzip(self):
+        increase = self.stub("python_to_python_two_way_stream").increase
+        request = messages("python_to_python_two_way_stream").IncreaseRequest
+        for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
+            requests = (request(num=num) for num in range(10_000))
+            answers = increase(requests, timeout=PATIENCE, compression=compression)
+            self.assertEqual([answer.num for answer in answers], list(range(1, 10_001)))
+
+    def test_the_two_way_stream_answers_while_it_is_open(self):
+        waiting = queue.Queue()
+        request = messages("python_to_python_two_way_stream").IncreaseRequest
+        answers = self.stub("python_to_python_two_way_stream").increase(iter(waiting.get, None), timeout=PATIENCE)
+        for num in (7, -7, 0):
+            waiting.put(request(num=num))
+            self.assertEqual(next(answers).num, num + 1)
+        waiting.put(None)
+        self.assertEqual(list(answers), [])
+
+    def test_the_two_way_stream_ends_with_the_status_of_what_has_no_answer(self):
+        increase = self.stub("python_to_python_two_way_stream").increase
+        request = messages("python_to_python_two_way_stream").IncreaseRequest
+        answers = increase(iter([request(num=1), request(num=2**31 - 1), request(num=2)]), timeout=PATIENCE)
+        self.assertEqual(next(answers).num, 2)
+        with self.assertRaises(grpc.RpcError) as raised:
+            next(answers)
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.OUT_OF_RANGE)
 
     # All of them
 

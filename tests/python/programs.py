@@ -70,7 +70,7 @@ class Mesh(dict):
     def __init__(self, test_class, *flags):
         data = tempfile.TemporaryDirectory()
         test_class.addClassCleanup(data.cleanup)
-        for name in ("edge", "revert-name", "time"):
+        for name in ("edge", "revert-name", "time", "counter"):
             own = []
             if name != "edge":
                 own += ["--edge-url", f"http://{self['edge'].address}"]
