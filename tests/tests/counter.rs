@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::{iter, pending};
 use tokio::time::sleep;
 use tonic::{Code, Request, Status, Streaming};
 use vitalmesh_matched::{Matched, Protocol, Requests, Settings};
@@ -91,9 +92,7 @@ async fn each_kind_of_call_is_answered_and_counted_with_its_messages() {
     assert_eq!(response.into_inner().num, 42);
 
     let nums = (0..5).map(num).collect::<Vec<_>>();
-    let responses = client
-        .increase_stream(futures_util::stream::iter(nums))
-        .await;
+    let responses = client.increase_stream(iter(nums)).await;
     let mut responses = responses.unwrap().into_inner();
     for expected in 1..=5 {
         let response = responses.message().await.unwrap().unwrap();
@@ -102,7 +101,7 @@ async fn each_kind_of_call_is_answered_and_counted_with_its_messages() {
     assert_eq!(responses.message().await.unwrap(), None);
 
     let nums = [7, 8, 9].map(|num| SumRequest { num });
-    let sum = client.sum(futures_util::stream::iter(nums)).await;
+    let sum = client.sum(iter(nums)).await;
     let sum = sum.unwrap().into_inner();
     assert_eq!((sum.total, sum.count), (24, 3));
 
@@ -214,17 +213,16 @@ async fn a_deadline_ends_each_kind_of_stream() {
         .unwrap();
     let wire = Wire::connect(counter.addresses().grpc).await;
     let mut client = Client::with_origin(wire.clone(), wire.origin());
-    let endless = || futures_util::stream::pending();
     let begun = Instant::now();
 
     let mut bidi = client
-        .increase_stream(endless())
+        .increase_stream(pending())
         .await
         .unwrap()
         .into_inner();
     let code = bidi.message().await.unwrap_err().code();
     assert_eq!(code, Code::DeadlineExceeded);
-    let sum = client.sum(endless()).await.unwrap_err();
+    let sum = client.sum(pending()).await.unwrap_err();
     assert_eq!(sum.code(), Code::DeadlineExceeded);
     // The caller's own deadline is sooner.
     let mut request = Request::new(CountdownRequest { from: i32::MAX });

@@ -22,8 +22,13 @@ pub fn router() -> Router {
         .method_not_allowed_fallback(|| async { Error::WrongMethod })
 }
 
-async fn next(num: Result<Path<i32>, PathRejection>) -> Result<Json<Answer>, Error> {
+/// An empty number is none: `/increase//` is an unknown path.
+async fn next(num: Result<Path<String>, PathRejection>) -> Result<Json<Answer>, Error> {
     let Path(num) = num.map_err(|_| Error::NoNumber)?;
+    if num.is_empty() {
+        return Err(Error::UnknownPath);
+    }
+    let num = num.parse().map_err(|_| Error::NoNumber)?;
     let num = increase(num)?;
     Ok(Json(Answer { num }))
 }

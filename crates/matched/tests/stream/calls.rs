@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
-use tokio::task::yield_now;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 use vitalmesh_matched::{Settings, Stats};
@@ -166,8 +166,12 @@ async fn a_bound_of_zero_counts_as_one() {
 async fn the_largest_bound_is_kept_to_the_last_call() {
     let server = Server::new();
     let matched = server.matched(bound(u16::MAX));
-    let calls = (0..65_536).map(|what| matched.call(slow(what, 10)));
-    assert!(join_all(calls).await.iter().all(Result::is_ok));
+    let mut calls = JoinSet::new();
+    for what in 0..65_536 {
+        let matched = matched.clone();
+        calls.spawn(async move { matched.call(slow(what, 10)).await.is_ok() });
+    }
+    assert!(calls.join_all().await.into_iter().all(|is_ok| is_ok));
     assert_eq!(server.log().most, 65_535);
 }
 
