@@ -14,6 +14,26 @@ use vitalmesh_chassis::BoxError;
 pub(crate) const HOW_TO_GET: &str = "prometheus is not installed: `apt-get install prometheus`, \
                                      or its release from prometheus.io, then run this again.";
 const PORT: u16 = 9090;
+const RULES: [(&str, &str); 2] = [
+    (
+        "recording.yml",
+        include_str!("../../../deploy/prometheus/rules/recording.yml"),
+    ),
+    (
+        "alerts.yml",
+        include_str!("../../../deploy/prometheus/rules/alerts.yml"),
+    ),
+];
+
+/// As in the prometheus.yml of docker-compose.
+const HEAD: &str = "global:
+  scrape_interval: 5s
+  scrape_timeout: 4s
+  evaluation_interval: 5s
+rule_files:
+  - rules/*.yml
+scrape_configs:
+";
 
 /// The running program; it is asked to end when this is dropped.
 #[derive(Debug)]
@@ -23,8 +43,9 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts the program on port 9090 of `ip` with `targets` by job name; `None` where it is
-    /// not installed. Its data and log are in a folder of its own below `data_dir`.
+    /// Starts the program on port 9090 of `ip` with `targets` by job name and the mesh's rules;
+    /// `None` where it is not installed. Its data and log are in a folder of its own below
+    /// `data_dir`.
     pub(crate) fn start(
         targets: &[(&str, SocketAddr)],
         data_dir: &Path,
@@ -32,7 +53,11 @@ impl Prometheus {
     ) -> Result<Option<Self>, BoxError> {
         let address = SocketAddr::new(ip, PORT);
         let folder = data_dir.join("prometheus");
-        fs::create_dir_all(&folder)?;
+        let rules = folder.join("rules");
+        fs::create_dir_all(&rules)?;
+        for (name, text) in RULES {
+            fs::write(rules.join(name), text)?;
+        }
         let config = folder.join("prometheus.yml");
         fs::write(&config, configuration(targets))?;
         // It would end at once and only its log would say why.
@@ -70,7 +95,7 @@ impl Drop for Prometheus {
 }
 
 fn configuration(targets: &[(&str, SocketAddr)]) -> String {
-    let mut yaml = String::from("global:\n  scrape_interval: 5s\nscrape_configs:\n");
+    let mut yaml = String::from(HEAD);
     for (job, address) in targets {
         let _ = write!(
             yaml,
@@ -78,4 +103,41 @@ fn configuration(targets: &[(&str, SocketAddr)]) -> String {
         );
     }
     yaml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_that_of_docker_compose_but_for_addresses_and_paths() {
+        let targets = [("edge", SocketAddr::from(([127, 0, 0, 1], 9995)))];
+        let expected = "global:
+  scrape_interval: 5s
+  scrape_timeout: 4s
+  evaluation_interval: 5s
+rule_files:
+  - rules/*.yml
+scrape_configs:
+  - job_name: edge
+    static_configs:
+      - targets: [\"127.0.0.1:9995\"]
+";
+        assert_eq!(configuration(&targets), expected);
+        let global = include_str!("../../../prometheus.yml").split("\n\n").next();
+        assert!(expected.starts_with(global.unwrap()));
+    }
+
+    #[test]
+    fn every_file_of_rules_is_embedded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/prometheus/rules");
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let mut embedded = RULES.map(|(name, _)| name);
+        embedded.sort_unstable();
+        assert_eq!(files, embedded);
+    }
 }
