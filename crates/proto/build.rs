@@ -18,19 +18,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             .build_transport(false)
             .compile_fds(describe(&proto, &out)?)?;
     }
-    let legacy = out.join("legacy");
-    fs::create_dir_all(&legacy)?;
     for proto in protos("legacy")? {
-        describe(&proto, &legacy)?;
+        describe(&proto, &out)?;
     }
     Ok(())
 }
 
-/// Writes the descriptor set of a proto and its imports to a file of the proto's name.
-fn describe(proto: &Path, folder: &Path) -> Result<FileDescriptorSet, Box<dyn Error>> {
+/// Writes the descriptor set of a proto and its imports to where the proto is in its tree.
+fn describe(proto: &Path, out: &Path) -> Result<FileDescriptorSet, Box<dyn Error>> {
     let descriptors = protox::compile([proto], [ROOT])?;
-    let stem = proto.file_stem().ok_or("a proto without a name")?;
-    let file = folder.join(stem).with_extension("binpb");
+    let file = out.join(proto.strip_prefix(ROOT)?).with_extension("binpb");
+    fs::create_dir_all(file.parent().ok_or("a proto without a folder")?)?;
     fs::write(file, descriptors.encode_to_vec())?;
     Ok(descriptors)
 }
