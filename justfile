@@ -50,10 +50,14 @@ parsers:
 promtool:
     tests/promtool
 
-# Rules and dashboards: their lints and tests, and every query against a running mesh. Needs
-# prometheus, promtool and the mesh's own ports.
+# Rules and dashboards: their lints and tests, and every query against the running services. Needs
+# prometheus and promtool.
 dashboards:
     tests/dashboards/run
+
+# Every dashboard as a page, and with Chromium as a picture, with the values of a running Prometheus.
+pictures url="http://127.0.0.1:9090" folder="target/dashboards":
+    python3 tests/dashboards/render {{ url }} {{ folder }}
 
 # docker-compose.yml, built and run. Needs Docker, or makes what it needs as root in CI.
 containers:

@@ -1,100 +1,210 @@
 #!/usr/bin/env python3
-"""Asks a running Prometheus every expression of every dashboard and rule.
+"""Runs the services' programs and a Prometheus, drives all that they offer, and asks every dashboard and rule.
 
-    live.py URL         a Prometheus that scrapes a mesh under light traffic, with its rules loaded, for a minute
+    live.py PROGRAMS    the folder of the services' programs; needs prometheus, promtool, grpcio and grpcio-reflection
 
-Fails on an error, on an answer of more than a second, and on an empty answer of a panel, a variable or
-a recording rule that is not listed below.
+First light traffic, then faults in half of it; what the fault panels show is kept from both. Fails on an error, on an
+answer of more than a second, on an empty answer where there was traffic, and where a fault panel did not move.
 """
 
 import json
-import re
+import subprocess
 import sys
+import tempfile
+import threading
 import time
 import unittest
-import urllib.error
-import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import drive
+import mesh as running
 import model
+from prom import Prometheus, fill, for_panel, step_of
 
-URL = None
 LIMIT = 1.0
+# Seconds: of light traffic, of faults at most, until the overview has data at most, and the range of the dashboards.
+HEALTHY, FAILING, FIRST_DATA, RANGE = 45, 60, 30, 300
 
-# Empty on a healthy mesh, each for its reason.
-MAY_BE_EMPTY = {
-    # no service of the mesh has a stream beside health and reflection
-    "mesh-service/Stream messages",
-    "mesh-service/Open streams",
-    "mesh-service/Stream starts",
-    # only where something burns
-    "mesh-slo/Hours until the budget is gone",
+# Whom each service calls. Every service but the edge sends it heartbeats.
+CALLS = {
+    "edge": {"revert-name", "time"},
+    "revert-name": {"edge"},
+    "time": {"edge"},
+    "bookstore": {"edge", "bookstore"},
+    "counter": {"edge"},
 }
-EDGES = {("edge", "revert-name"), ("edge", "time"), ("revert-name", "edge"), ("time", "edge")}
+EDGES = {(source, target) for source in running.JOBS for target in CALLS[source]}
+
+NOISE = 'grpc_service!~"grpc[.](health|reflection)[.].*"'
+# Panels that are empty where no method is of the kind that they show: what is found, where there is one.
+KINDS = {
+    f'grpc_server_started_total{{grpc_type!~"(?i)unary",{NOISE}}}': {
+        "Streams opened",
+        "Streams open",
+        "Stream messages",
+        "Messages a stream",
+    },
+    'grpc_server_started_total{grpc_service=~"dj[.]grpc[.].*|BookController|python_to_.*"}': {
+        "Calls under old API names"
+    },
+}
+REVERT = {"job": "revert-name", "grpc_service": "vitalmesh.revert_name.v1.RevertNameService"}
+# Panels that tell of faults: where they are, with which variables, what they are at most before and at least during.
+FAULT_PANELS = [
+    ("mesh-overview/Fault share by service", {}, 0, 0.1),
+    ("mesh-service/Fault share by method", REVERT, 0, 0.1),
+    ("mesh-service/Shed calls and panics", REVERT, 0, 0.1),
+    ("mesh-method/Fault share", REVERT, 0, 0.1),
+    ("mesh-client/Fault share", {"job": "edge"}, 0, 0.1),
+    ("mesh-client/Faults by code", {"job": "edge"}, 0, 0.5),
+    ("mesh-slo/Faults", {}, 0, 0.5),
+    ("mesh-slo/Burn rate", {}, 0, 14.4),
+]
+# The same for those where less is worse: at least before, at most during.
+GOOD_PANELS = [
+    ("mesh-overview/Calls without fault", {}, 1, 0.95),
+    ("mesh-service/Calls without fault", REVERT, 1, 0.9),
+    ("mesh-slo/Availability over the range", {}, 1, 0.9),
+    ("mesh-slo/Error budget left", {}, 1, 0),
+]
+FAULT_CODES = {
+    "Unknown",
+    "DeadlineExceeded",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "ResourceExhausted",
+}
 
 
-def ask(path, **values):
-    data = urllib.parse.urlencode(values).encode()
-    started = time.monotonic()
-    try:
-        with urllib.request.urlopen(f"{URL}/api/v1/{path}", data, timeout=30) as answer:
-            body = json.load(answer)
-    except urllib.error.HTTPError as error:
-        body = json.load(error)
-    return body, time.monotonic() - started
+class Asked:
+    """The dashboards' queries at a Prometheus."""
+
+    def __init__(self, prometheus):
+        self.prometheus = prometheus
+        self.boards = {path.stem: model.load(path) for path in model.DASHBOARDS}
+
+    def panel(self, where, choice):
+        """The values that a panel has now, over all its series."""
+        uid, title = where.split("/")
+        chosen = self.prometheus.chosen(self.boards[uid], RANGE, choice)
+        queries = [query for query in model.expressions(self.boards[uid]) if query.where.startswith(where + "/")]
+        answers = [
+            self.prometheus.instant(fill(query.expr, for_panel(query.panel, chosen)), time.time())[0]
+            for query in queries
+        ]
+        rows = [row for body in answers for row in body["data"]["result"]]
+        return [(row["metric"], float(row["value"][1])) for row in rows]
+
+    def numbers(self):
+        """What the panels of the faults say now: each panel's least and greatest value, 0 where it has none."""
+        found = {}
+        for where, choice, *_ in [*FAULT_PANELS, *GOOD_PANELS]:
+            values = [value for _, value in self.panel(where, choice)] or [0.0]
+            found[where] = (min(values), max(values))
+        return found
+
+    def codes(self):
+        return {labels["grpc_code"] for labels, _ in self.panel("mesh-service/Completed by code", REVERT)}
+
+    def empty(self, uid):
+        """The panels of a dashboard that have no data and no words for that."""
+        board = self.boards[uid]
+        titles = [panel["title"] for panel in board["panels"] if panel.get("targets") and panel["title"] != "Alerts"]
+        return [title for title in titles if not self.panel(f"{uid}/{title}", {})]
 
 
-def values(board):
-    """A value for each variable of a dashboard: as it is chosen when it is opened."""
-    chosen = {"__rate_interval": "1m", "__range": "5m", "__interval": "15s"}
-    for variable in board["templating"]["list"]:
-        name = variable["name"]
-        if variable["type"] == "query":
-            series, label = re.fullmatch(r"label_values\((.*), *(\w+)\)", variable["query"]["query"]).groups()
-            body, _ = ask("query", query=f"group by ({label}) ({fill(series, chosen)})")
-            found = sorted(row["metric"][label] for row in body["data"]["result"])
-            if not found:
-                raise AssertionError(f"{board['uid']}: ${name} has no value")
-            chosen[name] = ".*" if variable.get("includeAll") else found[0]
-        elif name != "datasource":
-            chosen[name] = variable["current"]["value"]
-    return chosen
+class Story:
+    """What was seen while the mesh was driven: made once, before the tests, which look at it."""
 
+    def __init__(self, mesh, driver):
+        self.mesh, self.asked = mesh, Asked(Prometheus(mesh.url))
+        with ThreadPoolExecutor() as pool:
+            self.healthy(pool, driver)
+            self.failing(pool, driver)
 
-def fill(expr, chosen):
-    # The longest names first: $job is no part of $jobs.
-    for name in sorted(chosen, key=len, reverse=True):
-        expr = expr.replace(f"${name}", chosen[name])
-    return expr
+    def healthy(self, pool, driver):
+        began = time.monotonic()
+        traffic = pool.submit(driver.healthy, HEALTHY)
+        while (empty := self.missing()) and time.monotonic() - began < FIRST_DATA:
+            time.sleep(0.5)
+        self.first_data, self.late = time.monotonic() - began, empty
+        traffic.result()
+        self.before, self.codes_before = self.asked.numbers(), self.asked.codes()
+        self.alerts_before = self.mesh.query("ALERTS")
+
+    def failing(self, pool, driver):
+        """Until every fault panel has moved and the burn alert is there, and long enough for all seven codes."""
+        enough = threading.Event()
+        began = time.monotonic()
+        traffic = pool.submit(driver.failing, FAILING, enough)
+        while not traffic.done():
+            time.sleep(1)
+            self.during, self.codes_during = self.asked.numbers(), self.asked.codes()
+            self.burning = self.mesh.query('ALERTS{alertname="MeshErrorBudgetBurnFast",job="revert-name"}')
+            if not self.unmoved() and FAULT_CODES <= self.codes_during and self.burning:
+                enough.set()
+                break
+        self.moved_after = time.monotonic() - began
+        traffic.result()
+
+    def unmoved(self):
+        worse = [where for where, _, _, least in FAULT_PANELS if self.during[where][1] < least]
+        return worse + [where for where, _, _, most in GOOD_PANELS if self.during[where][0] > most]
+
+    def missing(self):
+        try:
+            return self.asked.empty("mesh-overview")
+        except AssertionError as error:  # a variable without a value yet
+            return [str(error)]
 
 
 class Live(unittest.TestCase):
-    def answer(self, where, expr, instant=True):
+    story = None
+
+    def answer(self, where, expr, step=None):
         now = time.time()
-        if instant:
-            body, took = ask("query", query=expr, time=now)
-        else:
-            body, took = ask("query_range", query=expr, start=now - 900, end=now, step=15)
+        prometheus = self.story.asked.prometheus
+        body, took = prometheus.over(expr, now - RANGE, now, step) if step else prometheus.instant(expr, now)
         self.assertEqual(body["status"], "success", f"{where}: {body.get('error')}\n{expr}")
         self.assertLess(took, LIMIT, f"{where}: took {took:.2f} s")
         return body["data"]["result"]
 
+    def test_the_overview_has_data_within_thirty_seconds_of_the_first_request(self):
+        print(f"\nthe overview had data {self.story.first_data:.0f} s after the first request", file=sys.stderr)
+        self.assertEqual(self.story.late, [])
+
+    def test_each_method_and_route_was_called(self):
+        for series in (f"grpc_server_started_total{{{NOISE}}}", "sum by (route) (http_server_requests_total)"):
+            self.assertEqual(self.answer("calls", f"{series} == 0"), [], "drive.py does not call it")
+
     def test_each_panel_answers(self):
-        asked = 0
-        for path in model.DASHBOARDS:
-            board = model.load(path)
-            chosen = values(board)
-            for where, expr, instant in model.expressions(board):
-                if "/$" in where:
+        asked, may_be_empty = 0, set()
+        for series, titles in KINDS.items():
+            if not self.answer("kind of method", series):
+                may_be_empty |= titles
+        for uid, board in self.story.asked.boards.items():
+            choice = opened(uid, streams="Streams open" not in may_be_empty)
+            chosen = self.story.asked.prometheus.chosen(board, RANGE, choice)
+            for query in model.expressions(board):
+                if "/$" in query.where:
                     continue
-                with self.subTest(where):
-                    filled = fill(expr, chosen)
+                panel = query.panel or {}
+                with self.subTest(query.where):
+                    filled = fill(query.expr, for_panel(panel, chosen))
                     self.assertNotIn("$", filled.replace('"$1"', ""), "a variable that nobody sets")
-                    result = self.answer(where, filled, instant)
+                    result = self.answer(query.where, filled, None if query.instant else step_of(panel, chosen))
                     asked += 1
-                    panel = "/".join(where.split("/")[:2])
-                    if "/annotation " not in where and panel not in MAY_BE_EMPTY:
-                        self.assertTrue(result, f"{where}: empty\n{filled}")
+                    # The old names: mesh services call nothing by them.
+                    if (
+                        panel
+                        and panel["title"] not in may_be_empty
+                        and "/Calls under old API names/B" not in query.where
+                    ):
+                        self.assertTrue(result, f"{query.where}: empty\n{filled}")
         print(f"\n{asked} expressions of dashboards answered", file=sys.stderr)
 
     def test_each_rule_answers(self):
@@ -105,7 +215,7 @@ class Live(unittest.TestCase):
                     self.assertTrue(result, f"{name}: empty")
 
     def test_the_rules_are_loaded_and_healthy(self):
-        with urllib.request.urlopen(f"{URL}/api/v1/rules", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.story.mesh.url}/api/v1/rules", timeout=30) as answer:
             groups = json.load(answer)["data"]["groups"]
         loaded = {rule["name"]: rule for group in groups for rule in group["rules"]}
         self.assertEqual(loaded.keys(), {name for _, _, name, _ in model.rules()})
@@ -115,14 +225,49 @@ class Live(unittest.TestCase):
     def test_the_edges_are_exact(self):
         rows = self.answer("topology", "edge:grpc_client_handled:rate5m > 0")
         self.assertEqual({(row["metric"]["source"], row["metric"]["target"]) for row in rows}, EDGES)
-        board = model.load(model.ROOT / "grafana/dashboards/mesh-overview.json")
-        expr = next(expr for where, expr, _ in model.expressions(board) if where.endswith("/edges"))
-        rows = self.answer("node graph", fill(expr, values(board)))
-        self.assertEqual({row["metric"]["id"] for row in rows}, {f"{a} to {b}" for a, b in EDGES})
+        rows = self.story.asked.panel("mesh-overview/Topology", {})
+        self.assertEqual({labels["id"] for labels, _ in rows}, {f"{a} to {b}" for a, b in EDGES})
+        self.assertTrue(all(value > 0 for _, value in rows), rows)
+
+    def test_no_alert_is_pending_on_a_healthy_mesh(self):
+        self.assertEqual(self.story.alerts_before, [])
+
+    def test_the_fault_panels_move_under_fault(self):
+        print(f"\nevery fault panel had moved {self.story.moved_after:.0f} s after the first fault", file=sys.stderr)
+        for where, _, most, _ in FAULT_PANELS:
+            self.assertLessEqual(self.story.before[where][1], most, where)
+        for where, _, least, _ in GOOD_PANELS:
+            self.assertGreaterEqual(self.story.before[where][0], least, where)
+        self.assertFalse(self.story.codes_before & FAULT_CODES)
+        self.assertEqual(self.story.unmoved(), [], self.story.during)
+        self.assertLessEqual(FAULT_CODES, self.story.codes_during)
+
+    def test_the_burn_alert_goes_pending_under_fault(self):
+        self.assertTrue(self.story.burning, "the overview's table of alerts would be empty")
+
+
+def opened(uid, streams):
+    """The page of a dashboard that shows the most: of a service with streams where there is one."""
+    if uid == "mesh-service":
+        return {"job": "counter" if streams else "revert-name"}
+    return {} if uid != "mesh-method" else REVERT
+
+
+def main(programs):
+    with tempfile.TemporaryDirectory() as scratch, running.Mesh(programs, scratch) as mesh:
+        driver = drive.Driver(mesh)
+        try:
+            Live.story = Story(mesh, driver)
+        finally:
+            driver.close()
+        pages = Path(scratch) / "pages"
+        mesh.save_pages(pages)
+        lint = subprocess.run([sys.executable, Path(__file__).with_name("lint.py"), pages])
+        unittest.main(argv=[sys.argv[0]], exit=False, verbosity=1).result.wasSuccessful() or sys.exit(1)
+        sys.exit(lint.returncode)
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    URL = sys.argv.pop(1).rstrip("/")
-    unittest.main()
+    main(sys.argv[1])

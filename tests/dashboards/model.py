@@ -1,5 +1,6 @@
 """What the lint and the live check share: dashboards, rules and scrape pages as they are on disk."""
 
+import collections
 import json
 import pathlib
 import re
@@ -13,16 +14,20 @@ def load(path):
     return json.loads(path.read_text())
 
 
+Query = collections.namedtuple("Query", "where expr instant panel")
+
+
 def expressions(board):
-    """(where, expression, instant) of each panel, variable and annotation."""
+    """Each query of the panels, variables and annotations; `panel` is None for those that have none."""
     for panel in board["panels"]:
         for target in panel.get("targets", []):
-            yield f"{board['uid']}/{panel['title']}/{target['refId']}", target["expr"], target.get("instant", False)
+            where = f"{board['uid']}/{panel['title']}/{target['refId']}"
+            yield Query(where, target["expr"], target.get("instant", False), panel)
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
-            yield f"{board['uid']}/${variable['name']}", variable["query"]["query"], True
+            yield Query(f"{board['uid']}/${variable['name']}", variable["query"]["query"], True, None)
     for note in board["annotations"]["list"]:
-        yield f"{board['uid']}/annotation {note['name']}", note["expr"], False
+        yield Query(f"{board['uid']}/annotation {note['name']}", note["target"]["expr"], False, None)
 
 
 def rules():

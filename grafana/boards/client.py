@@ -1,0 +1,67 @@
+"""What a service calls, as it sees it itself."""
+
+from parts import CODES, SHORT, bad_over, dashboard, judged, merged, panel, q, sized, sorted_by, table, variable
+from queries import IS_FAULT, UNARY, client, mean, quantile, rate, share
+
+FAULTS, ENDED = client("handled_total", IS_FAULT), client("handled_total")
+BY, LEGEND = "job, grpc_service", "{{job}} to {{grpc_service}}"
+# What the clients need more than the servers, for the gRPC services of the mesh.
+MORE = " - ".join(mean(f"grpc_{side}_handling_seconds", f'grpc_service!~"$noise",{UNARY}', "grpc_service")
+                  for side in ("client", "server"))
+
+
+def dependencies():
+    columns = {"job": "From", "target": "To", "grpc_service": "gRPC service", "Value #A": "Rate", "Value #B": "Faults",
+               "Value #C": "p50", "Value #D": "p99"}
+    known = "* on (job, grpc_service) group_left (target) job_service:grpc_client_target:info"
+    bucket = client("handling_seconds_bucket", UNARY)
+    return panel(
+        "table", "Dependencies", "Who calls whom now, and how well.", "none",
+        [table(f"{rate(client('started_total'), BY)} {known}", "A"), table(share(FAULTS, ENDED, BY), "B"),
+         table(quantile(0.5, bucket, BY + ", le"), "C"), table(quantile(0.99, bucket, BY + ", le"), "D")], 24, 7,
+        overrides=[sized("Rate", "reqps"), judged("Faults", "percentunit", bad_over(0.05)), sized("p50", "s"),
+                   judged("p99", "s", bad_over(0.5))],
+        transformations=merged(columns), options=sorted_by("From"))
+
+
+def old_names():
+    def used(side):
+        started = f'grpc_{side}_started_total{{grpc_service=~"$old"}}'
+        return rate(started, "job, grpc_service, grpc_method") + " > 0"
+
+    name = "{{grpc_service}}/{{grpc_method}}"
+    return panel("timeseries", "Calls under old API names", "Calls a second that servers get, and clients make, under "
+                 "the names of the older API.", "reqps",
+                 [q(used("server"), "{{job}} gets " + name), q(used("client"), "{{job}} makes " + name)],
+                 24, 7, none="nobody uses the old names")
+
+
+def board():
+    panels = [
+        dependencies(),
+        panel("timeseries", "Calls out", "Calls started, a second, by the gRPC service called.", "reqps",
+              [q(rate(client("started_total"), BY), LEGEND)], stack=True, transformations=SHORT),
+        panel("timeseries", "Completed by code", "Calls ended, a second, by the gRPC code that the client saw.",
+              "reqps",
+              [q(rate(ENDED, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES, stack=True, none="no traffic"),
+        panel("timeseries", "Faults by code", "Faults that the client saw, a second: the server's, the network's and "
+              "its own deadlines.", "reqps", [q(rate(FAULTS, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES,
+              none="no faults"),
+        panel("timeseries", "Fault share", "Share of the calls out that ended in a fault.", "percentunit",
+              [q(share(FAULTS, ENDED, BY), LEGEND)], thresholds=bad_over(0.05), none="no traffic", high=0.06,
+              transformations=SHORT),
+        panel("timeseries", "p99 latency", "The slowest 1 % of the unary calls out take this long or longer.", "s",
+              [q(quantile(0.99, client("handling_seconds_bucket", UNARY), BY + ", le"), LEGEND, exemplar=True)],
+              thresholds=bad_over(0.5), none="no traffic", transformations=SHORT),
+        panel("timeseries", "Client minus server latency", "Mean time at all clients less mean time at the servers: "
+              "network, queues, connecting.", "s", [q(MORE, "{{grpc_service}}")], low=None, none="no traffic",
+              transformations=SHORT),
+        panel("timeseries", "In progress", "Calls out, started and not ended.", "short",
+              [q(f'sum by ({BY}) ({client("in_flight")})', LEGEND)], transformations=SHORT),
+        panel("timeseries", "Messages", "Messages sent and received by the client, a second.", "short",
+              [q(rate(client(f"msg_{verb}_total"), "grpc_service"), f"{{{{grpc_service}}}} {verb}")
+               for verb in ("sent", "received")], transformations=SHORT),
+        old_names(),
+    ]
+    jobs = variable("job", "label_values(grpc_client_started_total, job)", "Client")
+    return dashboard("mesh-client", "Mesh client", "What a service calls, as it sees it itself.", panels, [jobs])

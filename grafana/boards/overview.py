@@ -1,0 +1,91 @@
+"""Is the mesh healthy, and if not, which service."""
+
+from parts import (JOBS, STATUSES, TO_SERVICE, bad_over, bad_under, column, dashboard, judged, merged, panel, q, sized,
+                   sorted_by, table)
+from queries import BUCKET, FAULTS, HANDLED, SERVICES, STARTED, UP, of_job, quantile, rate, share
+
+LATE = ("(time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds)) > on (service) "
+        "3 * max by (service) (mesh_heartbeat_expected_interval_seconds)")
+CALLS = rate('grpc_client_handled_total{grpc_service!~"$noise"}', "job, grpc_service")
+EDGES = (f'label_join(sum by (source, target) (label_replace({CALLS} '
+         '* on (job, grpc_service) group_left (target) job_service:grpc_client_target:info, '
+         '"source", "$1", "job", "(.*)")), "id", " to ", "source", "target")')
+
+
+def stats():
+    def stat(title, description, unit, targets, thresholds=None, none=None):
+        return panel("stat", title, description, unit, targets, 4, 4, thresholds, none=none)
+
+    return [
+        stat("Services up", "Services with at least one instance that Prometheus can scrape, of those that it knows.",
+             "none", [q(f"count(sum by (job) ({UP}) > 0) or vector(0)", "up"),
+                      q(f"count(count by (job) ({UP}))", "known")]),
+        stat("Request rate", "gRPC calls started at all servers, a second.", "reqps", [q(rate(STARTED))]),
+        stat("Calls without fault", "Share of calls that did not end in a fault; absent without traffic.",
+             "percentunit", [q("1 - " + share(FAULTS, HANDLED))], bad_under(0.99), "no traffic"),
+        stat("p99 latency", "The slowest 1 % of unary calls at the servers take this long or longer.", "s",
+             [q(quantile(0.99, BUCKET))], bad_over(0.5), "no traffic"),
+        stat("Late heartbeats", "Services whose last heartbeat is older than three intervals.", "none",
+             [q(f"count({LATE}) or vector(0)")], bad_over(1)),
+        stat("Firing alerts", "Alerts of the mesh that are firing now.", "none",
+             [q('count(ALERTS{alertstate="firing",alertname=~"Mesh.*"}) or vector(0)')], bad_over(1)),
+    ]
+
+
+def topology():
+    # Before 12.4 a number is drawn only from a field that is named mainstat.
+    named = {"id": "calculateField", "options": {"mode": "reduceRow", "alias": "mainstat", "timeSeries": False,
+                                                 "replaceFields": False,
+                                                 "reduce": {"reducer": "sum", "include": ["Value"]}}}
+    return panel("nodeGraph", "Topology", "Who calls whom: in a circle the calls a second that come in, on an edge, "
+                 "when pointed at, those that go along it.", "reqps",
+                 [{**table(EDGES, "edges"), "legendFormat": "__auto"}], 12, 13, transformations=[named],
+                 options={"edges": {"mainStatUnit": "reqps"}, "nodes": {"mainStatUnit": "reqps"}})
+
+
+def services():
+    columns = {"job": "Service", "Value #A": "Rate", "Value #B": "Faults", "Value #C": "p50", "Value #D": "p99",
+               "Value #E": "Instances", "Value #F": "Running for", "version": "Version"}
+    return panel(
+        "table", "Services", "Each service now; a name opens its dashboard.", "none",
+        [table(rate(STARTED, "job"), "A"), table(share(FAULTS, HANDLED, "job"), "B"),
+         table(quantile(0.5, BUCKET, "job, le"), "C"), table(quantile(0.99, BUCKET, "job, le"), "D"),
+         table(f"sum by (job) ({UP})", "E"),
+         table(f'time() - min by (job) ({of_job("process_start_time_seconds", SERVICES)})', "F"),
+         table(f'max by (job, version) ({of_job("mesh_build_info")}) * 1', "G")], 12, 8,
+        overrides=[column("Service", ("links", [TO_SERVICE])), sized("Rate", "reqps"),
+                   judged("Faults", "percentunit", bad_over(0.05)), sized("p50", "s"),
+                   judged("p99", "s", bad_over(0.5)), judged("Instances", "none", bad_under(1)),
+                   sized("Running for", "s")],
+        transformations=merged(columns, ["Value #G"]), options=sorted_by("Service"))
+
+
+
+def alerts():
+    columns = {"alertname": "Alert", "alertstate": "State", "severity": "Severity", "job": "Service", "Value": "Alerts"}
+    return panel("table", "Alerts", "What fires, and what will if it lasts.", "none",
+                 [table('count by (alertname, alertstate, severity, job) (ALERTS{alertname=~"Mesh.*"})', "A")], 12, 5,
+                 none="no alert fires or is pending", transformations=merged(columns), options=sorted_by("State"))
+
+
+def over_time():
+    http, spent = of_job("http_server_requests_total"), of_job("http_server_request_duration_seconds_bucket")
+    return [
+        panel("timeseries", "Calls by service", "gRPC calls started at each server, a second.", "reqps",
+              [q(rate(STARTED, "job"), "{{job}}")], 12, 7, stack=True),
+        panel("timeseries", "Fault share by service", "Share of each service's calls that end in a fault; over the "
+              "line for five minutes, a method's alert fires.", "percentunit",
+              [q(share(FAULTS, HANDLED, "job"), "{{job}}")], 12, 7, bad_over(0.05), none="no traffic", high=0.06),
+        panel("timeseries", "HTTP requests by route", "REST requests, a second, by service and route.", "reqps",
+              [q(rate(http, "job, route"), "{{job}} {{route}}")], 8, 7, stack=True, none="no requests"),
+        panel("timeseries", "HTTP requests by status", "REST requests, a second, by status.", "reqps",
+              [q(rate(http, "status"), "{{status}}")], 8, 7, stack=True, colours=STATUSES, none="no requests"),
+        panel("timeseries", "HTTP latency", "The slowest 5 % of a route's REST requests take this long or longer.", "s",
+              [q(quantile(0.95, spent, "job, route, le"), "{{job}} {{route}}", exemplar=True)], 8, 7,
+              none="no requests"),
+    ]
+
+
+def board():
+    return dashboard("mesh-overview", "Mesh overview", "Is the mesh healthy, and if not, which service.",
+                     [*stats(), topology(), services(), alerts(), *over_time()], [JOBS])

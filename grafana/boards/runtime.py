@@ -1,0 +1,66 @@
+"""The processes: CPU, memory, descriptors, Tokio, connections, scrapes, versions."""
+
+from parts import bad_over, dashboard, merged, panel, q, row, table, variable
+from queries import of_job, rate
+
+LEGEND = "{{job}} {{instance}}"
+BY = "job, instance"
+
+
+def lines(title, description, unit, targets, **more):
+    targets = [q(expr, LEGEND + name) for expr, name in targets]
+    return panel("timeseries", title, description, unit, targets, 8, 7, **more)
+
+
+def process():
+    return [
+        row("Process"),
+        lines("CPU", "Cores in use.", "short", [(rate(of_job("process_cpu_seconds_total"), BY), "")], interval="1m"),
+        lines("Resident memory", "Memory that the process holds.", "bytes",
+              [(of_job("process_resident_memory_bytes"), "")]),
+        lines("Virtual memory", "Address space of the process.", "bytes",
+              [(of_job("process_virtual_memory_bytes"), "")]),
+        lines("Descriptors in use", "Share of the open-files limit that is taken.", "percentunit",
+              [(f'{of_job("process_open_fds")} / {of_job("process_max_fds")}', "")], thresholds=bad_over(0.8), high=1),
+        lines("Threads", "Threads of the operating system.", "short", [(of_job("process_threads"), "")]),
+        panel("stat", "Restarts in an hour", "How often a process began anew.", "none",
+              [q(f'sum by (job) (changes({of_job("process_start_time_seconds")}[1h]))', "{{job}}")], 8, 7, bad_over(1)),
+    ]
+
+
+def tokio():
+    busy = rate(of_job("tokio_workers_busy_seconds_total"), BY)
+    return [
+        row("Tokio"),
+        lines("Tokio busy share", "Share of the workers' time spent on tasks.", "percentunit",
+              [(f"{busy} / sum by ({BY}) ({of_job('tokio_workers')})", "")], thresholds=bad_over(0.9), high=1),
+        lines("Tokio tasks", "Tasks alive, and tasks that wait in the shared queue.", "short",
+              [(of_job("tokio_alive_tasks"), " alive"), (of_job("tokio_global_queue_depth"), " queued")]),
+        lines("Tokio parks", "How often a second a worker found nothing to do.", "short",
+              [(rate(of_job("tokio_worker_parks_total"), BY), "")]),
+    ]
+
+
+def network():
+    opened, closed = (rate(of_job(f"grpc_server_connections_{verb}_total"), BY) for verb in ("opened", "closed"))
+    return [
+        row("Connections and scrapes"),
+        lines("gRPC connections open", "Connections that clients hold to the gRPC port.", "short",
+              [(of_job("grpc_server_connections"), "")]),
+        lines("gRPC connections opened and closed", "Connections that clients made and ended, a second.", "short",
+              [(opened, " opened"), (closed, " closed")]),
+        lines("Series per target", "Samples on a scrape page.", "short",
+              [(of_job("scrape_samples_post_metric_relabeling"), "")]),
+        lines("Scrape duration", "Time that Prometheus waits for a page; its limit is 4 s.", "s",
+              [(of_job("scrape_duration_seconds"), "")]),
+        panel("table", "Versions", "What runs: instances by version and revision.", "none",
+              [table(f"count by (job, version, revision) ({of_job('mesh_build_info')})", "A")], 16, 7,
+              transformations=merged({"job": "Service", "version": "Version", "revision": "Revision",
+                                      "Value": "Instances"})),
+    ]
+
+
+def board():
+    jobs = variable("job", "label_values(process_start_time_seconds, job)", "Service")
+    return dashboard("mesh-runtime", "Mesh runtime", "The processes: CPU, memory, descriptors, Tokio, scrapes.",
+                     [*process(), *tokio(), *network()], [jobs])

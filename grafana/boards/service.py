@@ -1,0 +1,136 @@
+"""One service: the questions of the older dashboard first, then calls, latency, shares, instances, streams."""
+
+from parts import (CODES, ONE_JOB, P50_95_99, QUANTILES, SHORT, TO_METHOD, bad_over, bad_under, column, dashboard,
+                   judged, merged, panel, pie, q, row, sized, sorted_by, table)
+from queries import (BUCKET, FAULTS, HANDLED, RATE, STARTED, STREAM, UNARY, UP, increase, mean, of_job, quantile, rate,
+                     server, share)
+
+STREAMS_ONLY = server("started_total", STREAM)
+BY_METHOD, METHOD = "grpc_service, grpc_method", "{{grpc_service}}/{{grpc_method}}"
+
+
+def now():
+    def stat(title, description, unit, expr, thresholds=None, none=None):
+        return panel("stat", title, description, unit, [q(expr)], 4, 4, thresholds, none=none)
+
+    unary = 'job=~"$job",grpc_service!~"$noise",' + UNARY
+    return [
+        row("Now"),
+        stat("Up", "Instances of this service that Prometheus can scrape.", "none", f"sum({UP})", bad_under(1)),
+        stat("Calls without fault", "Share of calls that did not end in a fault.", "percentunit",
+             "1 - " + share(FAULTS, HANDLED), bad_under(0.99), "no traffic"),
+        stat("Request rate", "Calls started, a second.", "reqps", rate(STARTED)),
+        stat("Mean latency", "Mean time of a unary call.", "s", mean("grpc_server_handling_seconds", unary),
+             none="no traffic"),
+        stat("p99 latency", "The slowest 1 % of unary calls take this long or longer.", "s", quantile(0.99, BUCKET),
+             bad_over(0.5), "no traffic"),
+        stat("In progress", "Calls started and not ended, streams among them.", "none",
+             f'sum({server("in_flight")})'),
+    ]
+
+
+def calls():
+    refused = server("handled_total", 'grpc_code!~"(?i)ok"', 'grpc_code!~"$fault"')
+    columns = {"grpc_method": "Method", "grpc_service": "gRPC service", "grpc_type": "Type", "Value #A": "Rate",
+               "Value #B": "Faults", "Value #C": "p50", "Value #D": "p99"}
+    return [
+        row("Calls"),
+        panel("timeseries", "Rate by method", "Calls started, a second.", "reqps",
+              [q(rate(STARTED, BY_METHOD), METHOD)], stack=True, transformations=SHORT),
+        panel("timeseries", "Completed by code", "Calls ended, a second, by gRPC code.", "reqps",
+              [q(rate(HANDLED, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES, stack=True, none="no traffic"),
+        panel("timeseries", "Fault share by method", "Share of a method's calls that end in a fault; over the line for "
+              "five minutes, its alert fires.", "percentunit",
+              [q(share(FAULTS, HANDLED, BY_METHOD), METHOD)], thresholds=bad_over(0.05), none="no traffic", high=0.06,
+              transformations=SHORT),
+        panel("timeseries", "Caller-error share", "Share of calls refused for the caller's own error: no fault of the "
+              "service.", "percentunit", [q(share(refused, HANDLED), "caller errors")], none="no traffic", high=0.06),
+        panel("table", "Methods", "Each method now; a name opens its dashboard.", "none",
+              [table(rate(STARTED, BY_METHOD + ", grpc_type"), "A"),
+               table(share(FAULTS, HANDLED, BY_METHOD + ", grpc_type"), "B"),
+               table(quantile(0.5, BUCKET, BY_METHOD + ", grpc_type, le"), "C"),
+               table(quantile(0.99, BUCKET, BY_METHOD + ", grpc_type, le"), "D")], 24, 6,
+              overrides=[column("Method", ("links", [TO_METHOD])), sized("Rate", "reqps"),
+                         judged("Faults", "percentunit", bad_over(0.05)), sized("p50", "s"),
+                         judged("p99", "s", bad_over(0.5))],
+              transformations=merged(columns), options=sorted_by("gRPC service")),
+    ]
+
+
+def latency():
+    heat = {"calculate": False, "yAxis": {"unit": "s"}, "cellGap": 1, "showValue": "never",
+            "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
+            "exemplars": {"color": "rgba(255,0,255,0.7)"},
+            "legend": {"show": True}, "tooltip": {"mode": "single", "yHistogram": False},
+            "rowsFrame": {"layout": "auto"}}
+    return [
+        row("Latency of unary calls"),
+        panel("timeseries", "Latency", "Half, 95 % and 99 % of the calls are faster than these; p99 over the line for "
+              "ten minutes is an alert.", "s",
+              [q(quantile(x, BUCKET), name, exemplar=x == 0.99) for x, name in P50_95_99],
+              thresholds=bad_over(0.5), colours=QUANTILES, none="no traffic"),
+        panel("heatmap", "Latency heatmap", "How many calls took how long.", "short",
+              [q(f"sum by (le) (increase({BUCKET}{RATE}))", "{{le}}", format="heatmap", exemplar=True)],
+              options=heat, none="no traffic"),
+        panel("bargauge", "Latency distribution", "Quantiles of the time of a call over the whole range.", "s",
+              [q(f"histogram_quantile({x}, {increase(BUCKET, 'le')})", f"{x:.2f}")
+               for x in (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)], 24, 7, bad_over(0.5), none="no traffic",
+              options={"orientation": "horizontal", "displayMode": "basic"}),
+    ]
+
+
+def shares():
+    return [
+        row("Shares over the range"),
+        pie("Codes", "How the calls of the range ended.", [q(increase(HANDLED, "grpc_code") + " > 0", "{{grpc_code}}")],
+            "no traffic", CODES),
+        pie("Methods of the calls", "Which methods were called in the range.",
+            [q(increase(STARTED, BY_METHOD) + " > 0", METHOD)], "no traffic", transformations=SHORT),
+        pie("Types of the calls", "Unary calls and streams of the range.",
+            [q(increase(STARTED, "grpc_type") + " > 0", "{{grpc_type}}")], "no traffic"),
+    ]
+
+
+def instances():
+    busy = rate(STARTED, "instance")
+    return [
+        row("Instances"),
+        panel("timeseries", "In progress by instance", "Calls started and not ended.", "short",
+              [q(f'sum by (instance) ({server("in_flight")})', "{{instance}}")], 8),
+        panel("timeseries", "Imbalance", "Rate of the busiest instance over the mean: 1 is even.", "short",
+              [q(f"max({busy}) / (avg({busy}) > 0)", "busiest over mean")], 8, none="no traffic", high=2),
+        panel("timeseries", "Shed calls and panics", "Calls refused as too many were in progress, and handlers that "
+              "panicked, a second.", "reqps", [q(rate(of_job("mesh_calls_shed_total")), "shed"),
+                                               q(rate(of_job("mesh_panics_total")), "panics")], 8),
+    ]
+
+
+def streams():
+    sent, received = (rate(server(f"msg_{verb}_total", STREAM), BY_METHOD) for verb in ("sent", "received"))
+    started, opened = rate(STREAMS_ONLY, BY_METHOD), f'sum by ({BY_METHOD}) ({server("in_flight", STREAM)})'
+
+    def lines(title, description, unit, targets, none="no method is a stream"):
+        return panel("timeseries", title, description, unit, targets, 6, 7, none=none, transformations=SHORT)
+
+    return [
+        row("Streams"),
+        lines("Streams opened", "Streams started, a second.", "reqps", [q(started, METHOD)]),
+        lines("Streams open", "Streams started and not ended.", "short", [q(opened, METHOD)]),
+        lines("Stream messages", "Messages of streams sent and received, a second.", "short",
+              [q(sent, METHOD + " sent"), q(received, METHOD + " received")]),
+        lines("Messages a stream", "Messages sent for each stream that was started.", "short",
+              [q(f"{sent} / ({started} > 0)", METHOD)], "no streams now"),
+    ]
+
+
+def board():
+    choices = ("5s", "30s", "1m", "5m", "15m")
+    interval = {"name": "interval", "type": "interval", "label": "Interval", "query": ",".join(choices), "auto": False,
+                "auto_count": 30, "auto_min": "5s", "refresh": 2, "hide": 0, "current": {"text": "5s", "value": "5s"},
+                "options": [{"text": one, "value": one, "selected": one == "5s"} for one in choices]}
+    panels = [*now(), *calls(), *latency(), *shares(), *instances(), *streams()]
+    for item in panels:
+        if item["type"] in ("timeseries", "heatmap"):
+            item["interval"] = "$interval"
+    return dashboard("mesh-service", "Mesh service", "One service: rate, faults, latency, instances, streams.", panels,
+                     [ONE_JOB, interval])

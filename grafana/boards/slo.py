@@ -1,0 +1,54 @@
+"""The objectives: availability, what is left of the error budget and how fast it goes, latency."""
+
+from parts import GREEN, JOBS, RED, YELLOW, bad_over, bad_under, dashboard, panel, q, steps
+from queries import FAULTS, HANDLED, UNARY, increase, rate, server
+
+OF = '{job=~"$job"}'
+BUDGET = f"on (job) (1 - job:slo_objective:ratio{OF})"
+LEFT = f"1 - job:slo_errors:ratio_rate3d{OF} / {BUDGET}"
+FAST, ALL = (server("handling_seconds_bucket", UNARY, 'le="0.25"'), server("handling_seconds_count", UNARY))
+
+
+def burn(window):
+    return f"job:slo_errors:ratio_rate{window}{OF} / {BUDGET}"
+
+
+def now():
+    whole, bad = increase(HANDLED, "job"), increase(FAULTS, "job")
+    return [
+        panel("stat", "Availability over the range", "Share of the calls that did not end in a fault; the objective is "
+              "99 %.", "percentunit", [q(f"1 - ({bad} or 0 * {whole}) / ({whole} > 0)", "{{job}}")], 6, 6,
+              bad_under(0.99), none="no traffic"),
+        panel("gauge", "Error budget left", "What is left of the faults that three days may have.", "percentunit",
+              [q(LEFT, "{{job}}")], 6, 6, steps((None, RED), (0.0, YELLOW), (0.25, GREEN)), none="no traffic",
+              defaults={"min": 0, "max": 1}),
+        panel("stat", "Hours until the budget is gone", "At the speed of the last hour; absent where nothing burns.",
+              "h", [q(f"clamp_min({LEFT}, 0) * 72 / ({burn('1h')} > 0)", "{{job}}")], 6, 6, bad_under(24),
+              none="nothing burns"),
+        panel("stat", "Calls under 250 ms over the range", "Share of the unary calls that ended within 250 ms; the "
+              "objective is 99 %.", "percentunit",
+              [q(f'{increase(FAST, "job")} / ({increase(ALL, "job")} > 0)', "{{job}}")], 6, 6, bad_under(0.99),
+              none="no traffic"),
+    ]
+
+
+def over_time():
+    return [
+        panel("timeseries", "Burn rate", "Speed at which the budget goes: 1 uses it up exactly; over 14.4 for 5 m and "
+              "1 h an alert pages.", "short", [q(burn(w), "{{job}} " + w) for w in ("5m", "1h", "6h")],
+              thresholds=bad_over(14.4), none="no traffic", high=16),
+        panel("timeseries", "Slow burn rate", "The same over the long windows; over 3 (2 h and 1 d) or 1 (6 h and 3 d) "
+              "a ticket is written.", "short", [q(burn(w), "{{job}} " + w) for w in ("30m", "2h", "1d", "3d")],
+              thresholds=bad_over(3), none="no traffic", high=3.5),
+        panel("timeseries", "Calls under 250 ms", "Share of unary calls that end within 250 ms; the line is the "
+              "objective.", "percentunit", [q(f'{rate(FAST, "job")} / ({rate(ALL, "job")} > 0)', "{{job}}")],
+              none="no traffic", low=None, thresholds=bad_under(0.99), defaults={"max": 1},
+              custom={"axisSoftMin": 0.98}),
+        panel("timeseries", "Faults", "Faults a second, by service and code.", "reqps",
+              [q(rate(FAULTS, "job, grpc_code") + " > 0", "{{job}} {{grpc_code}}")], none="no faults"),
+    ]
+
+
+def board():
+    return dashboard("mesh-slo", "Mesh SLO", "Objectives: 99 % of calls without fault; how fast the budget goes.",
+                     [*now(), *over_time()], [JOBS])

@@ -1,0 +1,185 @@
+"""What the dashboards are put together from: panels, their targets, columns, variables, the dashboard itself."""
+
+from queries import FAULT, NOISE, OLD
+
+SCHEMA = 42
+SOURCE = {"type": "prometheus", "uid": "$datasource"}
+
+GREEN, BLUE, YELLOW, ORANGE, RED, GREY = "#37872D", "#1F60C4", "#E0B400", "#FF780A", "#C4162A", "#8E8E8E"
+CODES = [
+    ("ok", GREEN),
+    ("cancell?ed", GREY),
+    ("invalid_?argument|not_?found|already_?exists|permission_?denied|out_?of_?range|unauthenticated", BLUE),
+    ("failed_?precondition|aborted", YELLOW),
+    ("resource_?exhausted", ORANGE),
+    ("unknown|deadline_?exceeded|unimplemented|internal|unavailable|data_?loss", RED),
+]
+STATUSES = [("2..", GREEN), ("3..", GREY), ("4..", BLUE), ("5..", RED)]
+OUTCOMES = [("success", GREEN), ("skipped", YELLOW), ("error", RED)]
+QUANTILES = [("p50", GREEN), ("p95", YELLOW), ("p99", ORANGE)]
+P50_95_99 = [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")]
+
+# Types whose colour says how good a value is; lines have the colour of their name, the same on every panel.
+JUDGED = ("stat", "gauge", "bargauge", "table", "state-timeline")
+SINGLE = ("stat", "gauge", "bargauge", "piechart")
+
+
+def q(expr, legend="__auto", **more):
+    return {"expr": expr, "legendFormat": legend, **more}
+
+
+def table(expr, ref):
+    return {"expr": expr, "format": "table", "instant": True, "range": False, "refId": ref}
+
+
+def steps(*pairs):
+    return {"mode": "absolute", "steps": [{"color": c, "value": v} for v, c in pairs]}
+
+
+def bad_over(limit):
+    return steps((None, GREEN), (limit, RED))
+
+
+def bad_under(limit):
+    return steps((None, RED), (limit, GREEN))
+
+
+def coloured(pairs):
+    """Overrides that give names, or names that end so, a fixed colour; patterns are JavaScript's."""
+    return [{"matcher": {"id": "byRegexp", "options": f"/(^| )({pattern})$/i"},
+             "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}]}
+            for pattern, colour in pairs]
+
+
+def column(name, *properties):
+    return {"matcher": {"id": "byName", "options": name}, "properties": [{"id": i, "value": v} for i, v in properties]}
+
+
+def judged(name, unit, thresholds):
+    return column(name, ("unit", unit), ("thresholds", thresholds), ("custom.cellOptions", {"type": "color-text"}))
+
+
+def sized(name, unit):
+    return column(name, ("unit", unit))
+
+
+def merged(columns, hidden=()):
+    """One row of all targets; `columns` gives names and order of the fields, the others are hidden by name."""
+    return [{"id": "merge", "options": {}},
+            {"id": "organize", "options": {"excludeByName": dict.fromkeys(("Time", *hidden), True),
+                                           "indexByName": {name: n for n, name in enumerate(columns)},
+                                           "renameByName": columns}}]
+
+
+# `vitalmesh.time.v1.TimeService` reads `time.v1` in a legend.
+SHORT = [{"id": "renameByRegex",
+          "options": {"regex": r"/(?:\w+[.])*?(\w+[.]v\d+)[.]\w+/", "renamePattern": "$1"}}]
+
+
+def sorted_by(name):
+    return {"sortBy": [{"displayName": name, "desc": False}]}
+
+
+def timeseries_defaults(stack, thresholds, low, high):
+    custom = {"lineWidth": 1, "fillOpacity": 30 if stack else 5, "showPoints": "auto",
+              "stacking": {"mode": "normal" if stack else "none", "group": "A"},
+              "thresholdsStyle": {"mode": "line" if thresholds else "off"}}
+    if high is not None:
+        custom["axisSoftMax"] = high
+    return {"custom": custom, **({} if low is None else {"min": low})}
+
+
+def panel(kind, title, description, unit, targets, w=12, h=8, thresholds=None, colours=None, stack=False,
+          options=None, overrides=(), none=None, low=0, high=None, defaults=(), custom=(), **more):
+    """`none` is what stands there without data, `low` where the axis begins and `high` what it reaches at least."""
+    made = {"unit": unit, "color": {"mode": "thresholds" if kind in JUDGED else "palette-classic-by-name"},
+            "thresholds": thresholds or steps((None, GREEN)), **dict(defaults)}
+    if none:
+        made["noValue"] = none
+    if kind == "timeseries":
+        made |= timeseries_defaults(stack, thresholds, low, high)
+        made["custom"] |= dict(custom)
+        options = options or {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+                              "tooltip": {"mode": "multi", "sort": "desc"}}
+    if kind in SINGLE:
+        options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, **(options or {})}
+        targets = [{"instant": True, "range": False, **target} for target in targets]
+    targets = [{"refId": "ABCDEFGHIJKL"[n], "datasource": SOURCE, "editorMode": "code", **target}
+               for n, target in enumerate(targets)]
+    return {"type": kind, "title": title, "description": description, "datasource": SOURCE, "targets": targets,
+            "gridPos": {"w": w, "h": h},
+            "fieldConfig": {"defaults": made, "overrides": [*overrides, *coloured(colours or [])]},
+            "options": options or {}, **more}
+
+
+def pie(title, description, targets, none, colours=None, w=8, **more):
+    legend = {"displayMode": "table", "placement": "right", "values": ["value", "percent"], "showLegend": True}
+    return panel("piechart", title, description, "short", targets, w, colours=colours, none=none,
+                 options={"legend": legend, "pieType": "donut"}, **more)
+
+
+def row(title):
+    return {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"w": 24, "h": 1}}
+
+
+def place(panels):
+    """Each into the first free spot from the top, left to right; gives ids in that order."""
+    floor = [0] * 24
+    for number, item in enumerate(panels, 1):
+        grid = item["gridPos"]
+        w, h = grid["w"], grid["h"]
+        if item["type"] == "row":
+            y, x = max(floor), 0
+        else:
+            y, x = min((max(floor[at:at + w]), at) for at in range(24 - w + 1))
+        grid.update(x=x, y=y)
+        floor[x:x + w] = [y + h] * w
+        item["id"] = number
+    return panels
+
+
+def variable(name, query, label, many=True):
+    made = {"name": name, "type": "query", "label": label, "datasource": SOURCE, "definition": query, "refresh": 2,
+            "query": {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
+            "sort": 1, "multi": many, "includeAll": many, "options": [], "hide": 0, "regex": "", "current": {}}
+    if many:
+        made |= {"allValue": ".*", "current": {"text": "All", "value": "$__all"}}
+    return made
+
+
+def constant(name, value):
+    chosen = {"text": value, "value": value}
+    return {"name": name, "type": "constant", "query": value, "hide": 2, "skipUrlSync": True,
+            "current": chosen, "options": [{**chosen, "selected": True}]}
+
+
+def annotation(name, expr, colour, title):
+    return {"name": name, "enable": True, "hide": False, "iconColor": colour, "datasource": SOURCE,
+            "target": {"expr": expr, "refId": "Anno", "interval": "15s"}, "titleFormat": title}
+
+
+def dashboard(uid, title, description, panels, variables=()):
+    source = {"name": "datasource", "type": "datasource", "label": "Data source", "query": "prometheus", "hide": 0,
+              "current": {"text": "Prometheus", "value": "mesh-prometheus"}, "options": [], "refresh": 1, "regex": "",
+              "multi": False, "includeAll": False}
+    links = {"type": "dashboards", "title": "Mesh", "tags": ["mesh"], "asDropdown": True, "keepTime": True,
+             "includeVars": True, "icon": "external link", "targetBlank": False, "tooltip": "", "url": ""}
+    constants = [constant("noise", NOISE), constant("fault", FAULT), constant("old", OLD)]
+    return {
+        "uid": uid, "title": title, "description": description, "tags": ["mesh"], "schemaVersion": SCHEMA,
+        "version": 1, "editable": False, "graphTooltip": 1, "refresh": "10s", "timezone": "",
+        "time": {"from": "now-15m", "to": "now"}, "links": [links],
+        "templating": {"list": [source, *variables, *constants]},
+        "annotations": {"list": [
+            annotation("Alerts", 'ALERTS{alertname=~"Mesh.*",alertstate="firing"}', RED, "{{alertname}} {{job}}"),
+            annotation("Restarts", "changes(process_start_time_seconds[1m]) > 0", BLUE, "{{job}} restarted")]},
+        "panels": place(panels),
+    }
+
+
+JOBS = variable("job", "label_values(grpc_server_started_total, job)", "Service")
+ONE_JOB = variable("job", "label_values(grpc_server_started_total, job)", "Service", many=False)
+KEPT = "var-datasource=${datasource}&${__url_time_range}"
+TO_SERVICE = {"title": "Open the service", "url": f"/d/mesh-service?var-job=${{__value.text}}&{KEPT}"}
+TO_METHOD = {"title": "Open the method", "url": "/d/mesh-method?var-grpc_service=${__data.fields.grpc_service}"
+             f"&var-grpc_method=${{__data.fields.grpc_method}}&{KEPT}"}

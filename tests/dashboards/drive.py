@@ -1,0 +1,154 @@
+"""Light traffic over everything that the mesh offers, found by asking it: each RPC by gRPC reflection, each REST route.
+
+Needs grpcio and grpcio-reflection. Every loop ends after the seconds that it is told.
+"""
+
+import threading
+import time
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+import mesh as running
+
+PATIENCE = 5
+BEATS, BEAT_EVERY = ("BeatHeart",), 10
+NOISE = ("grpc.health.", "grpc.reflection.")
+ROUTES = {
+    "edge": ["/proxy/Ana", "/proxy/Bob/", "/heartbeats"],
+    "counter": ["/increase/1", "/increase/1/"],
+}
+# What the default request of a method would not do: fields by the method's name.
+FIELDS = {
+    "BeatHeart": {"service_name": "time"},
+    "RevertName": {"name": "Ana"},
+    "RetrieveBook": {"book_id": 1},
+    "ListBooks": {"start": 0, "end": 5},
+    "ListBook": {"start": 0, "end": 5},
+    "CreateBook": {
+        "author": "Ana",
+        "title": "Vital signs",
+        "year": 2026,
+        "pages": 1,
+        "language": "en",
+        "country": "NL",
+        "link": "https://example.org",
+    },
+    "RecommendBooks": {"user_id": 1, "max_results": 3},
+    "ListRecommendations": {"user_id": 1, "max_results": 3},
+    "Countdown": {"from": 3},
+}
+# Names that revert-name answers with a code that is a fault, one that is the caller's error, and a panic.
+FAULTS = [
+    "internal",
+    "unavailable",
+    "unknown",
+    "data_loss",
+    "resource_exhausted",
+    "unimplemented",
+    "deadline_exceeded",
+    "exception",
+]
+REFUSALS = ["not_found", "invalid_argument", "aborted", "unauthenticated"]
+
+
+class Method:
+    """A method of a service, callable with what its descriptor says."""
+
+    def __init__(self, channel, descriptor):
+        self.name, self.path = descriptor.name, f"/{descriptor.containing_service.full_name}/{descriptor.name}"
+        self.request = GetMessageClass(descriptor.input_type)
+        self.fields = {field.name for field in descriptor.input_type.fields}
+        self.takes_many, answers_many = descriptor.client_streaming, descriptor.server_streaming
+        kind = ("stream_" if self.takes_many else "unary_") + ("stream" if answers_many else "unary")
+        self.answers_many = answers_many
+        self.stub = getattr(channel, kind)(
+            self.path,
+            request_serializer=self.request.SerializeToString,
+            response_deserializer=GetMessageClass(descriptor.output_type).FromString,
+        )
+
+    def call(self, **fields):
+        """Calls it; the code it ended with."""
+        fields = {**FIELDS.get(self.name, {}), **fields}
+        request = self.request(**{name: value for name, value in fields.items() if name in self.fields})
+        try:
+            answer = self.stub(iter([request] * 3) if self.takes_many else request, timeout=PATIENCE)
+            if self.answers_many:
+                for _ in answer:
+                    pass
+        except grpc.RpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+
+class Driver:
+    def __init__(self, mesh):
+        self.beaten = -BEAT_EVERY
+        self.http = {job: f"http://{address}" for job, address in mesh.http.items()}
+        self.channels = {job: grpc.insecure_channel(address) for job, address in mesh.grpc.items()}
+        self.methods = [method for channel in self.channels.values() for method in self.found(channel)]
+
+    def found(self, channel):
+        database = ProtoReflectionDescriptorDatabase(channel)
+        pool = DescriptorPool(database)
+        for service in database.get_services():
+            if not service.startswith(NOISE):
+                for descriptor in pool.FindServiceByName(service).methods:
+                    yield Method(channel, descriptor)
+
+    def one_round(self):
+        """The answer of each method and route, by name. No more heartbeats than the services send themselves."""
+        seldom = time.monotonic() - self.beaten < BEAT_EVERY
+        codes = {method.path: method.call() for method in self.methods if not (seldom and method.name in BEATS)}
+        self.beaten = self.beaten if seldom else time.monotonic()
+        urls = [self.http[job] + route for job in self.http for route in ROUTES.get(job, [])]
+        statuses = {url: running.get(url)[0] for url in urls}
+        return {**codes, **statuses}
+
+    def healthy(self, seconds):
+        """Every method and route again and again, with health checks, watches and a few refusals beside them."""
+        ended = threading.Event()
+        watches = [threading.Thread(target=watch, args=(channel, ended)) for channel in self.channels.values()]
+        for thread in watches:
+            thread.start()
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                for name, answer in self.one_round().items():
+                    if answer not in (200, grpc.StatusCode.OK):
+                        raise AssertionError(f"{name} answers {answer}")
+                for path in [*(f"/proxy/{refusal}" for refusal in REFUSALS), "/no/such/path"]:
+                    running.get(self.http["edge"] + path)
+                time.sleep(0.1)
+        finally:
+            ended.set()
+            for thread in watches:
+                thread.join()
+
+    def failing(self, seconds, enough):
+        """The same with faults of every kind that revert-name has, until `enough` is set or the time is up."""
+        revert = [method for method in self.methods if method.name == "RevertName"]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not enough.is_set():
+            self.one_round()
+            for fault in FAULTS:
+                running.get(f"{self.http['edge']}/proxy/{fault}")
+                for method in revert:
+                    method.call(name=fault)
+            time.sleep(0.1)
+
+    def close(self):
+        for channel in self.channels.values():
+            channel.close()
+
+
+def watch(channel, ended):
+    """A health watch that is open until it is told to end: a stream that dashboards leave out."""
+    call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=600)
+    next(call)
+    ended.wait()
+    call.cancel()

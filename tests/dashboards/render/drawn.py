@@ -1,0 +1,125 @@
+"""Panels that are no chart over numbers: tables, the node graph, states over time."""
+
+import math
+from html import escape
+
+from charts import PALETTE, Plot, step_colour
+from svg import LINE, circle, line, nothing, picture, rect, tag, text
+from units import written
+
+ARROW = tag(
+    "defs",
+    tag(
+        "marker",
+        tag("path", d="M0,0L7,3L0,6Z", fill=LINE),
+        id="arrow",
+        markerWidth=8,
+        markerHeight=8,
+        refX=7,
+        refY=3,
+        orient="auto",
+    ),
+)
+NODE, BESIDE = 36, 12
+
+
+def overrides_of(panel, name):
+    found = {}
+    for one in panel["fieldConfig"]["overrides"]:
+        if one["matcher"] == {"id": "byName", "options": name}:
+            found |= {part["id"]: part["value"] for part in one["properties"]}
+    return found
+
+
+def merge(frames):
+    """Grafana's `merge`: rows of all frames, put together where the columns that they share are equal."""
+    columns, rows = [], []
+    for frame in frames:
+        columns += [name for name in (frame[0] if frame else {}) if name not in columns]
+        for row in frame:
+            for other in rows:
+                shared = [name for name in row if name in other]
+                if shared and all(row[name] == other[name] for name in shared):
+                    other.update(row)
+                    break
+            else:
+                rows.append(dict(row))
+    return columns, rows
+
+
+def cell(panel, name, value):
+    rules = overrides_of(panel, name)
+    unit = rules.get("unit", panel["fieldConfig"]["defaults"]["unit"])
+    words = value if isinstance(value, str) else written(value, unit)
+    for mapping in rules.get("mappings", []):
+        key = f"{value:g}" if isinstance(value, float) else value
+        words = mapping["options"].get(key, {}).get("text", words)
+    style = {}
+    if rules.get("custom.cellOptions", {}).get("type") == "color-text" and isinstance(value, float):
+        style = {"style": f"color:{step_colour(rules['thresholds']['steps'], value)}"}
+    return tag("td", tag("span", escape(words), class_="link" if "links" in rules else ""), **style)
+
+
+def table(panel, frames, none):
+    columns, rows = merge(frames)
+    if not rows:
+        return nothing(none)
+    organize = next(change["options"] for change in panel["transformations"] if change["id"] == "organize")
+    hidden, names, order = (organize[key] for key in ("excludeByName", "renameByName", "indexByName"))
+    shown = sorted((name for name in columns if not hidden.get(name)), key=lambda name: order.get(name, len(order)))
+    for sort in panel["options"].get("sortBy", []):
+        by = next(name for name, title in names.items() if title == sort["displayName"])
+        rows.sort(key=lambda row: row.get(by, ""), reverse=sort["desc"])
+    named = [(name, names.get(name, name)) for name in shown]
+    head = tag("tr", "".join(tag("th", escape(title)) for _, title in named))
+    body = "".join(tag("tr", "".join(cell(panel, title, row.get(name)) for name, title in named)) for row in rows)
+    return tag("table", head + body)
+
+
+def edge(source, target, words):
+    """An arrow beside the straight line between two nodes, so that there is room for the one back."""
+    (x1, y1), (x2, y2) = source, target
+    if source == target:
+        return circle(x1, y1 - 50, 22, LINE, 1) + text(x1, y1 - 76, words)
+    length = math.hypot(x2 - x1, y2 - y1)
+    ux, uy = (x2 - x1) / length, (y2 - y1) / length
+    x1, y1 = x1 - uy * BESIDE + ux * (NODE + 4), y1 + ux * BESIDE + uy * (NODE + 4)
+    x2, y2 = x2 - uy * BESIDE - ux * (NODE + 6), y2 + ux * BESIDE - uy * (NODE + 6)
+    words = text((x1 + x2) / 2 - uy * 16, (y1 + y2) / 2 + ux * 16 + 4, words)
+    return line(x1, y1, x2, y2, LINE, marker_end="url(#arrow)") + words
+
+
+def node_graph(panel, rows, width, height, none):
+    if not rows:
+        return nothing(none)
+    unit = panel["options"]["edges"]["mainStatUnit"]
+    names = sorted({row[end] for row in rows for end in ("source", "target")})
+    spot = {}
+    for n, name in enumerate(names):
+        turn = 2 * math.pi * n / len(names) - math.pi
+        spot[name] = (width / 2 + (width / 2 - 110) * math.cos(turn), height / 2 + (height / 2 - 60) * math.sin(turn))
+    body = ARROW + "".join(edge(spot[r["source"]], spot[r["target"]], written(r["Value"], unit)) for r in rows)
+    for name, (x, y) in spot.items():
+        into = sum(row["Value"] for row in rows if row["target"] == name)
+        body += circle(x, y, NODE, PALETTE[5], 2, "#181b1f") + text(x, y + 4, written(into, unit))
+        body += text(x, y + NODE + 18, name)
+    return picture(width, height, body)
+
+
+def states(panel, series, width, height, span, none):
+    if not series:
+        return nothing(none)
+    defaults = panel["fieldConfig"]["defaults"]
+    steps, mappings = defaults["thresholds"]["steps"], defaults.get("mappings", [])
+    words = {key: value["text"] for mapping in mappings for key, value in mapping["options"].items()}
+    plot = Plot(width, height, span, 0, len(series), "none", left=110)
+    body, tall = plot.times(), plot.height / len(series) - 8
+    for n, one in enumerate(series):
+        y = plot.y(len(series) - n) + 4
+        body += plot.name(y + 12, one.name)
+        ends = [at for at, _ in one.points[1:]] + [span[1]]
+        for (at, value), end in zip(one.points, ends, strict=True):
+            body += rect(plot.x(at), y, plot.x(end) - plot.x(at) + 0.4, tall, step_colour(steps, value), 0.8)
+        last = f"{one.points[-1][1]:g}"
+        body += text(plot.x((one.points[0][0] + span[1]) / 2), y + 16, words.get(last, last), style="fill:#fff")
+    return picture(width, height, body)
