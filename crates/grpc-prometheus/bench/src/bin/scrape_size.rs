@@ -1,47 +1,38 @@
 //! Prints how the size of a scrape grows with methods and not with traffic.
 
-use grpc_prometheus::{ClientMetrics, ServerMetrics, ZeroInit};
+use grpc_prometheus::{ClientMetrics, Error, ServerMetrics, ZeroInit};
 use grpc_prometheus_bench::{NoOp, call, descriptor_set, prepare};
 use prometheus::Registry;
 use tower::Layer;
 
-fn main() {
+fn main() -> Result<(), Error> {
     println!("methods, zero init, bytes before traffic, after 100,000 calls, after 1,000,000");
     for methods in [10, 100, 1_000] {
         for (name, zero_init) in [("all", ZeroInit::All), ("ok only", ZeroInit::OkOnly)] {
-            let registry = Registry::new();
-            let set = descriptor_set(methods);
-            let server = ServerMetrics::builder()
-                .descriptor_set(&set)
-                .zero_init(zero_init);
-            let mut service = server
-                .register(&registry)
-                .unwrap()
-                .layer()
-                .layer(NoOp { messages: 1 });
-            let client = ClientMetrics::builder()
-                .descriptor_set(&set)
-                .zero_init(zero_init);
-            client.register(&registry).unwrap();
-            let size = || grpc_prometheus::encode(&registry, None).1.len();
-            let mut sizes = vec![size()];
-            for calls in [100_000, 900_000] {
-                for method in 0..methods {
-                    prepare(&format!(
-                        "/bench.v1.Service{}/Method{}",
-                        method / 10,
-                        method % 10
-                    ));
-                    for _ in 0..calls / methods {
-                        call(&mut service);
-                    }
-                }
-                sizes.push(size());
-            }
-            println!(
-                "{methods}, {name}, {}, {}, {}",
-                sizes[0], sizes[1], sizes[2]
-            );
+            let [before, some, many] = sizes(methods, zero_init)?;
+            println!("{methods}, {name}, {before}, {some}, {many}");
         }
     }
+    Ok(())
+}
+
+/// Bytes of a scrape of both sides: before traffic, and after so much of it.
+fn sizes(methods: usize, zero_init: ZeroInit) -> Result<[usize; 3], Error> {
+    let registry = Registry::new();
+    let set = descriptor_set(methods);
+    let client = ClientMetrics::builder().descriptor_set(&set);
+    client.zero_init(zero_init).register(&registry)?;
+    let server = ServerMetrics::builder().descriptor_set(&set);
+    let server = server.zero_init(zero_init).register(&registry)?;
+    let mut service = server.layer().layer(NoOp { messages: 1 });
+    Ok([0, 100_000, 900_000].map(|calls| {
+        for method in 0..methods {
+            let (service_number, method) = (method / 10, method % 10);
+            prepare(&format!("/bench.v1.Service{service_number}/Method{method}"));
+            for _ in 0..calls / methods {
+                call(&mut service);
+            }
+        }
+        grpc_prometheus::encode(&registry, None).1.len()
+    }))
 }
