@@ -3,7 +3,6 @@
 use std::{
     mem,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     call::{Call, OnPanic},
-    cells::Cells,
+    cells::Series,
     code::{self, BoxError, Code},
     families::Side,
     meter::{Direction, Meter},
@@ -40,17 +39,22 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: B,
-        // What is not counted has none of both.
-        call: Option<Call>,
-        meter: Option<Meter>,
-        status: StatusCode,
+        counted: Option<Counted>,
     }
+}
+
+/// The rest of a call once its head is answered.
+#[derive(Debug)]
+struct Counted {
+    call: Call,
+    meter: Meter,
+    status: StatusCode,
 }
 
 /// Lives in the service, apart from its call.
 #[derive(Debug)]
 struct RequestMeter {
-    cells: Arc<Cells>,
+    series: &'static Series,
     call: u64,
     meter: Meter,
 }
@@ -60,6 +64,7 @@ type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 // === impl RequestBody ===
 
 impl<B> RequestBody<B> {
+    #[inline]
     pub(crate) fn new(inner: B, call: Option<&Call>) -> Self {
         let meter = call.map(RequestMeter::new);
         Self { inner, meter }
@@ -76,21 +81,26 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = self.project();
-        let Some(RequestMeter { cells, call, meter }) = this.meter else {
+        let Some(RequestMeter {
+            series,
+            call,
+            meter,
+        }) = this.meter
+        else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
-        meter.asked(cells);
+        meter.asked(series);
         let frame = ready!(this.inner.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    meter.count(cells, data);
+                    meter.count(series, data);
                 }
             }
             Some(Err(error))
-                if cells.plan.config.side == Side::Server && code::is_reset(&**error) =>
+                if series.plan.config.side == Side::Server && code::is_reset(&**error) =>
             {
-                cells.plan.resets.note(*call);
+                series.plan.resets.note(*call);
             }
             _ => {}
         }
@@ -109,14 +119,14 @@ where
 // === impl ResponseBody ===
 
 impl<B> ResponseBody<B> {
+    #[inline]
     pub(crate) fn new(inner: B, call: Option<Call>, status: StatusCode) -> Self {
-        let meter = |call: &Call| Meter::new(call.cells(), Direction::Response);
-        Self {
-            inner,
-            meter: call.as_ref().map(meter),
+        let counted = call.map(|call| Counted {
+            meter: Meter::new(call.series(), Direction::Response),
             call,
             status,
-        }
+        });
+        Self { inner, counted }
     }
 }
 
@@ -130,10 +140,10 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let mut this = self.project();
-        let (Some(call), Some(meter)) = (this.call, this.meter) else {
+        let Some(Counted { call, meter, status }) = this.counted else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
-        meter.asked(call.cells());
+        meter.asked(call.series());
         let on_panic = OnPanic(Some(&mut *call));
         let polled = this.inner.as_mut().poll_frame(cx);
         mem::forget(on_panic);
@@ -141,17 +151,18 @@ where
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            meter.count(call.cells(), data);
+            meter.count(call.series(), data);
         }
         if !call.is_ended() && is_last(&frame, &*this.inner) {
-            call.end(end_code(&frame, meter, *this.status));
+            call.end(end_code(&frame, meter, *status));
         }
         Poll::Ready(frame)
     }
 
     /// Not before the call is recorded: who believes it stops to poll.
     fn is_end_stream(&self) -> bool {
-        self.call.as_ref().is_none_or(Call::is_ended) && self.inner.is_end_stream()
+        let ended = |counted: &Counted| counted.call.is_ended();
+        self.counted.as_ref().is_none_or(ended) && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -187,17 +198,16 @@ fn end_code(
 
 impl RequestMeter {
     fn new(call: &Call) -> Self {
-        let cells = Arc::clone(call.cells());
         Self {
-            meter: Meter::new(&cells, Direction::Request),
+            series: call.series(),
             call: call.id(),
-            cells,
+            meter: Meter::new(call.series(), Direction::Request),
         }
     }
 }
 
 impl Drop for RequestMeter {
     fn drop(&mut self) {
-        self.meter.accepted(&self.cells);
+        self.meter.accepted(self.series);
     }
 }

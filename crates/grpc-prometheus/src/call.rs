@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -10,27 +10,25 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 
-use crate::{
-    cells::{self, Cells},
-    code::Code,
-    exemplar::TraceId,
-    families::Side,
-    timeout,
-};
+use crate::{cells::Series, code::Code, exemplar::TraceId, families::Side, timeout};
 
 /// How much before a server's deadline a cancel still counts as that deadline.
-const MAX_EARLY: Duration = Duration::from_millis(10);
+const MAX_EARLY: u64 = 10_000_000;
+
+/// A deadline that nobody lives to see.
+const FAR: u64 = u64::MAX;
 
 /// Made when a request arrives; moves from future to body; its drop is an ending too.
 #[derive(Debug)]
 pub(crate) struct Call {
-    cells: Arc<Cells>,
+    series: &'static Series,
     start: Instant,
-    deadline: Option<Duration>,
+    /// Nanoseconds from the start; [`FAR`] if there is none.
+    deadline: u64,
     trace_id: Option<TraceId>,
     id: u64,
     /// Resets that were noted before this call.
-    resets: u64,
+    resets: u32,
     ended: bool,
 }
 
@@ -43,23 +41,23 @@ pub(crate) struct OnPanic<'a>(pub(crate) Option<&'a mut Call>);
 // === impl Call ===
 
 impl Call {
-    pub(crate) fn start<B>(cells: &Arc<Cells>, request: &Request<B>) -> Self {
-        cells.start();
+    pub(crate) fn start<B>(series: &'static Series, request: &Request<B>) -> Self {
+        series.start();
         let find = || TraceId::find(request.headers(), request.extensions());
-        let plan = &cells.plan;
+        let plan = &series.plan;
         Self {
             start: Instant::now(),
-            deadline: timeout::from_headers(request.headers()),
+            deadline: timeout::from_headers(request.headers()).map_or(FAR, nanos),
             trace_id: plan.config.exemplars.then(find).flatten(),
             id: next_id(),
             resets: plan.resets.noted(),
             ended: false,
-            cells: Arc::clone(cells),
+            series,
         }
     }
 
-    pub(crate) const fn cells(&self) -> &Arc<Cells> {
-        &self.cells
+    pub(crate) const fn series(&self) -> &'static Series {
+        self.series
     }
 
     pub(crate) const fn id(&self) -> u64 {
@@ -72,7 +70,7 @@ impl Call {
 
     /// The head of the response has come: it may know the trace, and be the end.
     pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>) {
-        if self.cells.plan.config.exemplars && self.trace_id.is_none() {
+        if self.series.plan.config.exemplars && self.trace_id.is_none() {
             self.trace_id = response.extensions().get::<TraceId>().copied();
         }
         // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
@@ -87,44 +85,40 @@ impl Call {
     /// The call ended with this code, on the wire or in an error.
     pub(crate) fn end(&mut self, code: Code) {
         self.record(|call, elapsed| {
-            let late = call.is_late(elapsed);
+            let late = || call.is_late(elapsed);
             // tonic says `Cancelled` when the client's own deadline expires, and so may the peer.
-            let client = call.cells.plan.config.side == Side::Client;
+            let client = call.series.plan.config.side == Side::Client;
             match code {
-                _ if call.was_reset() => late_or_canceled(late),
-                Code::CANCELED if client => late_or_canceled(late),
+                _ if call.was_reset() => late_or_canceled(late()),
+                Code::CANCELED if client => late_or_canceled(late()),
                 code => code,
             }
         });
     }
 
-    fn record(&mut self, code: impl FnOnce(&Self, Duration) -> Code) {
+    fn record(&mut self, code: impl FnOnce(&Self, u64) -> Code) {
         if self.ended {
             return;
         }
         self.ended = true;
-        let elapsed = self.start.elapsed();
+        let elapsed = nanos(self.start.elapsed());
         let code = code(self, elapsed);
-        // A call of 584 years would not fit.
-        let nanos = elapsed.as_nanos() as u64;
-        self.cells.handled(code, nanos, self.trace_id);
+        self.series.handled(code, elapsed, self.trace_id);
     }
 
     /// The caller's clock started before ours, so the cancel that its timer sends may reach us a
     /// little before ours is over.
-    fn is_late(&self, elapsed: Duration) -> bool {
-        self.deadline.is_some_and(|deadline| {
-            let early = match self.cells.plan.config.side {
-                Side::Server => MAX_EARLY.min(deadline / 10),
-                Side::Client => Duration::ZERO,
-            };
-            elapsed + early >= deadline
-        })
+    fn is_late(&self, elapsed: u64) -> bool {
+        let early = match self.series.plan.config.side {
+            Side::Server => MAX_EARLY.min(self.deadline / 10),
+            Side::Client => 0,
+        };
+        elapsed >= self.deadline - early
     }
 
     /// A request body that was reset may look to the handler like one that ended.
     fn was_reset(&self) -> bool {
-        let resets = &self.cells.plan.resets;
+        let resets = &self.series.plan.resets;
         resets.noted() != self.resets && resets.contains(self.id)
     }
 }
@@ -150,16 +144,24 @@ const fn late_or_canceled(late: bool) -> Code {
     }
 }
 
+/// At most [`FAR`]: 584 years.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(FAR)
+}
+
 /// Not 0, and no other call of the process has it.
 fn next_id() -> u64 {
+    /// Threads would have to be 2^24, or calls of one 2^40, for two ids to meet.
+    static THREADS: AtomicU64 = AtomicU64::new(0);
     thread_local! {
-        static CALLS: Cell<u64> = const { Cell::new(0) };
+        static LAST: Cell<u64> = const { Cell::new(0) };
     }
-    CALLS.with(|calls| {
-        calls.set(calls.get() + 1);
-        // Threads would have to start 2^24 calls of 2^40 to meet.
-        u64::from(cells::thread_ticket()) << 40 | calls.get()
-    })
+    let last = match LAST.get() {
+        0 => THREADS.fetch_add(1, Ordering::Relaxed) << 40,
+        last => last,
+    };
+    LAST.set(last + 1);
+    last + 1
 }
 
 // === impl OnPanic ===

@@ -47,18 +47,17 @@ where
         let on_panic = OnPanic(this.call.as_mut());
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
-        let result = ready!(polled).map_err(Into::into);
-        let mut call = this.call.take();
-        Poll::Ready(match result {
+        Poll::Ready(match ready!(polled) {
             Ok(response) => {
-                if let Some(call) = &mut call {
+                if let Some(call) = this.call {
                     call.answered(&response);
                 }
                 let status = response.status();
-                Ok(response.map(|body| ResponseBody::new(body, call, status)))
+                Ok(response.map(|body| ResponseBody::new(body, this.call.take(), status)))
             }
             Err(error) => {
-                if let Some(call) = &mut call {
+                let error = error.into();
+                if let Some(call) = this.call {
                     call.end(Code::from_error(&*error));
                 }
                 Err(error)

@@ -19,6 +19,7 @@ mod future;
 mod gather;
 mod labels;
 mod layer;
+mod layout;
 mod meter;
 mod methods;
 mod metrics;
@@ -27,6 +28,7 @@ mod openmetrics;
 mod page;
 mod resets;
 mod samples;
+mod shard;
 mod store;
 mod timeout;
 

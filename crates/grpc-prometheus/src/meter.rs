@@ -1,20 +1,19 @@
 //! Counts the messages of one body, and times them where that is wanted.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
-use crate::{
-    cells::{Cells, Histogram},
-    code::Code,
-    families::Side,
-    frames::Scanner,
-};
+use crate::{cells::Series, code::Code, families::Side, frames::Scanner, layout::Histogram};
 
-/// The state of a count; the numbers are those of the call.
+/// The state of a count; the numbers are those of the call. Small, since it moves with its body.
 #[derive(Debug)]
 pub(crate) struct Meter {
     scanner: Scanner,
     incoming: bool,
-    clock: Clock,
+    /// Whether waits are observed: of the reader for a message, of messages for the transport.
+    timed: bool,
+    /// Messages that wait for the transport.
+    waiting: u32,
+    since: Option<Instant>,
 }
 
 /// Which body of a call.
@@ -24,55 +23,45 @@ pub(crate) enum Direction {
     Response,
 }
 
-#[derive(Debug)]
-enum Clock {
-    Off,
-    /// Since when the reader has been waiting for the next message.
-    Receiving(Option<Instant>),
-    /// Since when how many messages have been waiting for the transport.
-    Sending(Option<(Instant, u32)>),
-}
-
 // === impl Meter ===
 
 impl Meter {
-    pub(crate) fn new(cells: &Cells, direction: Direction) -> Self {
-        let server = cells.plan.config.side == Side::Server;
-        let incoming = server == (direction == Direction::Request);
-        let clock = match cells.plan.layout.receive_time {
-            None => Clock::Off,
-            Some(_) if incoming => Clock::Receiving(None),
-            Some(_) => Clock::Sending(None),
-        };
+    #[inline]
+    pub(crate) fn new(series: &Series, direction: Direction) -> Self {
+        let server = series.plan.config.side == Side::Server;
         Self {
             scanner: Scanner::default(),
-            incoming,
-            clock,
+            incoming: server == (direction == Direction::Request),
+            timed: series.plan.layout.receive_time.is_some(),
+            waiting: 0,
+            since: None,
         }
     }
 
     /// Somebody asks the body for more.
-    pub(crate) fn asked(&mut self, cells: &Cells) {
-        match &mut self.clock {
-            Clock::Off => {}
-            Clock::Receiving(since) => _ = since.get_or_insert_with(Instant::now),
-            Clock::Sending(_) => self.accepted(cells),
+    #[inline]
+    pub(crate) fn asked(&mut self, series: &Series) {
+        match (self.timed, self.incoming) {
+            (false, _) => {}
+            (true, true) => _ = self.since.get_or_insert_with(Instant::now),
+            (true, false) => self.accepted(series),
         }
     }
 
-    pub(crate) fn count(&mut self, cells: &Cells, data: &[u8]) {
+    #[inline]
+    pub(crate) fn count(&mut self, series: &Series, data: &[u8]) {
         let mut messages = 0;
         let incoming = self.incoming;
         self.scanner.scan(data, |bytes| {
             messages += 1;
             if incoming {
-                cells.received(bytes);
+                series.received(bytes);
             } else {
-                cells.sent(bytes);
+                series.sent(bytes);
             }
         });
-        if messages > 0 {
-            self.time(cells, messages);
+        if self.timed && messages > 0 {
+            self.time(series, messages);
         }
     }
 
@@ -81,34 +70,34 @@ impl Meter {
         self.scanner.status()
     }
 
-    fn time(&mut self, cells: &Cells, messages: u32) {
-        match &mut self.clock {
-            Clock::Off => {}
-            Clock::Receiving(since) => {
-                let histogram = cells.plan.layout.receive_time.as_ref();
-                observe(cells, histogram, since.take().map_or(0, nanos_since));
-                // The others of the frame were there when they were asked for.
-                (1..messages).for_each(|_| observe(cells, histogram, 0));
-            }
-            Clock::Sending(waiting) => *waiting = Some((Instant::now(), messages)),
+    fn time(&mut self, series: &Series, messages: u32) {
+        if self.incoming {
+            let histogram = series.plan.layout.receive_time.as_ref();
+            observe(series, histogram, self.since.take().map_or(0, nanos_since));
+            // The others of the frame were there when they were asked for.
+            (1..messages).for_each(|_| observe(series, histogram, 0));
+        } else {
+            self.waiting = messages;
+            self.since = Some(Instant::now());
         }
     }
 
     /// The transport has taken what it was given, or the body has gone.
-    pub(crate) fn accepted(&mut self, cells: &Cells) {
-        if let Clock::Sending(waiting) = &mut self.clock
-            && let Some((since, messages)) = waiting.take()
+    pub(crate) fn accepted(&mut self, series: &Series) {
+        let messages = mem::take(&mut self.waiting);
+        if messages > 0
+            && let Some(since) = self.since.take()
         {
-            let histogram = cells.plan.layout.send_time.as_ref();
+            let histogram = series.plan.layout.send_time.as_ref();
             let waited = nanos_since(since);
-            (0..messages).for_each(|_| observe(cells, histogram, waited));
+            (0..messages).for_each(|_| observe(series, histogram, waited));
         }
     }
 }
 
-fn observe(cells: &Cells, histogram: Option<&Histogram>, nanos: u64) {
+fn observe(series: &Series, histogram: Option<&Histogram>, nanos: u64) {
     if let Some(histogram) = histogram {
-        cells.observe(histogram, 0, nanos);
+        series.observe(histogram, 0, nanos);
     }
 }
 

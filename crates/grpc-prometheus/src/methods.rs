@@ -38,7 +38,7 @@ pub(crate) struct Method {
 /// What a path leads to.
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {
-    Method(Arc<Method>),
+    Method(&'static Method),
     /// Excluded by the user.
     Ignored,
 }
@@ -145,7 +145,7 @@ impl Table {
     }
 
     /// The method to count under; `None` if the user excluded it.
-    pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&Method> {
+    pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&'static Method> {
         let path = request.uri().path();
         let known = self.by_path.get(path).or_else(|| self.find_nested(path));
         let open = || self.open.as_ref()?.find(request);

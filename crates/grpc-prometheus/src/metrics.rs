@@ -5,13 +5,8 @@ use std::{sync::Arc, time::Duration};
 use http::{Request, header::CONTENT_TYPE};
 
 use crate::{
-    Builder, ClientLayer, Connection, ServerLayer,
-    call::Call,
-    cells::{Histogram, Reading},
-    connections::Connections,
-    families::Family,
-    methods::Table,
-    store::Store,
+    Builder, ClientLayer, Connection, ServerLayer, call::Call, cells::Reading,
+    connections::Connections, families::Family, layout::Histogram, methods::Table, store::Store,
 };
 
 /// Metrics of the calls that a server answers: `grpc_server_…`.
@@ -159,6 +154,6 @@ impl Metrics {
             return None;
         }
         let series = self.table.find(request)?.series_of(request);
-        Some(Call::start(series.cells(), request))
+        Some(Call::start(series, request))
     }
 }

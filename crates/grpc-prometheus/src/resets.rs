@@ -6,13 +6,13 @@
 //! note is looked for within the same wake-up that wrote it, as a rule, so the ring would have to
 //! turn round completely in that time to lose one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const RING: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Resets {
-    noted: AtomicU64,
+    noted: AtomicU32,
     calls: [AtomicU64; RING],
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct Resets {
 impl Resets {
     pub(crate) fn new() -> Self {
         Self {
-            noted: AtomicU64::new(0),
+            noted: AtomicU32::new(0),
             calls: [const { AtomicU64::new(0) }; RING],
         }
     }
@@ -31,8 +31,8 @@ impl Resets {
         self.calls[index].store(call, Ordering::Release);
     }
 
-    /// Grows with each note: nothing was noted between two equal values.
-    pub(crate) fn noted(&self) -> u64 {
+    /// Changes with each note: nothing was noted between two equal values, or 2^32 resets.
+    pub(crate) fn noted(&self) -> u32 {
         self.noted.load(Ordering::Acquire)
     }
 

@@ -6,10 +6,11 @@ use prometheus::proto::MetricType;
 
 use crate::{
     ZeroInit,
-    cells::{Histogram, Reading, Series},
+    cells::{Reading, Series},
     exemplar::Exemplar,
     families::{CODES, Family, Side},
     labels::Labels,
+    layout::Histogram,
     methods::Method,
     store::{Plan, Store},
 };
@@ -41,7 +42,7 @@ pub(crate) struct Samples {
 }
 
 struct Sample {
-    method: Arc<Method>,
+    method: &'static Method,
     combination: usize,
     reading: Reading,
 }
@@ -69,7 +70,6 @@ impl Store {
             for (combination, existing) in method.existing() {
                 let reading = existing.read();
                 if zero || reading.started() > 0 {
-                    let method = Arc::clone(method);
                     series.push(Sample {
                         method,
                         combination,

@@ -7,11 +7,11 @@ use std::{
 
 use crate::{
     Buckets, CodeLabel, LabelStyle, ZeroInit,
-    cells::{Bounds, Histogram, Layout},
     connections::Connections,
     descriptor::MethodSpec,
     families::{Family, Kind, Side},
     labels::ExtraLabel,
+    layout::{Bounds, Histogram, Layout},
     methods::Method,
     resets::Resets,
 };
@@ -37,7 +37,6 @@ pub(crate) struct Config {
 pub(crate) struct Plan {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
-    pub(crate) shards: usize,
     pub(crate) resets: Resets,
 }
 
@@ -50,7 +49,7 @@ pub(crate) struct Store {
 }
 
 /// By service, method and kind: as they are printed.
-type Methods = BTreeMap<(String, String, Kind), Arc<Method>>;
+type Methods = BTreeMap<(String, String, Kind), &'static Method>;
 
 // === impl Config ===
 
@@ -106,7 +105,6 @@ impl Plan {
     fn new(config: Config) -> Self {
         Self {
             layout: config.layout(),
-            shards: crate::cells::shards(),
             resets: Resets::new(),
             config,
         }
@@ -142,10 +140,13 @@ impl Store {
     }
 
     /// The method of that name, added if nobody did so before.
-    pub(crate) fn method(&self, spec: &MethodSpec) -> Arc<Method> {
+    ///
+    /// It lives as long as the process: a call points to its numbers, and to count who does would
+    /// cost each call more than to find them.
+    pub(crate) fn method(&self, spec: &MethodSpec) -> &'static Method {
         let mut methods = self.methods();
         let name = (spec.service.clone(), spec.method.clone(), spec.kind);
-        let new = || Arc::new(Method::new(&self.plan, spec.clone()));
-        Arc::clone(methods.entry(name).or_insert_with(new))
+        let new = || &*Box::leak(Box::new(Method::new(&self.plan, spec.clone())));
+        methods.entry(name).or_insert_with(new)
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     cell::Cell,
     convert::Infallible,
-    future::{Future, Ready},
+    future::Future,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
@@ -21,8 +21,9 @@ use tower::Service;
 const MESSAGE: Bytes = Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]);
 
 thread_local! {
-    /// Head and trailers of the last call, for the next.
-    static SPARE: Cell<Option<(request::Parts, HeaderMap)>> = const { Cell::new(None) };
+    /// Those of the last call, for the next.
+    static HEAD: Cell<Option<request::Parts>> = const { Cell::new(None) };
+    static TRAILERS: Cell<Option<HeaderMap>> = const { Cell::new(None) };
 }
 
 /// So many messages, each a frame, and perhaps trailers.
@@ -35,6 +36,11 @@ pub struct Messages {
 #[derive(Clone, Copy)]
 pub struct NoOp {
     pub messages: u32,
+}
+
+/// Makes the answer when it is polled, as the future of a generated server does.
+pub struct Answer {
+    messages: u32,
 }
 
 impl Body for Messages {
@@ -56,22 +62,30 @@ impl Body for Messages {
 impl<B: Body<Data = Bytes> + Unpin> Service<Request<B>> for NoOp {
     type Response = Response<Messages>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Messages>, Infallible>>;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Answer {
         let (head, body) = request.into_parts();
         read(body);
-        let trailers = SPARE.take().map(|(_, trailers)| trailers);
-        SPARE.set(Some((head, HeaderMap::new())));
-        let answer = Messages {
+        HEAD.set(Some(head));
+        Answer {
+            messages: self.messages,
+        }
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Messages>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(Response::new(Messages {
             count: self.messages,
-            trailers,
-        };
-        std::future::ready(Ok(Response::new(answer)))
+            trailers: TRAILERS.take(),
+        })))
     }
 }
 
@@ -84,7 +98,8 @@ pub fn prepare(path: &str) {
     let (head, ()) = request.body(()).unwrap().into_parts();
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    SPARE.set(Some((head, trailers)));
+    HEAD.set(Some(head));
+    TRAILERS.set(Some(trailers));
 }
 
 /// One call from the request to the trailers.
@@ -93,11 +108,7 @@ where
     S: Service<Request<Messages>, Response = Response<B>>,
     B: Body<Data = Bytes> + Unpin,
 {
-    let (head, trailers) = SPARE.take().expect("prepared");
-    SPARE.set(Some((
-        request::Builder::new().body(()).unwrap().into_parts().0,
-        trailers,
-    )));
+    let head = HEAD.take().expect("prepared");
     let body = Messages {
         count: 1,
         trailers: None,
@@ -107,9 +118,7 @@ where
     let Poll::Ready(Ok(response)) = future.poll(&mut cx) else {
         panic!("a no-op service answers at once");
     };
-    let trailers = read(response.into_body()).expect("trailers");
-    let (head, _) = SPARE.take().expect("put there by the service");
-    SPARE.set(Some((head, trailers)));
+    TRAILERS.set(read(response.into_body()));
 }
 
 fn read(mut body: impl Body<Data = Bytes> + Unpin) -> Option<HeaderMap> {

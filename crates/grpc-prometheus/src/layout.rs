@@ -1,0 +1,155 @@
+//! Where in the cells of a series each number lives.
+
+use std::sync::Arc;
+
+use crate::{families::CODES, openmetrics};
+
+pub(crate) const STARTED: usize = 0;
+pub(crate) const RECEIVED: usize = 1;
+pub(crate) const SENT: usize = 2;
+pub(crate) const HANDLED_OK: usize = 3;
+const HANDLING: usize = 4;
+
+/// Positions of the numbers in [`Cells`]; the same for all series of a registration.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) handling: Option<Histogram>,
+    pub(crate) received_bytes: Option<Histogram>,
+    pub(crate) sent_bytes: Option<Histogram>,
+    pub(crate) receive_time: Option<Histogram>,
+    pub(crate) send_time: Option<Histogram>,
+    /// Of the codes from 1 on.
+    pub(crate) failed: usize,
+    pub(crate) words: usize,
+}
+
+/// Some histograms with the same bounds, one after the other.
+#[derive(Debug)]
+pub(crate) struct Histogram {
+    offset: usize,
+    slots: usize,
+    bounds: Bounds,
+}
+
+/// The bounds of a histogram, as counted and as printed.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// Seconds or bytes, without `+Inf`.
+    pub(crate) upper: Box<[f64]>,
+    /// The same in whole nanoseconds or bytes, inclusive.
+    units: Box<[u64]>,
+    /// Units in one of `upper`.
+    pub(crate) scale: f64,
+    /// `,le="…"} ` for each bucket with that of `+Inf`, in both formats.
+    pub(crate) text: Arc<[String]>,
+    pub(crate) openmetrics: Arc<[String]>,
+}
+
+// === impl Layout ===
+
+impl Layout {
+    pub(crate) fn new(
+        handling: Option<(Bounds, usize)>,
+        bytes: Option<&Bounds>,
+        times: Option<&Bounds>,
+    ) -> Self {
+        let mut words = HANDLING;
+        let mut place = |bounds: Option<(Bounds, usize)>| {
+            let (bounds, slots) = bounds?;
+            let offset = words;
+            let histogram = Histogram {
+                offset,
+                slots,
+                bounds,
+            };
+            words += histogram.stride() * slots;
+            Some(histogram)
+        };
+        let single = |bounds: Option<&Bounds>| bounds.map(|bounds| (bounds.clone(), 1));
+        Self {
+            handling: place(handling),
+            received_bytes: place(single(bytes)),
+            sent_bytes: place(single(bytes)),
+            receive_time: place(single(times)),
+            send_time: place(single(times)),
+            failed: words,
+            words: words + CODES - 1,
+        }
+    }
+
+    pub(crate) const fn handled(&self, code: usize) -> usize {
+        match code {
+            0 => HANDLED_OK,
+            _ => self.failed + code - 1,
+        }
+    }
+}
+
+// === impl Histogram ===
+
+impl Histogram {
+    /// The sum, one word per bound, one for `+Inf`.
+    pub(crate) const fn stride(&self) -> usize {
+        self.buckets() + 1
+    }
+
+    /// With the one for `+Inf`.
+    pub(crate) const fn buckets(&self) -> usize {
+        self.bounds.units.len() + 1
+    }
+
+    pub(crate) fn bucket(&self, value: u64) -> usize {
+        self.bounds.units.partition_point(|bound| *bound < value)
+    }
+
+    /// Where the sum of a slot is; its buckets follow.
+    pub(crate) const fn sum(&self, slot: usize) -> usize {
+        self.offset + slot * self.stride()
+    }
+
+    pub(crate) const fn slots(&self) -> usize {
+        self.slots
+    }
+
+    pub(crate) const fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+}
+
+// === impl Bounds ===
+
+impl Bounds {
+    pub(crate) fn seconds(upper: &[f64]) -> Self {
+        Self::new(upper, 1e9)
+    }
+
+    pub(crate) fn bytes(upper: &[f64]) -> Self {
+        Self::new(upper, 1.0)
+    }
+
+    fn new(upper: &[f64], scale: f64) -> Self {
+        // A value is whole, so it is at most a bound if it is at most the bound rounded down; the
+        // rounding before that undoes the binary error of bounds such as 0.0003 s.
+        let unit = |bound: &f64| {
+            let units = bound * scale;
+            let near = units.round();
+            let exact = (near - units).abs() < 1e-3;
+            (if exact { near } else { units.floor() }) as u64
+        };
+        let label = |bound| format!(",le=\"{bound}\"}} ");
+        let labels = |bounds: Vec<String>| bounds.into_iter().chain(["+Inf".into()]).map(label);
+        let text = upper.iter().map(f64::to_string).collect();
+        let openmetrics = upper.iter().copied().map(openmetrics::number).collect();
+        Self {
+            upper: upper.into(),
+            units: upper.iter().map(unit).collect(),
+            scale,
+            text: labels(text).collect(),
+            openmetrics: labels(openmetrics).collect(),
+        }
+    }
+
+    pub(crate) const fn units(&self) -> &[u64] {
+        &self.units
+    }
+}

@@ -1,0 +1,181 @@
+//! Which shard of the numbers a thread writes to.
+//!
+//! An atomic read-modify-write costs several nanoseconds even if nobody else wants the word, and a
+//! call makes six. So the first [`OWNED`] threads that count own a shard each, in all series of
+//! the process, and add to it by a load and a store. Threads beyond them share the last shard and
+//! add to that by read-modify-writes. A thread that ends gives its shard to the next.
+//!
+//! # Memory ordering
+//!
+//! Only its owner stores to an owned shard. The owner before it has released the shard's bit after
+//! its last store, and the new one has acquired that bit before its first load: no add is lost,
+//! and a word never goes back.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+/// Threads that own a shard.
+const OWNED: usize = 16;
+
+/// Shards of a series: the owned ones, then the one that all other threads share.
+pub(crate) const SHARDS: usize = OWNED + 1;
+
+/// One bit for each owned shard that has an owner.
+static TAKEN: AtomicU32 = AtomicU32::new(0);
+
+/// Where the current thread counts; not to be kept across an await.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard(usize);
+
+/// Held by a thread that owns a shard.
+struct Owner(Shard);
+
+thread_local! {
+    /// Has no destructor, so that a call that ends while its thread is torn down is counted too.
+    static CURRENT: Cell<Option<Shard>> = const { Cell::new(None) };
+    static OWNER: Cell<Option<Owner>> = const { Cell::new(None) };
+}
+
+// === impl Shard ===
+
+impl Shard {
+    const SHARED: Self = Self(OWNED);
+
+    #[inline]
+    pub(crate) fn current() -> Self {
+        CURRENT.get().unwrap_or_else(Self::choose)
+    }
+
+    #[cold]
+    fn choose() -> Self {
+        let owner = Owner::new();
+        let shard = owner.as_ref().map_or(Self::SHARED, |owner| owner.0);
+        CURRENT.set(Some(shard));
+        // While the thread is torn down this drops the owner, which gives its shard back.
+        _ = OWNER.try_with(|place| place.set(owner));
+        CURRENT.get().unwrap_or(shard)
+    }
+
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        self.0
+    }
+
+    /// Adds to a word of this shard; `ordering` is that of the write.
+    #[inline]
+    pub(crate) fn add(self, word: &AtomicU64, value: u64, ordering: Ordering) {
+        if self == Self::SHARED {
+            word.fetch_add(value, ordering);
+        } else {
+            let sum = word.load(Ordering::Relaxed).wrapping_add(value);
+            word.store(sum, ordering);
+        }
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    fn new() -> Option<Self> {
+        let free = |taken: u32| {
+            let index = taken.trailing_ones();
+            (index < OWNED as u32).then(|| taken | 1 << index)
+        };
+        let taken = TAKEN.fetch_update(Ordering::Acquire, Ordering::Relaxed, free);
+        let taken = taken.ok()?;
+        Some(Self(Shard(taken.trailing_ones() as usize)))
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        CURRENT.set(Some(Shard::SHARED));
+        TAKEN.fetch_and(!(1 << self.0.index()), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::HashSet,
+        sync::{Barrier, Mutex},
+        thread,
+    };
+
+    use super::*;
+
+    /// The other tests of this process own shards too, and the threads of these must not end
+    /// between one another's looks.
+    fn shards_of(threads: usize) -> Vec<Shard> {
+        let (barrier, shards) = (Barrier::new(threads), Mutex::new(Vec::new()));
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    shards.lock().unwrap().push(Shard::current());
+                    barrier.wait();
+                });
+            }
+        });
+        shards.into_inner().unwrap()
+    }
+
+    #[test]
+    fn threads_own_different_shards_and_those_beyond_share_the_last() {
+        let shards = shards_of(OWNED + 4);
+        let owned: Vec<_> = shards.iter().filter(|s| **s != Shard::SHARED).collect();
+        let different: HashSet<_> = owned.iter().map(|shard| shard.index()).collect();
+        assert_eq!(different.len(), owned.len());
+        assert!(owned.len() <= OWNED);
+        assert!(shards.len() - owned.len() >= 4);
+    }
+
+    #[test]
+    fn a_thread_that_ends_gives_its_shard_back() {
+        // A thousand owners would be many times too many at once.
+        let owned = (0..1_000).filter(|_| shards_of(1) != [Shard::SHARED]);
+        assert!(owned.count() > OWNED);
+    }
+
+    #[test]
+    fn nothing_is_lost_when_shards_change_hands_under_load() {
+        const THREADS: u64 = 40;
+        const ADDS: u64 = 10_000;
+        let words: [AtomicU64; SHARDS] = [const { AtomicU64::new(0) }; SHARDS];
+        for _ in 0..5 {
+            thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        for _ in 0..ADDS {
+                            let shard = Shard::current();
+                            shard.add(&words[shard.index()], 1, Ordering::Relaxed);
+                        }
+                    });
+                }
+            });
+        }
+        let sum: u64 = words.iter().map(|word| word.load(Ordering::Relaxed)).sum();
+        assert_eq!(sum, 5 * THREADS * ADDS);
+    }
+
+    #[test]
+    fn a_thread_that_is_torn_down_counts_in_the_shared_shard() {
+        struct Late;
+        impl Drop for Late {
+            fn drop(&mut self) {
+                SEEN.store(Shard::current().index() as u64, Ordering::Relaxed);
+            }
+        }
+        static SEEN: AtomicU64 = AtomicU64::new(u64::MAX);
+        thread_local!(static LATE: Late = const { Late });
+        thread::spawn(|| {
+            // Destructors run in the reverse order of first use, so this one after the owner's.
+            LATE.with(|_| ());
+            Shard::current();
+        })
+        .join()
+        .unwrap();
+        assert_eq!(SEEN.load(Ordering::Relaxed), OWNED as u64);
+    }
+}
