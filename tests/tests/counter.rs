@@ -240,6 +240,28 @@ async fn a_deadline_ends_each_kind_of_stream() {
 }
 
 #[tokio::test]
+async fn a_stream_that_nobody_reads_is_cut_after_its_deadline() {
+    let counter = counter(&["--stream-timeout", "300ms"])
+        .start()
+        .await
+        .unwrap();
+    let addresses = counter.addresses();
+    let wire = Wire::connect(addresses.grpc).await;
+    let mut client = Client::with_origin(wire.clone(), wire.origin());
+    let begun = Instant::now();
+    let from = i32::MAX;
+    let numbers = client.countdown(CountdownRequest { from }).await.unwrap();
+    let canceled = async || {
+        let code = "grpc_code=\"Canceled\",";
+        let ended = counted(addresses.scrape, "handled", code, COUNTDOWN).await;
+        (ended == 1.0).then_some(())
+    };
+    eventually("the stream is over", canceled).await;
+    assert!(begun.elapsed() >= Duration::from_millis(1300));
+    drop(numbers);
+}
+
+#[tokio::test]
 async fn many_callers_share_one_stream_and_each_gets_its_own_answer() {
     let counter = counter(&[]).start().await.unwrap();
     let addresses = counter.addresses();

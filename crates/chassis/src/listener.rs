@@ -1,11 +1,12 @@
 //! The one accept loop, for REST, gRPC and scrape ports alike.
 
+mod adapter;
 mod connections;
+mod overdue;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,19 +15,19 @@ use grpc_prometheus::ServerMetrics;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use self::adapter::Adapter;
 use self::connections::{Connections, Drain};
-use crate::context::CallContext;
+use self::overdue::CallExecutor;
 use crate::http2::{self, Sniffed};
-use crate::methods::{Methods, Shape};
+use crate::methods::Methods;
 use crate::stack::BoxError;
-use crate::stack::span::Arrival;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -66,14 +67,6 @@ struct Acceptor<S> {
     methods: Arc<Methods>,
     limits: Limits,
     metrics: Option<ServerMetrics>,
-}
-
-/// Hands hyper's requests to a tower service, with their [`Arrival`].
-struct Adapter<S> {
-    service: S,
-    peer: SocketAddr,
-    methods: Arc<Methods>,
-    limits: Limits,
 }
 
 // === impl Listener ===
@@ -264,7 +257,7 @@ where
         >,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let builder = http2::builder(TokioExecutor::new(), limits.streams);
+    let builder = http2::builder(CallExecutor, limits.streams);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), adapter));
     tokio::select! {
         biased;
@@ -272,32 +265,4 @@ where
         _ = drain => connection.as_mut().graceful_shutdown(),
     }
     connection.await
-}
-
-// === impl Adapter ===
-
-impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>> + Clone,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    /// Boxed: hyper moves it into a task, and it holds what every layer remembers.
-    type Future = Pin<Box<S::Future>>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let method = self.methods.find(request.uri().path());
-        let limit = match &method {
-            Some((_, Shape::Streaming)) => self.limits.stream,
-            _ => self.limits.call,
-        };
-        let arrival = Arrival {
-            context: CallContext::from_headers(request.headers(), limit),
-            peer: self.peer,
-            method: method.map(|(path, _)| path),
-        };
-        request.extensions_mut().insert(arrival);
-        // Every service of this crate is always ready.
-        Box::pin(self.service.clone().call(request))
-    }
 }
