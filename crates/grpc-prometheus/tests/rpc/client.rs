@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use grpc_prometheus::{Buckets, ClientMetrics, MeteredChannel};
 use prometheus::Registry;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Code,
@@ -14,10 +14,8 @@ use tonic::{
 use tower::ServiceBuilder;
 
 use crate::{
-    echo::{
-        Connection, Echo, EchoClient, Text, drain, echo_descriptor_set, refused, request, texts,
-    },
-    expect::{calls, eventually, expected, moved, only, page, settled},
+    echo::{Connection, Echo, EchoClient, drain, echo_descriptor_set, refused, texts},
+    expect::{calls, expected, moved, only, page, settled},
 };
 
 /// A metered client of a server that is not metered.
@@ -98,13 +96,13 @@ async fn the_time_of_a_stream_covers_the_stream() {
     let mut bare = Bare::new();
     let stream = bare
         .echo
-        .server("head send1 sleep50 send1 sleep50 send1")
+        .server("head send1 sleep5 send1 sleep5 send1")
         .await
         .unwrap();
     assert_eq!(drain(stream).await.0, 3);
     bare.settled(only(&[calls("client", "Server", "OK", 3, 1)]))
         .await;
-    assert!(bare.metrics.snapshot().handling >= Duration::from_millis(100));
+    assert!(bare.metrics.snapshot().handling >= Duration::from_millis(10));
 }
 
 // M69
@@ -125,87 +123,6 @@ async fn a_stream_that_is_dropped_unread_is_canceled() {
     drop(stream);
     bare.settled(only(&[calls("client", "Server", "Canceled", 1, 1)]))
         .await;
-}
-
-// M74: whichever of the two timers fires first, the status says `Cancelled`.
-#[tokio::test]
-async fn an_expired_deadline_is_deadline_exceeded_whatever_tonic_calls_it() {
-    let mut bare = Bare::new();
-    let mut late = request(Text::default(), "hang");
-    late.set_timeout(Duration::from_millis(50));
-    let status = bare.echo.unary_request(late).await.unwrap_err();
-    assert_eq!(status.code(), Code::Cancelled);
-    bare.settled(only(&[calls("client", "Unary", "DeadlineExceeded", 0, 1)]))
-        .await;
-}
-
-// M77
-#[tokio::test]
-async fn a_stream_left_after_its_deadline_is_deadline_exceeded() {
-    let mut bare = Bare::new();
-    let mut late = request(Text::default(), "head send1 hang");
-    late.set_timeout(Duration::from_millis(20));
-    let mut stream = bare.echo.server_request(late).await.unwrap();
-    stream.message().await.unwrap().unwrap();
-    let next = tokio::time::timeout(Duration::from_millis(25), stream.message());
-    next.await.unwrap_err();
-    drop(stream);
-    bare.settled(only(&[calls("client", "Server", "DeadlineExceeded", 1, 1)]))
-        .await;
-}
-
-#[tokio::test]
-async fn a_timeout_of_the_endpoint_is_deadline_exceeded() {
-    let registry = Registry::new();
-    let metrics = ClientMetrics::builder()
-        .descriptor_set(&echo_descriptor_set())
-        .register(&registry)
-        .unwrap();
-    let (near, far) = tokio::io::duplex(1 << 16);
-    let (_stop, stopped) = oneshot::channel();
-    let _serving = crate::echo::serve(Server::builder(), Echo::default().routes(), far, stopped);
-    let channel = crate::echo::connect_with(near, |e| e.timeout(Duration::from_millis(20)));
-    let layered = ServiceBuilder::new()
-        .layer(metrics.layer())
-        .service(channel);
-    EchoClient::new(layered).unary("hang").await.unwrap_err();
-    settled(
-        &registry,
-        only(&[calls("client", "Unary", "DeadlineExceeded", 0, 1)]),
-    )
-    .await;
-}
-
-// M76
-#[tokio::test]
-async fn a_server_that_dies_in_a_stream_gives_the_code_that_the_caller_sees() {
-    let mut bare = Bare::new();
-    let mut stream = bare.echo.server("head send2 hang").await.unwrap();
-    stream.message().await.unwrap().unwrap();
-    stream.message().await.unwrap().unwrap();
-    bare.connection.cut();
-    let status = stream.message().await.unwrap_err();
-    let code = format!("{:?}", status.code());
-    bare.settled(only(&[calls("client", "Server", &code, 2, 1)]))
-        .await;
-}
-
-// M78
-#[tokio::test]
-async fn a_server_that_dies_before_the_head_ends_the_call() {
-    let bare = Bare::new();
-    let mut echo = bare.echo.clone();
-    let caller = tokio::spawn(async move { echo.unary("hang").await });
-    assert!(eventually(|| bare.metrics.snapshot().sent == 1).await);
-    bare.connection.cut();
-    let status = caller.await.unwrap().unwrap_err();
-    let snapshot = bare.metrics.snapshot();
-    assert_eq!(
-        snapshot.handled.iter().sum::<u64>(),
-        1,
-        "{snapshot:?} {status:?}"
-    );
-    assert_eq!(snapshot.handled[0], 0);
 }
 
 // M79
@@ -270,7 +187,7 @@ async fn the_message_histograms_count_messages() {
         .register(&registry)
         .unwrap();
     let mut bare = Bare::with(registry, metrics);
-    let stream = bare.echo.server("head send1 sleep30 send2").await.unwrap();
+    let stream = bare.echo.server("head send1 sleep5 send2").await.unwrap();
     assert_eq!(drain(stream).await.0, 3);
     bare.settled(only(&[
         calls("client", "Server", "OK", 3, 1),
@@ -285,8 +202,8 @@ async fn the_message_histograms_count_messages() {
     let sum = page.lines().find(|line| line.starts_with(sum)).unwrap();
     let sum: f64 = sum.rsplit_once(' ').unwrap().1.parse().unwrap();
     assert!(
-        sum >= 0.030,
-        "the reader waited 30 ms for the second message, not {sum}"
+        sum >= 0.005,
+        "the reader waited 5 ms for the second message, not {sum}"
     );
 }
 

@@ -2,8 +2,9 @@
 //! descriptor set, a client, and both over a duplex connection.
 //!
 //! Steps are separated by spaces and run in order; those after `head` run in the response stream:
-//! `read2` takes two requests, `readall` takes the rest, `send3` answers three messages, `sleep30`
-//! waits 30 ms, `err5` fails with code 5, `hang` waits for ever, `panic` panics.
+//! `read2` takes two requests, `readall` takes the rest, `send3` answers three messages, `yield` lets
+//! the others run, so that what was sent is a frame of its own, `sleep30` waits 30 ms, `err5` fails
+//! with code 5, `hang` waits for ever, `panic` panics.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
@@ -38,13 +39,14 @@ pub(crate) struct Text {
 pub(crate) struct Echo {
     pub(crate) gzip: bool,
     pub(crate) max_decoding: Option<usize>,
+    pub(crate) max_encoding: Option<usize>,
 }
 
 pub(crate) struct Fixture {
     pub(crate) registry: Registry,
     pub(crate) server: ServerMetrics,
     pub(crate) echo: EchoClient<MeteredChannel<Channel>>,
-    _connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 /// One served duplex connection.
@@ -58,6 +60,7 @@ pub(crate) struct Connection {
 #[derive(Clone)]
 pub(crate) struct EchoClient<T> {
     inner: tonic::client::Grpc<T>,
+    timeout: Option<Duration>,
 }
 
 type Items = stream::BoxStream<'static, Result<Text, Status>>;
@@ -141,7 +144,7 @@ impl Fixture {
             registry,
             server,
             echo,
-            _connection: connection,
+            connection,
         }
     }
 }
@@ -244,6 +247,9 @@ impl Echo {
         let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
         if let Some(max) = self.max_decoding {
             grpc = grpc.max_decoding_message_size(max);
+        }
+        if let Some(max) = self.max_encoding {
+            grpc = grpc.max_encoding_message_size(max);
         }
         if self.gzip {
             grpc = grpc
@@ -360,6 +366,10 @@ impl Script {
                 tokio::time::sleep(Duration::from_millis(number)).await;
                 Ok(())
             }
+            "yield" => {
+                tokio::task::yield_now().await;
+                Ok(())
+            }
             "hang" => std::future::pending().await,
             "panic" => panic!("as the script says"),
             "err" => Err(Status::new((number as i32).into(), "as the script says")),
@@ -417,7 +427,14 @@ where
     pub(crate) fn new(channel: T) -> Self {
         Self {
             inner: tonic::client::Grpc::new(channel),
+            timeout: None,
         }
+    }
+
+    /// Gives every call a deadline.
+    pub(crate) const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
     }
 
     pub(crate) async fn unary(&mut self, script: &str) -> Result<Text, Status> {
@@ -430,7 +447,7 @@ where
         mut request: Request<Text>,
     ) -> Result<Text, Status> {
         self.ready().await?;
-        name(&mut request, "Unary");
+        self.prepare(&mut request, "Unary");
         let path = http::uri::PathAndQuery::from_static("/t.v1.Echo/Unary");
         let codec = ProstCodec::<Text, Text>::default();
         let response = self.inner.unary(request, path, codec).await?;
@@ -438,15 +455,9 @@ where
     }
 
     pub(crate) async fn server(&mut self, script: &str) -> Result<Streaming<Text>, Status> {
-        self.server_request(request(Text::default(), script)).await
-    }
-
-    pub(crate) async fn server_request(
-        &mut self,
-        mut request: Request<Text>,
-    ) -> Result<Streaming<Text>, Status> {
         self.ready().await?;
-        name(&mut request, "Server");
+        let mut request = request(Text::default(), script);
+        self.prepare(&mut request, "Server");
         let path = http::uri::PathAndQuery::from_static("/t.v1.Echo/Server");
         let codec = ProstCodec::<Text, Text>::default();
         let response = self.inner.server_streaming(request, path, codec).await?;
@@ -460,7 +471,7 @@ where
     ) -> Result<Text, Status> {
         self.ready().await?;
         let mut request = request(requests, script);
-        name(&mut request, "Client");
+        self.prepare(&mut request, "Client");
         let path = http::uri::PathAndQuery::from_static("/t.v1.Echo/Client");
         let codec = ProstCodec::<Text, Text>::default();
         let response = self.inner.client_streaming(request, path, codec).await?;
@@ -474,11 +485,19 @@ where
     ) -> Result<Streaming<Text>, Status> {
         self.ready().await?;
         let mut request = request(requests, script);
-        name(&mut request, "Bidi");
+        self.prepare(&mut request, "Bidi");
         let path = http::uri::PathAndQuery::from_static("/t.v1.Echo/Bidi");
         let codec = ProstCodec::<Text, Text>::default();
         let response = self.inner.streaming(request, path, codec).await?;
         Ok(response.into_inner())
+    }
+
+    fn prepare<M>(&self, request: &mut Request<M>, method: &'static str) {
+        let name = GrpcMethod::new("t.v1.Echo", method);
+        request.extensions_mut().insert(name);
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
     }
 
     async fn ready(&mut self) -> Result<(), Status> {
@@ -493,11 +512,6 @@ pub(crate) fn request<T>(message: T, script: &str) -> Request<T> {
         .metadata_mut()
         .insert("x-script", script.parse().unwrap());
     request
-}
-
-fn name<T>(request: &mut Request<T>, method: &'static str) {
-    let name = GrpcMethod::new("t.v1.Echo", method);
-    request.extensions_mut().insert(name);
 }
 
 /// Reads to the end: how many messages, and how it ended.

@@ -107,14 +107,14 @@ pub(crate) fn settled(
     }
 }
 
-/// Whether the condition comes true within ten seconds.
+/// Whether the condition comes true within ten seconds while the other tasks run.
 pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(10);
-    while Instant::now() < end {
-        if condition() {
-            return true;
+    let start = Instant::now();
+    while !condition() {
+        if start.elapsed() > Duration::from_secs(10) {
+            return false;
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
-    condition()
+    true
 }

@@ -1,13 +1,13 @@
-//! The layer among others: interceptors, retries, limits, deadlines, grpc-web, exemplars.
+//! The layer among others: interceptors, retries, limits, panics, grpc-web, exemplars.
 
 use std::{
     convert::Infallible,
+    fmt, io,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -24,8 +24,10 @@ use tonic::{
 };
 use tonic_web::GrpcWebLayer;
 use tower::{
-    BoxError, Service, ServiceBuilder, ServiceExt, load_shed::LoadShedLayer, service_fn,
-    timeout::TimeoutLayer,
+    BoxError, Service, ServiceBuilder, ServiceExt,
+    load_shed::{LoadShedLayer, error::Overloaded},
+    service_fn,
+    timeout::error::Elapsed,
 };
 
 use crate::{
@@ -86,10 +88,7 @@ async fn a_shed_call_is_resource_exhausted_if_the_limit_is_inside() {
         .await
         .unwrap();
     let error = ready.call(request).await.unwrap_err();
-    assert!(
-        error.is::<tower::load_shed::error::Overloaded>(),
-        "{error:?}"
-    );
+    assert!(error.is::<Overloaded>(), "{error:?}");
     let lines = calls("server", "Unary", "ResourceExhausted", 0, 0);
     assert_eq!(moved(&registry), only(&[lines]));
 }
@@ -111,22 +110,6 @@ impl<B> Service<Request<B>> for NeverReady {
     }
 }
 
-// M30
-#[tokio::test]
-async fn a_tower_timeout_inside_is_deadline_exceeded() {
-    let (registry, metrics) = server();
-    let service = ServiceBuilder::new()
-        .layer(metrics.layer())
-        .layer(TimeoutLayer::new(Duration::from_millis(1)))
-        .service(service_fn(|_: Request<RequestBody<Body>>| {
-            std::future::pending::<Result<Response<Body>, BoxError>>()
-        }));
-    let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
-    service.oneshot(request).await.unwrap_err();
-    let lines = calls("server", "Unary", "DeadlineExceeded", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
-}
-
 #[tokio::test]
 async fn a_panic_that_is_caught_outside_is_internal_nevertheless() {
     let (registry, metrics) = server();
@@ -143,6 +126,100 @@ async fn a_panic_that_is_caught_outside_is_internal_nevertheless() {
     assert!(future.catch_unwind().await.is_err());
     let lines = calls("server", "Unary", "Internal", 0, 0);
     assert_eq!(moved(&registry), only(&[lines]));
+}
+
+// M21: who catches it inside answers for it.
+#[tokio::test]
+async fn a_panic_that_is_caught_inside_is_what_the_catcher_answers() {
+    let (registry, metrics) = server();
+    let service = ServiceBuilder::new()
+        .layer(metrics.layer())
+        .service(service_fn(|_: Request<RequestBody<Body>>| async {
+            let handler = async { panic!("caught") };
+            let caught = std::panic::AssertUnwindSafe(handler).catch_unwind().await;
+            let _: Result<Infallible, _> = caught;
+            Ok::<_, Infallible>(Status::unavailable("try again").into_http::<Body>())
+        }));
+    let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
+    service.oneshot(request).await.unwrap();
+    let lines = calls("server", "Unary", "Unavailable", 0, 0);
+    assert_eq!(moved(&registry), only(&[lines]));
+}
+
+#[tokio::test]
+async fn a_panic_before_there_is_a_future_is_internal() {
+    let (registry, metrics) = server();
+    let service = ServiceBuilder::new().layer(metrics.layer()).service(Panics);
+    let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
+    let future = std::panic::AssertUnwindSafe(service.oneshot(request));
+    assert!(future.catch_unwind().await.is_err());
+    let lines = calls("server", "Unary", "Internal", 0, 0);
+    assert_eq!(moved(&registry), only(&[lines]));
+}
+
+#[derive(Clone)]
+struct Panics;
+
+impl<B> Service<Request<B>> for Panics {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        panic!("before there is a future")
+    }
+}
+
+#[derive(Debug)]
+struct Wrapped(BoxError);
+
+impl fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wrapped")
+    }
+}
+
+impl std::error::Error for Wrapped {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_service_has_the_code_of_what_caused_it() {
+    type Cause = fn() -> BoxError;
+
+    let causes: [(Cause, &str); 6] = [
+        (|| Status::not_found("").into(), "NotFound"),
+        (
+            || io::Error::from(io::ErrorKind::NotFound).into(),
+            "Unavailable",
+        ),
+        (|| Elapsed::new().into(), "DeadlineExceeded"),
+        (|| Overloaded::new().into(), "ResourceExhausted"),
+        (|| h2::Error::from(h2::Reason::CANCEL).into(), "Canceled"),
+        (|| "whatever".into(), "Unknown"),
+    ];
+    for (cause, code) in causes {
+        for depth in 0..3 {
+            let (registry, metrics) = server();
+            let service = service_fn(move |_: Request<RequestBody<Body>>| async move {
+                let error = (0..depth).fold(cause(), |cause, _| Wrapped(cause).into());
+                Err::<Response<Body>, BoxError>(error)
+            });
+            let service = ServiceBuilder::new()
+                .layer(metrics.layer())
+                .service(service);
+            let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
+            service.oneshot(request).await.unwrap_err();
+            let lines = calls("server", "Unary", code, 0, 0);
+            assert_eq!(moved(&registry), only(&[lines]));
+        }
+    }
 }
 
 /// Sends the same bytes until they are answered, three times at most.
@@ -388,6 +465,32 @@ async fn a_sampled_call_is_the_exemplar_of_its_bucket() {
         let text = crate::expect::page(&registry);
         assert!(!text.contains("trace_id") && !text.contains(" # "));
     }
+}
+
+#[tokio::test]
+async fn a_client_has_exemplars_too() {
+    let registry = Registry::new();
+    let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
+    let metrics = builder.exemplars(true).register(&registry).unwrap();
+    let service = service_fn(|_: Request<RequestBody<Body>>| async {
+        let response = Response::builder().header("grpc-status", "0");
+        Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
+    });
+    let service = ServiceBuilder::new()
+        .layer(metrics.layer().unboxed())
+        .service(service);
+    let request = grpc("/t.v1.Echo/Unary").extension(TraceId(TRACE));
+    service
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    let page = openmetrics(&registry);
+    let exemplars: Vec<_> = page.lines().filter(|line| line.contains(" # ")).collect();
+    let [exemplar] = exemplars[..] else {
+        panic!("{exemplars:?}");
+    };
+    assert!(exemplar.starts_with("grpc_client_handling_seconds_bucket{grpc_method=\"Unary\""));
+    assert!(exemplar.contains(&format!("trace_id=\"{TRACE_HEX}\"")));
 }
 
 // M87 (its second half is in `allocations.rs`)

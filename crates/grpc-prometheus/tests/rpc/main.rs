@@ -4,8 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod abandoned;
 mod client;
 mod config;
+#[cfg(feature = "connections")]
+mod connections;
+mod deadlines;
 mod echo;
 mod endings;
 mod expect;

@@ -1,7 +1,5 @@
 //! What only the server's side can meet.
 
-use std::time::Duration;
-
 use futures_util::stream;
 use grpc_prometheus::{ClientMetrics, ServerMetrics};
 use prometheus::Registry;
@@ -109,37 +107,6 @@ async fn handling_time_is_that_of_the_handler() {
     );
 }
 
-// M20
-#[tokio::test]
-async fn a_panic_is_internal_and_the_connection_lives() {
-    let mut bare = Bare::new();
-    bare.echo.unary("panic").await.unwrap_err();
-    bare.settled(only(&[calls("server", "Unary", "Internal", 1, 0)]))
-        .await;
-    bare.echo.unary("head").await.unwrap();
-    bare.settled(expected(&[
-        "server handled Internal Unary 1",
-        "server handled OK Unary 1",
-        "server handling Unary 2",
-        "server msg_received Unary 2",
-        "server msg_sent Unary 1",
-        "server started Unary 2",
-    ]))
-    .await;
-}
-
-// M43
-#[tokio::test]
-async fn a_panic_of_the_stream_is_internal() {
-    let mut bare = Bare::new();
-    let stream = bare.echo.server("head send2 sleep1 panic").await.unwrap();
-    let (read, end) = drain(stream).await;
-    assert_eq!(read, 2);
-    end.unwrap_err();
-    bare.settled(only(&[calls("server", "Server", "Internal", 1, 2)]))
-        .await;
-}
-
 // M22
 #[tokio::test]
 async fn an_undecodable_request_is_internal() {
@@ -197,22 +164,18 @@ async fn an_oversize_request_is_out_of_range() {
         .await;
 }
 
-// M26 M75
+// M24
 #[tokio::test]
-async fn a_caller_that_drops_the_future_cancels_on_both_sides() {
-    let mut fixture = Fixture::new();
-    let call = fixture.echo.unary("hang");
-    let parked = async {
-        let server = || fixture.server.snapshot().received == 1;
-        assert!(eventually(server).await);
+async fn an_answer_that_is_too_large_to_send_is_out_of_range_and_no_message() {
+    let echo = Echo {
+        max_encoding: Some(8),
+        ..Echo::default()
     };
-    tokio::select! {
-        _ = call => panic!("answered"),
-        () = parked => {}
-    }
-    let server = calls("server", "Unary", "Canceled", 1, 0);
-    let client = calls("client", "Unary", "Canceled", 0, 1);
-    settled(&fixture.registry, only(&[server, client])).await;
+    let mut bare = Bare::with(echo, |server| server);
+    let status = bare.echo.unary("head").await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::OutOfRange);
+    bare.settled(only(&[calls("server", "Unary", "OutOfRange", 1, 0)]))
+        .await;
 }
 
 // M27
@@ -244,55 +207,6 @@ async fn a_lost_connection_cancels_all_its_calls() {
         ]),
     )
     .await;
-}
-
-// M28: tonic's own timer sits outside the layer and drops the future.
-#[tokio::test]
-async fn a_deadline_that_passes_outside_is_deadline_exceeded() {
-    let mut bare = Bare::new();
-    let mut late = request(Text::default(), "hang");
-    // Set by hand: `set_timeout` would arm the client's timer too.
-    late.metadata_mut()
-        .insert("grpc-timeout", "50m".parse().unwrap());
-    let status = bare.echo.unary_request(late).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::Cancelled);
-    bare.settled(only(&[calls("server", "Unary", "DeadlineExceeded", 1, 0)]))
-        .await;
-}
-
-#[tokio::test]
-async fn a_deadline_bounds_a_stream_that_its_caller_leaves_late() {
-    let mut bare = Bare::new();
-    let mut late = request(Text::default(), "head send1 hang");
-    late.metadata_mut()
-        .insert("grpc-timeout", "20m".parse().unwrap());
-    let mut stream = bare.echo.server_request(late).await.unwrap();
-    assert!(stream.message().await.unwrap().is_some());
-    tokio::time::sleep(Duration::from_millis(25)).await;
-    drop(stream);
-    bare.settled(only(&[calls("server", "Server", "DeadlineExceeded", 1, 1)]))
-        .await;
-}
-
-// M31
-#[tokio::test]
-async fn a_malformed_deadline_is_none() {
-    let mut bare = Bare::new();
-    let mut call = request(Text::default(), "hang");
-    call.metadata_mut()
-        .insert("grpc-timeout", "5x".parse().unwrap());
-    let mut caller = bare.echo.clone();
-    let caller = tokio::spawn(async move { caller.unary_request(call).await });
-    bare.in_flight(1).await;
-    caller.abort();
-    bare.settled(only(&[calls("server", "Unary", "Canceled", 1, 0)]))
-        .await;
-    let mut call = request(Text::default(), "head");
-    call.metadata_mut()
-        .insert("grpc-timeout", "5x".parse().unwrap());
-    bare.echo.unary_request(call).await.unwrap();
-    let snapshot = bare.metrics.snapshot();
-    assert_eq!((snapshot.handled[0], snapshot.handled[4]), (1, 0));
 }
 
 // M41
@@ -329,29 +243,6 @@ async fn a_client_stream_that_its_sender_abandons_is_canceled() {
     let client = calls("client", "Client", "Canceled", 0, 2);
     settled(&fixture.registry, only(&[server, client])).await;
     fixture.echo.unary("head").await.unwrap();
-}
-
-#[tokio::test]
-async fn a_bidi_stream_that_its_caller_leaves_is_canceled_with_what_has_passed() {
-    let mut fixture = Fixture::new();
-    let (requests, incoming) = mpsc::channel(2);
-    for text in texts(2) {
-        requests.send(text).await.unwrap();
-    }
-    let incoming = ReceiverStream::new(incoming);
-    let mut stream = fixture
-        .echo
-        .bidi("read2 head send3 hang", incoming)
-        .await
-        .unwrap();
-    for _ in 0..3 {
-        stream.message().await.unwrap().unwrap();
-    }
-    // hyper resets a stream when both its halves are gone, and not before.
-    drop((stream, requests));
-    let server = calls("server", "Bidi", "Canceled", 2, 3);
-    let client = calls("client", "Bidi", "Canceled", 3, 2);
-    settled(&fixture.registry, only(&[server, client])).await;
 }
 
 // M53
@@ -434,28 +325,39 @@ async fn parked_calls_are_in_flight_until_they_are_released() {
 #[tokio::test]
 async fn a_graceful_shutdown_leaves_nothing_in_flight() {
     let mut bare = Bare::new();
+    let (requests, incoming) = mpsc::channel(1);
+    requests.send(texts(1).remove(0)).await.unwrap();
     let mut echo = bare.echo.clone();
-    let ok = tokio::spawn(async move { echo.unary("sleep20 head").await });
+    let incoming = ReceiverStream::new(incoming);
+    let ok = tokio::spawn(async move { echo.client("readall", incoming).await });
     let mut echo = bare.echo.clone();
     let never = tokio::spawn(async move { echo.unary("hang").await });
     assert!(eventually(|| bare.metrics.snapshot().received == 2).await);
     bare.connection.stop();
+    drop(requests);
     ok.await.unwrap().unwrap();
     never.abort();
     (&mut bare.connection.serving).await.unwrap().unwrap();
     let lines = [
-        "server handled Canceled Unary 1",
-        "server handled OK Unary 1",
-        "server handling Unary 2",
-        "server msg_received Unary 2",
-        "server msg_sent Unary 1",
-        "server started Unary 2",
+        calls("server", "Client", "OK", 1, 1),
+        calls("server", "Unary", "Canceled", 1, 0),
     ];
-    assert_eq!(
-        moved(&bare.registry),
-        expected(&lines),
-        "in the last scrape"
-    );
+    assert_eq!(moved(&bare.registry), only(&lines), "in the last scrape");
+}
+
+// M92
+#[tokio::test]
+async fn a_call_that_tonic_itself_sheds_is_outside_and_not_counted() {
+    let limited = |server: Server| server.concurrency_limit_per_connection(1).load_shed(true);
+    let mut bare = Bare::with(Echo::default(), limited);
+    let mut echo = bare.echo.clone();
+    let parked = tokio::spawn(async move { echo.unary("hang").await });
+    assert!(eventually(|| bare.metrics.snapshot().received == 1).await);
+    let status = bare.echo.unary("head").await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+    parked.abort();
+    bare.settled(only(&[calls("server", "Unary", "Canceled", 1, 0)]))
+        .await;
 }
 
 // M94

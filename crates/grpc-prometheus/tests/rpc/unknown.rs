@@ -412,3 +412,39 @@ async fn a_body_does_not_claim_its_end_before_the_call_is_recorded() {
     assert!(body.is_end_stream());
     assert_eq!(answer.metrics.snapshot().handled[2], 1);
 }
+
+// M14: the second pair has one FNV-1a hash, so the prometheus crate's `*Vec` types would merge it
+// even if they separated the values.
+#[tokio::test]
+async fn methods_whose_names_hash_alike_are_counted_apart() {
+    let services = [
+        ("Cart", &[("ItemAdd", false, false)][..]),
+        ("CartItem", &[("Add", false, false)]),
+        (
+            "S",
+            &[("77kepQFQ8Kl", false, false), ("!0IC=VloaY", false, false)],
+        ),
+    ];
+    let answer = Answer::with("0", |builder| {
+        builder.descriptor_set(&descriptor_set("shop.v1", &services))
+    });
+    let methods = [
+        ("Cart", "ItemAdd", 1),
+        ("CartItem", "Add", 2),
+        ("S", "77kepQFQ8Kl", 3),
+        ("S", "!0IC=VloaY", 4),
+    ];
+    for (service, method, calls) in methods {
+        for _ in 0..calls {
+            answer.call(&format!("/shop.v1.{service}/{method}")).await;
+        }
+    }
+    let page = page(&answer.registry);
+    for (service, method, calls) in methods {
+        let line = format!(
+            "grpc_server_started_total{{grpc_method=\"{method}\",\
+             grpc_service=\"shop.v1.{service}\",grpc_type=\"unary\"}} {calls}\n"
+        );
+        assert!(page.contains(&line), "{line}{page}");
+    }
+}
