@@ -1,0 +1,43 @@
+//! The trace of the last sampled call beside the bucket that the call fell into.
+//!
+//! `cargo run -p grpc-prometheus --example exemplars`: no network, the client calls the service
+//! itself. A sampled `traceparent` header is found without help; this is how an id that only your
+//! tracing system knows gets there.
+
+use grpc_prometheus::{ServerMetrics, TraceId};
+use http::Request;
+use prometheus::Registry;
+use tonic::body::Body;
+use tonic_health::pb::{FILE_DESCRIPTOR_SET, HealthCheckRequest, health_client::HealthClient};
+use tower::{BoxError, ServiceBuilder};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let registry = Registry::new();
+    let metrics = ServerMetrics::builder()
+        .descriptor_set(FILE_DESCRIPTOR_SET)
+        .exemplars(true)
+        .register(&registry)?;
+    let (_, health) = tonic_health::server::health_reporter();
+    let service = ServiceBuilder::new()
+        .map_request(with_trace_id)
+        .layer(metrics.layer())
+        .service(health);
+    HealthClient::new(service)
+        .check(HealthCheckRequest::default())
+        .await?;
+
+    let accept = Some("application/openmetrics-text; version=1.0.0");
+    let (_, page) = grpc_prometheus::encode(&registry, accept);
+    for line in page.lines().filter(|line| line.contains(" # {")) {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// Outside of the layer. What is not sampled gets none.
+fn with_trace_id(mut request: Request<Body>) -> Request<Body> {
+    let sampled_trace = TraceId(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes());
+    request.extensions_mut().insert(sampled_trace);
+    request
+}

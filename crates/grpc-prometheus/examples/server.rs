@@ -1,0 +1,52 @@
+//! A server whose calls are counted, and the page that shows them.
+//!
+//! `cargo run -p grpc-prometheus --example server`, then the example `client` or
+//! `curl http://127.0.0.1:9464/metrics`.
+
+use std::future::IntoFuture;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, header},
+    response::IntoResponse,
+    routing::get,
+};
+use grpc_prometheus::ServerMetrics;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic_health::pb::FILE_DESCRIPTOR_SET;
+use tower::BoxError;
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let registry = Registry::new();
+    let metrics = ServerMetrics::builder()
+        .descriptor_set(FILE_DESCRIPTOR_SET)
+        .register(&registry)?;
+    let (_, health) = tonic_health::server::health_reporter();
+    let calls = Server::builder()
+        .layer(metrics.layer())
+        .add_service(health)
+        .serve("127.0.0.1:50061".parse()?);
+
+    let page = Router::new()
+        .route("/metrics", get(scrape))
+        .with_state(registry);
+    let listener = TcpListener::bind("127.0.0.1:9464").await?;
+    let scrapes = axum::serve(listener, page).into_future();
+    println!("calls on 127.0.0.1:50061, metrics on http://127.0.0.1:9464/metrics");
+    tokio::select! {
+        ended = calls => ended?,
+        ended = scrapes => ended?,
+    }
+    Ok(())
+}
+
+async fn scrape(State(registry): State<Registry>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let (content_type, body) = grpc_prometheus::encode(&registry, accept);
+    ([(header::CONTENT_TYPE, content_type)], body)
+}
