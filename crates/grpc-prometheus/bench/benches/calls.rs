@@ -4,6 +4,8 @@
 //! The time of a call is the processor time of its thread, so that whatever else runs on the
 //! machine disturbs it least.
 
+#![expect(clippy::unwrap_used, reason = "a bench fails as a test does")]
+
 use std::{hint::black_box, sync::Barrier, thread, time::Duration};
 
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
@@ -54,30 +56,30 @@ fn unary(criterion: &mut Criterion) {
     let no_op = NoOp { messages: 1 };
     for threads in THREADS {
         let mut group = criterion.benchmark_group(format!("unary, {threads} threads"));
-        bench(&mut group, "no layer", threads, no_op);
+        bench(&mut group, "no layer", threads, &no_op);
         bench(
             &mut group,
             "server layer",
             threads,
-            layers.server.layer(no_op),
+            &layers.server.layer(no_op),
         );
         bench(
             &mut group,
             "client layer, unboxed",
             threads,
-            layers.client.layer(no_op),
+            &layers.client.layer(no_op),
         );
         bench(
             &mut group,
             "client layer for a Channel",
             threads,
-            layers.channel.layer(no_op),
+            &layers.channel.layer(no_op),
         );
         bench(
             &mut group,
             "tonic_prometheus_layer",
             threads,
-            layers.peer.layer(no_op),
+            &layers.peer.layer(no_op),
         );
         group.finish();
     }
@@ -89,30 +91,30 @@ fn stream(criterion: &mut Criterion) {
     let no_op = NoOp { messages: STREAM };
     for threads in THREADS {
         let mut group = criterion.benchmark_group(format!("1,000 messages, {threads} threads"));
-        bench(&mut group, "no layer", threads, no_op);
+        bench(&mut group, "no layer", threads, &no_op);
         bench(
             &mut group,
             "server layer",
             threads,
-            layers.server.layer(no_op),
+            &layers.server.layer(no_op),
         );
         bench(
             &mut group,
             "tonic_prometheus_layer",
             threads,
-            layers.peer.layer(no_op),
+            &layers.peer.layer(no_op),
         );
         group.finish();
     }
 }
 
-fn bench<S, B>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, threads: usize, service: S)
+fn bench<S, B>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, threads: usize, service: &S)
 where
     S: Service<Request<Messages>, Response = Response<B>> + Clone + Send + Sync,
     B: http_body::Body<Data = bytes::Bytes> + Unpin,
 {
     group.bench_function(name, |bencher| {
-        bencher.iter_custom(|calls| run(threads, calls, &service) / threads as u32);
+        bencher.iter_custom(|calls| run(threads, calls, service) / threads as u32);
     });
 }
 

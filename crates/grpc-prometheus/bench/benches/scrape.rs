@@ -1,5 +1,7 @@
 //! A scrape of 1,000 methods on both sides.
 
+#![expect(clippy::unwrap_used, reason = "a bench fails as a test does")]
+
 use criterion::Criterion;
 use grpc_prometheus::{ClientMetrics, ServerMetrics};
 use grpc_prometheus_bench::{NoOp, call, descriptor_set, prepare};

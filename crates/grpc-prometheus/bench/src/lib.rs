@@ -1,6 +1,8 @@
 //! A service that does nothing, and calls of it that allocate nothing, so that what is left of a
 //! measurement is the layer.
 
+#![expect(clippy::unwrap_used, reason = "a bench fails as a test does")]
+
 use std::{
     cell::Cell,
     convert::Infallible,
@@ -27,18 +29,20 @@ thread_local! {
 }
 
 /// So many messages, each a frame, and perhaps trailers.
+#[derive(Debug)]
 pub struct Messages {
     pub count: u32,
     pub trailers: Option<HeaderMap>,
 }
 
 /// Reads the request and answers so many messages with an OK.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct NoOp {
     pub messages: u32,
 }
 
 /// Makes the answer when it is polled, as the future of a generated server does.
+#[derive(Debug)]
 pub struct Answer {
     messages: u32,
 }
