@@ -29,10 +29,12 @@ def free_ports(number):
     return ports
 
 
-def get(url):
-    """Status and body, or None where nothing answers."""
+def get(url, body=None):
+    """Status and body of an answer, or None where nothing answers; a `body` is posted as JSON."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

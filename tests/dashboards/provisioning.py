@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Checks that what docker-compose.yml, Prometheus and Grafana's provisioning refer to is there, in compose and on disk."""
+
+import re
+import unittest
+from urllib.parse import urlsplit
+
+import model
+from model import ROOT
+
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+SCRAPED = (ROOT / "prometheus.yml").read_text()
+SOURCES = "\n".join(path.read_text() for path in sorted((ROOT / "grafana/provisioning/datasources").glob("*.yml")))
+PROVIDERS = [path.read_text() for path in sorted((ROOT / "grafana/provisioning/dashboards").glob("*.yml"))]
+
+
+def services():
+    """The text of each service of docker-compose.yml, by name."""
+    body = re.search(r"^services:\n(.*?)^\w", COMPOSE, re.M | re.S)[1]
+    parts = re.split(r"^  (\S+):\n", body, flags=re.M)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def mounts(service):
+    """Where the folders and files of this tree are inside of a service."""
+    return {inside: outside for outside, inside in re.findall(r"- \./([^:\s]+):([^:\s]+):ro", services()[service])}
+
+
+def on_disk(service, inside):
+    """The file or folder of this tree that a path inside of a service is, or None."""
+    for mounted, outside in mounts(service).items():
+        if inside == mounted or inside.startswith(mounted + "/"):
+            return ROOT / (outside + inside.removeprefix(mounted))
+    return None
+
+
+class Provisioning(unittest.TestCase):
+    def test_what_is_mounted_exists_and_cannot_be_written(self):
+        # Docker would make a folder of a file that is missing.
+        outside = re.findall(r"- (\./[^:\s]+):(\S+)", COMPOSE)
+        self.assertTrue(outside)
+        for path, rest in outside:
+            self.assertTrue((ROOT / path).exists(), path)
+            self.assertTrue(rest.endswith(":ro"), path)
+
+    def test_grafana_finds_its_provisioning_and_the_dashboards(self):
+        self.assertEqual(on_disk("grafana", "/etc/grafana/provisioning"), ROOT / "grafana/provisioning")
+        for provider in PROVIDERS:
+            folder = on_disk("grafana", re.search(r"path: (\S+)", provider)[1])
+            self.assertEqual(sorted(folder.glob("*.json")), model.DASHBOARDS)
+        home = on_disk("grafana", re.search(r"GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH: (\S+)", COMPOSE)[1])
+        self.assertEqual(model.load(home)["uid"], "mesh-overview")
+
+    def test_prometheus_finds_its_configuration_and_the_rules(self):
+        named = re.search(r"--config\.file=(\S+)", services()["prometheus"])[1]
+        self.assertEqual(on_disk("prometheus", named), ROOT / "prometheus.yml")
+        loaded = re.search(r"rule_files:\s*- (\S+)/\*\.yml", SCRAPED)[1]
+        self.assertEqual(sorted(on_disk("prometheus", loaded).glob("*.yml")), model.RULES)
+
+    def test_every_data_source_that_is_named_is_provisioned(self):
+        uids = re.findall(r"^    uid: (\S+)", SOURCES, re.M)
+        self.assertEqual(len(uids), len(set(uids)))
+        named = re.findall(r"datasourceUid: (\S+)", SOURCES)
+        for path in model.DASHBOARDS:
+            variables = model.load(path)["templating"]["list"]
+            named += [one["current"]["value"] for one in variables if one["type"] == "datasource"]
+        self.assertLessEqual(set(named), set(uids))
+
+    def test_addresses_are_services_of_compose(self):
+        urls = [urlsplit(url).hostname for url in re.findall(r"^    url: (\S+)", SOURCES, re.M)]
+        urls += [urlsplit(url).hostname for url in re.findall(r"_URL: (http\S+)", COMPOSE)]
+        targets = [target.split(":")[0] for target in re.findall(r'targets: \["([^"]+)"\]', SCRAPED)]
+        self.assertTrue(urls and targets)
+        self.assertLessEqual({*urls, *targets} - {"127.0.0.1"}, services().keys())
+
+    def test_each_service_that_is_built_is_scraped_under_its_name(self):
+        built = {name for name, text in services().items() if "build:" in text}
+        jobs = dict(re.findall(r'job_name: (\S+)\n    static_configs: \[{targets: \["([^:"]+)', SCRAPED))
+        self.assertEqual({job for job, host in jobs.items() if job == host}, built)
+
+    def test_pages_that_alerts_name_exist(self):
+        text = (ROOT / "deploy/prometheus/rules/alerts.yml").read_text()
+        for page in re.findall(r"runbook_url: (\S+)", text):
+            self.assertTrue((ROOT / page).is_file(), page)
+        boards = {path.stem for path in model.DASHBOARDS}
+        self.assertLessEqual(set(re.findall(r"dashboard_url: '/d/([\w-]+)", text)), boards)
+
+
+if __name__ == "__main__":
+    unittest.main()
