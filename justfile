@@ -40,6 +40,10 @@ protos:
 release-protos:
     tests/buf build proto --exclude-source-info --output proto/baseline.binpb
 
+# Writes docs/PROTOS.md.
+reference:
+    cargo test --quiet --locked --package vitalmesh-tests --test reference -- --ignored
+
 # The metrics library's pages in the parsers that others wrote. Needs promtool.
 parsers:
     packages=$(mktemp -d); trap 'rm -rf "$packages"' EXIT; \
