@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -16,6 +18,7 @@ use crate::callee;
 use crate::channel::Channel;
 use crate::heartbeat::{self, HeartbeatSettings};
 use crate::routes::{Answer, RoutesBuilder};
+use crate::runtime::reachable;
 use crate::server::Service;
 use crate::stack::BoxError;
 use crate::tasks::Task;
@@ -24,6 +27,7 @@ use crate::tasks::Task;
 pub struct Assembly {
     pub(crate) registry: Registry,
     name: &'static str,
+    grpc: SocketAddr,
     pub(crate) server_metrics: ServerMetrics,
     client_metrics: ClientMetrics,
     pub(crate) routes: RoutesBuilder,
@@ -35,9 +39,10 @@ pub struct Assembly {
 // === impl Assembly ===
 
 impl Assembly {
-    /// `served`: the descriptor sets of all names that it serves.
+    /// `grpc`: where it serves gRPC; `served`: the descriptor sets of all names that it serves.
     pub(crate) fn new<S: Service>(
         registry: Registry,
+        grpc: SocketAddr,
         served: &[&[u8]],
     ) -> Result<Self, BoxError> {
         let mut server = ServerMetrics::builder()
@@ -53,6 +58,7 @@ impl Assembly {
         callee::register(&registry, S::CALLS)?;
         Ok(Self {
             name: S::NAME,
+            grpc,
             server_metrics: server.register(&registry)?,
             client_metrics: client.register(&registry)?,
             registry,
@@ -70,8 +76,19 @@ impl Assembly {
 
     /// A channel to another service, see [`Channel`]. Calls take at most `timeout`. The service
     /// belongs into [`Service::CALLS`].
-    pub fn channel(&self, uri: Uri, timeout: std::time::Duration) -> Channel {
-        Channel::new(uri, timeout, &self.client_metrics.layer())
+    pub fn channel(&self, uri: Uri, timeout: Duration) -> Channel {
+        Channel::new(uri, timeout, self.client_metrics.layer())
+    }
+
+    /// A channel to this service's own gRPC port, for its REST side. The service itself belongs
+    /// into [`Service::CALLS`].
+    ///
+    /// # Errors
+    ///
+    /// Where the port's address makes no URL, which no bound address does.
+    pub fn own_channel(&self, timeout: Duration) -> Result<Channel, BoxError> {
+        let address = SocketAddr::new(reachable(self.grpc.ip()), self.grpc.port());
+        Ok(self.channel(format!("http://{address}").parse()?, timeout))
     }
 
     /// Serves a generated tonic server. Its contract belongs into [`Service::SERVES`].

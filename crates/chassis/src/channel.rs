@@ -32,6 +32,15 @@ use crate::stack::deadline::{Deadline, DeadlineLayer};
 #[derive(Clone, Debug)]
 pub struct Channel {
     stack: Arc<MeteredChannel<Outbound<Deadline<Transport>>>>,
+    target: Arc<Target>,
+}
+
+/// What a channel is made from.
+#[derive(Debug)]
+struct Target {
+    uri: Uri,
+    timeout: Duration,
+    metrics: ClientLayer,
 }
 
 /// Gives each call its deadline and its trace headers.
@@ -45,14 +54,32 @@ struct Outbound<S> {
 
 impl Channel {
     /// A channel to `uri`, whose calls end after `timeout` unless their context ends earlier.
-    pub(crate) fn new(uri: Uri, timeout: Duration, metrics: &ClientLayer) -> Self {
-        let outbound = Outbound {
-            inner: DeadlineLayer.layer(Transport::new(uri)),
+    pub(crate) fn new(uri: Uri, timeout: Duration, metrics: ClientLayer) -> Self {
+        Self::to(Arc::new(Target {
+            uri,
             timeout,
+            metrics,
+        }))
+    }
+
+    /// A channel like this one on a connection of its own, which ends with it.
+    ///
+    /// For a stream whose reader may be slow: what it has not read fills the connection's window,
+    /// and all that share the connection would wait for it.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        Self::to(Arc::clone(&self.target))
+    }
+
+    fn to(target: Arc<Target>) -> Self {
+        let outbound = Outbound {
+            inner: DeadlineLayer.layer(Transport::new(target.uri.clone())),
+            timeout: target.timeout,
         };
         Self {
             // Outermost: counts what the caller sees, the deadline included.
-            stack: Arc::new(metrics.layer(outbound)),
+            stack: Arc::new(target.metrics.layer(outbound)),
+            target,
         }
     }
 }

@@ -129,7 +129,7 @@ pub fn healthcheck(address: SocketAddr) -> Result<(), BoxError> {
 }
 
 /// Where a server that listens everywhere is reached from its own machine.
-fn reachable(ip: IpAddr) -> IpAddr {
+pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use prometheus::{IntCounter, Registry};
 
@@ -39,6 +40,11 @@ pub trait Service: clap::Args + Send + 'static {
     /// Where it serves HTTP, if it does.
     fn http_address(&self) -> Option<SocketAddr> {
         None
+    }
+
+    /// The longest the calls behind a REST request may take.
+    fn http_timeout(&self) -> Duration {
+        self.settings().call_timeout
     }
 
     /// Puts the service together. Its ports are bound already and not served yet.
@@ -119,7 +125,11 @@ pub fn bind<S: Service>(config: S) -> Result<Bound<S>, StartError> {
         call: Some(settings.call_timeout),
         stream: Some(settings.stream_timeout),
     };
-    let bind = |address, setting| {
+    let http_limits = Limits {
+        call: Some(config.http_timeout()),
+        ..limits
+    };
+    let bind = |address, limits, setting| {
         Listener::bind(address, limits).map_err(|source| StartError::Bind {
             service: S::NAME,
             address,
@@ -127,11 +137,12 @@ pub fn bind<S: Service>(config: S) -> Result<Bound<S>, StartError> {
             source,
         })
     };
-    let http = |address| bind(address, "--http-address (HTTP_ADDRESS)");
+    let http = |address| bind(address, http_limits, "--http-address (HTTP_ADDRESS)");
+    let (grpc, scrape) = (settings.grpc_address, settings.scrape_address);
     Ok(Bound {
-        grpc: bind(settings.grpc_address, "--grpc-address (GRPC_ADDRESS)")?,
+        grpc: bind(grpc, limits, "--grpc-address (GRPC_ADDRESS)")?,
         http: config.http_address().map(http).transpose()?,
-        scrape: bind(settings.scrape_address, "--scrape-address (SCRAPE_ADDRESS)")?,
+        scrape: bind(scrape, limits, "--scrape-address (SCRAPE_ADDRESS)")?,
         config,
     })
 }
@@ -195,7 +206,7 @@ impl<S: Service> Bound<S> {
         if settings.legacy_names {
             served.extend(S::LEGACY.iter().map(|contract| contract.descriptor_set));
         }
-        let mut assembly = Assembly::new::<S>(Registry::new(), &served)?;
+        let mut assembly = Assembly::new::<S>(Registry::new(), addresses.grpc, &served)?;
         let registry = assembly.registry.clone();
         process::register(&registry, &tokio::runtime::Handle::current())?;
         self.config.build(&mut assembly).await?;

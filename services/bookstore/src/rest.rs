@@ -1,0 +1,46 @@
+//! The REST routes. Each asks the bookstore's own gRPC port, so that a request is checked, counted,
+//! traced and bound by its deadline as every call is.
+
+mod books;
+mod document;
+mod error;
+mod input;
+mod recommend;
+mod rows;
+mod upstream;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::Html;
+use axum::routing::{get, post};
+
+pub use self::upstream::{Channel, Upstream};
+
+use self::error::Error;
+
+/// Bytes of a request's body, several times what the largest book takes.
+const MAX_BODY: usize = 64 << 10;
+const PAGE: &str = include_str!("rest/page.html");
+/// The page loads nothing from elsewhere.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
+                           style-src 'unsafe-inline'; connect-src 'self'";
+
+/// The routes over the gRPC side at `upstream`.
+pub fn router<C: Channel>(upstream: Upstream<C>) -> Router {
+    let openapi = document::json();
+    let openapi = async move || ([(CONTENT_TYPE, "application/json")], openapi.clone());
+    Router::new()
+        .route(
+            "/",
+            get(([(CONTENT_SECURITY_POLICY, PAGE_POLICY)], Html(PAGE))),
+        )
+        .route("/openapi.json", get(openapi))
+        .route("/books", post(books::create::<C>).get(books::list::<C>))
+        .route("/books/{book_id}", get(books::retrieve::<C>))
+        .route("/{n}", get(recommend::recommend::<C>))
+        .with_state(upstream)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .fallback(|| async { Error::UnknownPath })
+        .method_not_allowed_fallback(|| async { Error::WrongMethod })
+}

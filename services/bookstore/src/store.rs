@@ -1,0 +1,228 @@
+//! The store of books: one SQLite file with one writer, read beside it by a few connections.
+//!
+//! A book is answered after the commit of its transaction, which it shares with all books that
+//! were waiting, and which is on the disk by then (`synchronous=FULL`): neither SIGKILL nor a power
+//! cut loses an answered book.
+
+mod database;
+mod seed;
+mod writer;
+
+use std::error::Error;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use vitalmesh_proto::bookstore::v1::Book;
+
+pub use self::database::OpenError;
+pub use self::seed::SeedError;
+
+use self::database::{Database, Row};
+use self::writer::{Command, Writer};
+use crate::draft::Draft;
+
+const QUEUE: usize = 1024;
+/// Books that a list reads at a time.
+const PAGE: usize = 256;
+/// Titles that are recommended: those of the first books.
+const TITLES: i64 = 1000;
+
+/// A handle to the store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: mpsc::Sender<Command>,
+    readers: SqlitePool,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The database file never grows beyond this; writes fail instead.
+    pub max_bytes: u64,
+    /// How long a write waits while another program locks the database.
+    pub busy_timeout: Duration,
+}
+
+/// Where a list goes on: after this year and id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    year: i32,
+    book_id: i32,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{QUEUE} books are waiting to be stored; send this one again later")]
+    Busy,
+    #[error("the bookstore cannot write now; send the book again later")]
+    Unwritable(#[source] Arc<dyn Error + Send + Sync>),
+    #[error("the bookstore cannot read now; ask again later")]
+    Unreadable(#[source] Arc<sqlx::Error>),
+    #[error("the bookstore is closed; try again later")]
+    Closed,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens `bookstore.db` in `folder`. Both are made if missing, the database with its first
+    /// books.
+    ///
+    /// # Errors
+    ///
+    /// Where another process has it, or it is not a bookstore's.
+    pub async fn open(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
+        let database = Database::claim(folder, settings)?;
+        let connection = database.open().await?;
+        let readers = database.readers();
+        let (queue, commands) = mpsc::channel(QUEUE);
+        let writer = tokio::spawn(Writer::new(database, connection, commands).run());
+        Ok(Self {
+            shared: Arc::new(Shared {
+                queue,
+                readers,
+                writer: Mutex::new(Some(writer)),
+            }),
+        })
+    }
+
+    /// Stores a book; returns it with its id after its commit. It is stored also if the caller has
+    /// gone by then.
+    pub(crate) async fn create(&self, draft: Draft) -> Result<Book, StoreError> {
+        let (done, stored) = oneshot::channel();
+        self.shared.queue.try_send(Command::Create(draft, done))?;
+        stored.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The book with this id.
+    pub(crate) async fn book(&self, book_id: i32) -> Result<Option<Book>, StoreError> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT book_id, author, country, language, link, pages, title, year
+             FROM books WHERE book_id = ?",
+        )
+        .bind(book_id)
+        .fetch_optional(&self.shared.readers)
+        .await?;
+        Ok(row.map(database::book))
+    }
+
+    /// The next books of these years, oldest first, and where the list goes on, unless it is over.
+    pub(crate) async fn page(
+        &self,
+        years: &RangeInclusive<i32>,
+        after: Cursor,
+    ) -> Result<(Vec<Book>, Option<Cursor>), StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT book_id, author, country, language, link, pages, title, year
+             FROM books WHERE year <= ? AND (year, book_id) > (?, ?)
+             ORDER BY year, book_id LIMIT ?",
+        )
+        .bind(years.end())
+        .bind(after.year)
+        .bind(after.book_id)
+        .bind(PAGE as i64)
+        .fetch_all(&self.shared.readers)
+        .await?;
+        let books: Vec<_> = rows.into_iter().map(database::book).collect();
+        let is_full = books.len() == PAGE;
+        let next = books.last().filter(|_| is_full).map(Cursor::after);
+        Ok((books, next))
+    }
+
+    /// The titles that are recommended.
+    pub(crate) async fn titles(&self) -> Result<Vec<String>, StoreError> {
+        let titles = sqlx::query_scalar("SELECT title FROM books ORDER BY book_id LIMIT ?")
+            .bind(TITLES)
+            .fetch_all(&self.shared.readers)
+            .await?;
+        Ok(titles)
+    }
+
+    /// Stores what is waiting, refuses what comes later, and closes the file.
+    pub async fn close(&self) {
+        self.shared.readers.close().await;
+        // An error says that the writer has ended already.
+        let _ = self.shared.queue.send(Command::Close).await;
+        if let Some(writer) = self.shared.take_writer()
+            && let Err(error) = writer.await
+        {
+            tracing::error!(%error, "the bookstore's writer failed");
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn take_writer(&self) -> Option<JoinHandle<()>> {
+        self.writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+// === impl StoreSettings ===
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            max_bytes: 1 << 30,
+            busy_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+// === impl Cursor ===
+
+impl Cursor {
+    /// Before the first book of these years: ids begin at 1.
+    pub(crate) const fn before(years: &RangeInclusive<i32>) -> Self {
+        Self {
+            year: *years.start(),
+            book_id: 0,
+        }
+    }
+
+    const fn after(book: &Book) -> Self {
+        Self {
+            year: book.year,
+            book_id: book.book_id,
+        }
+    }
+}
+
+// === impl StoreError ===
+
+impl From<TrySendError<Command>> for StoreError {
+    fn from(refused: TrySendError<Command>) -> Self {
+        match refused {
+            TrySendError::Full(_) => Self::Busy,
+            TrySendError::Closed(_) => Self::Closed,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolClosed => Self::Closed,
+            error => {
+                let cause = &error as &(dyn Error + 'static);
+                tracing::error!(error = cause, "books cannot be read");
+                Self::Unreadable(Arc::new(error))
+            }
+        }
+    }
+}
