@@ -21,12 +21,14 @@ import programs
 from programs import PATIENCE, PROTO, Mesh, Program
 
 OWN_SERVICE = {
+    "bookstore": "vitalmesh.bookstore.v1.BookstoreService",
     "counter": "vitalmesh.counter.v1.CounterService",
     "edge": "vitalmesh.heartbeat.v1.HeartbeatService",
     "revert-name": "vitalmesh.revert_name.v1.RevertNameService",
     "time": "vitalmesh.time.v1.TimeService",
 }
 OLD_SERVICES = {
+    "bookstore": ["BookController"],
     "counter": [
         "python_to_rust_simple.PythonToRustSimpleService",
         "python_to_python_simple.Simple_python_python",

@@ -23,6 +23,7 @@ OLD = {
     "heartbeat": ("dj.grpc.heartbeat.HeartBeatApi", "edge"),
     "revert_name": ("dj.grpc.revert_name.RevertApi", "revert-name"),
     "time": ("dj.grpc.time.TimeProcedureApi", "time"),
+    "book": ("BookController", "bookstore"),
     "python_to_rust_simple": ("python_to_rust_simple.PythonToRustSimpleService", "counter"),
     "python_to_python_simple": ("python_to_python_simple.Simple_python_python", "counter"),
     "python_to_python_two_way_stream": (
@@ -83,8 +84,9 @@ class LegacyTest(unittest.TestCase):
 
     def test_a_name_is_reversed(self):
         request = messages("revert_name").RevertRequest
+        revert = self.stub("revert_name").RevertName
         for name, reversed_name in [("Ana", "anA"), ("Rene\u0301", "e\u0301neR"), ("🇩🇪👍🏽", "👍🏽🇩🇪"), ("", "")]:
-            self.assertEqual(self.stub("revert_name").RevertName(request(name=name), timeout=PATIENCE).name, reversed_name)
+            self.assertEqual(revert(request(name=name), timeout=PATIENCE).name, reversed_name)
 
     def test_a_delay_is_kept_to_the_deadline(self):
         request = messages("revert_name").RevertRequest
@@ -102,6 +104,48 @@ class LegacyTest(unittest.TestCase):
     def test_the_time_is_rfc_3339_with_microseconds(self):
         answer = self.stub("time").WhatTimeIs(messages("time").TimeRequest(), timeout=PATIENCE)
         self.assertRegex(answer.time, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d$")
+
+    # Books
+
+    def draft(self, **changes):
+        fields = {"author": "Ada Lovelace", "country": "United Kingdom", "language": "English",
+                  "link": "https://example.com/notes", "pages": 66, "title": "Notes", "year": 1843}
+        return messages("book").BookCreateRequest(**fields | changes)
+
+    def test_a_created_book_is_retrieved_with_its_id(self):
+        books = self.stub("book")
+        created = books.CreateBook(self.draft(), timeout=PATIENCE)
+        self.assertGreater(created.book_id, 0)
+        for field in ("author", "country", "language", "link", "pages", "title", "year"):
+            self.assertEqual(getattr(created, field), getattr(self.draft(), field), field)
+        request = messages("book").BookRetrieveRequest(book_id=created.book_id)
+        self.assertEqual(books.RetrieveBook(request, timeout=PATIENCE), created)
+
+    def test_wrong_books_and_missing_ones_are_refused(self):
+        books = self.stub("book")
+        for wrong in ({"author": ""}, {"title": ""}, {"link": "notes"}, {"pages": 0}):
+            [field] = wrong
+            details = self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, books.CreateBook, self.draft(**wrong))
+            self.assertIn(field, details)
+        request = messages("book").BookRetrieveRequest(book_id=2**31 - 1)
+        self.assert_fails(grpc.StatusCode.NOT_FOUND, books.RetrieveBook, request)
+
+    def test_books_are_listed_by_their_years_or_all(self):
+        request = messages("book").BookListRequest
+        listed = lambda **years: list(self.stub("book").ListBook(request(**years), timeout=PATIENCE))
+        every = listed()
+        self.assertGreaterEqual(len(every), 100)
+        some = listed(start=1800, end=1850)
+        self.assertTrue(some)
+        self.assertEqual(some, [book for book in every if 1800 <= book.year <= 1850])
+        # book_id never chose anything; 0 is not sent, hence nothing.
+        self.assertEqual(listed(book_id=7, start=0, end=0), every)
+
+    def test_half_a_range_of_years_and_one_that_is_turned_round_are_refused(self):
+        request = messages("book").BookListRequest
+        for years in ({"start": 1800}, {"end": 1800}, {"start": 1801, "end": 1800}):
+            call = lambda **options: list(self.stub("book").ListBook(request(**years), **options))
+            self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, call)
 
     # Numbers
 

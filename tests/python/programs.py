@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ class Program:
 
     def __init__(self, name, *flags):
         ports = ["--grpc-address", "--scrape-address"] + (["--http-address"] if name in WITH_REST else [])
-        words = [word for port in ports for word in (port, "127.0.0.1:0")]
+        words = [word for port in ports if port not in flags for word in (port, "127.0.0.1:0")]
         self.process = subprocess.Popen(
             [folder / name, *words, "--log-format", "json", *flags],
             env={}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -70,14 +71,22 @@ class Mesh(dict):
     def __init__(self, test_class, *flags):
         data = tempfile.TemporaryDirectory()
         test_class.addClassCleanup(data.cleanup)
-        for name in ("edge", "revert-name", "time", "counter"):
-            own = []
-            if name != "edge":
-                own += ["--edge-url", f"http://{self['edge'].address}"]
+        # The edge calls services that call the edge.
+        edge = free_address()
+        for name in ("revert-name", "time", "counter", "bookstore", "edge"):
+            own = ["--grpc-address", edge] if name == "edge" else ["--edge-url", f"http://{edge}"]
             if name == "edge":
-                own += ["--data-dir", data.name]
+                for leaf in ("revert-name", "time"):
+                    own += [f"--{leaf}-url", f"http://{self[leaf].address}"]
+            if name in ("bookstore", "edge"):
+                own += ["--data-dir", f"{data.name}/{name}"]
             self[name] = Program(name, *own, *flags)
             test_class.addClassCleanup(self[name].close)
+
+
+def free_address():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def compile_protos(root, output):
