@@ -4,6 +4,7 @@
     reason = "a harness fails by panicking in its test"
 )]
 
+mod collector;
 mod http;
 mod loopback;
 mod mesh;
@@ -14,6 +15,7 @@ mod stock;
 mod wait;
 mod wire;
 
+pub use self::collector::{Collector, SeenSpan};
 pub use self::http::{Answer, get, send};
 pub use self::loopback::{free_address, own_ip};
 pub use self::mesh::{Mesh, channel, counter, edge, revert_name, time};

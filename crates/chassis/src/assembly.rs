@@ -17,17 +17,21 @@ use tonic::server::NamedService;
 use crate::callee;
 use crate::channel::Channel;
 use crate::heartbeat::{self, HeartbeatSettings};
+use crate::process;
 use crate::routes::{Answer, RoutesBuilder};
 use crate::runtime::reachable;
 use crate::server::Service;
 use crate::stack::BoxError;
 use crate::tasks::Task;
+use crate::trace::{TraceSettings, Tracer};
 
 /// Collects the parts of a service while it is built.
 pub struct Assembly {
     pub(crate) registry: Registry,
     name: &'static str,
     grpc: SocketAddr,
+    instance: String,
+    pub(crate) tracer: Tracer,
     pub(crate) server_metrics: ServerMetrics,
     client_metrics: ClientMetrics,
     pub(crate) routes: RoutesBuilder,
@@ -59,6 +63,8 @@ impl Assembly {
         Ok(Self {
             name: S::NAME,
             grpc,
+            instance: process::instance(),
+            tracer: Tracer::default(),
             server_metrics: server.register(&registry)?,
             client_metrics: client.register(&registry)?,
             registry,
@@ -69,6 +75,18 @@ impl Assembly {
         })
     }
 
+    /// Begins to record spans as `settings` say, from before the first channel is made. What it
+    /// gives sends the last ones.
+    pub(crate) fn trace(
+        &mut self,
+        settings: &TraceSettings,
+    ) -> prometheus::Result<impl Future<Output = ()> + Send + use<>> {
+        let started = Tracer::start(settings, self.name, &self.instance, &self.registry)?;
+        let (tracer, flush) = started;
+        self.tracer = tracer;
+        Ok(flush)
+    }
+
     /// The service's metrics; whatever is registered here is scraped.
     pub const fn registry(&self) -> &Registry {
         &self.registry
@@ -77,7 +95,8 @@ impl Assembly {
     /// A channel to another service, see [`Channel`]. Calls take at most `timeout`. The service
     /// belongs into [`Service::CALLS`].
     pub fn channel(&self, uri: Uri, timeout: Duration) -> Channel {
-        Channel::new(uri, timeout, self.client_metrics.layer())
+        let metrics = self.client_metrics.layer();
+        Channel::new(uri, timeout, metrics, self.tracer.clone())
     }
 
     /// A channel to this service's own gRPC port, for its REST side. The service itself belongs
@@ -122,7 +141,7 @@ impl Assembly {
     pub fn beat(&mut self, settings: &HeartbeatSettings) {
         let channel = self.channel(settings.edge_url.clone(), heartbeat::TIMEOUT);
         let metrics = self.server_metrics.clone();
-        let task = heartbeat::task(self.name, settings, channel, metrics);
+        let task = heartbeat::task(self.name, self.instance.clone(), settings, channel, metrics);
         self.tasks.push(task);
     }
 

@@ -1,5 +1,6 @@
 //! Channels to other services: lazy, kept alive, metered, and every call under a deadline.
 
+mod traced;
 mod transport;
 
 use std::future::Future;
@@ -9,18 +10,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
-use grpc_prometheus::{ClientLayer, MeteredChannel};
+use grpc_prometheus::{ClientLayer, MeteredChannel, TraceId};
 use http::{Request, Response, Uri};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use self::transport::Transport;
+use self::traced::Made;
+pub(crate) use self::transport::Transport;
 use crate::context::{
     CallContext, GRPC_TIMEOUT, TRACEPARENT, TraceContext, asked_timeout, timeout_header,
 };
 use crate::stack::BoxError;
 use crate::stack::deadline::{Deadline, DeadlineLayer};
+use crate::stack::observed::{ObservedBody, ObservedFuture};
+use crate::trace::{Tracer, rpc};
 
 /// A channel to one service, for the generated clients. Cheap to clone.
 ///
@@ -41,24 +45,26 @@ struct Target {
     uri: Uri,
     timeout: Duration,
     metrics: ClientLayer,
+    tracer: Tracer,
 }
 
-/// Gives each call its deadline and its trace headers.
+/// Gives each call its deadline, its trace headers and its span.
 #[derive(Clone, Debug)]
 struct Outbound<S> {
     inner: S,
-    timeout: Duration,
+    target: Arc<Target>,
 }
 
 // === impl Channel ===
 
 impl Channel {
     /// A channel to `uri`, whose calls end after `timeout` unless their context ends earlier.
-    pub(crate) fn new(uri: Uri, timeout: Duration, metrics: ClientLayer) -> Self {
+    pub(crate) fn new(uri: Uri, timeout: Duration, metrics: ClientLayer, tracer: Tracer) -> Self {
         Self::to(Arc::new(Target {
             uri,
             timeout,
             metrics,
+            tracer,
         }))
     }
 
@@ -74,7 +80,7 @@ impl Channel {
     fn to(target: Arc<Target>) -> Self {
         let outbound = Outbound {
             inner: DeadlineLayer.layer(Transport::new(target.uri.clone())),
-            timeout: target.timeout,
+            target: Arc::clone(&target),
         };
         Self {
             // Outermost: counts what the caller sees, the deadline included.
@@ -94,7 +100,13 @@ impl Service<Request<Body>> for Channel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let caller = CallContext::current();
+        if let Some(caller) = caller.filter(|caller| caller.trace.sampled) {
+            // For the exemplars: the call's own header is written below the metrics.
+            let trace_id = TraceId(caller.trace.trace_id.to_be_bytes());
+            request.extensions_mut().insert(trace_id);
+        }
         let mut stack = (*self.stack).clone();
         Box::pin(
             stack
@@ -106,24 +118,28 @@ impl Service<Request<Body>> for Channel {
 
 // === impl Outbound ===
 
-impl<S, B> Service<Request<B>> for Outbound<S>
+impl<S, ReqB, ResB> Service<Request<ReqB>> for Outbound<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<ReqB>, Response = Response<ResB>, Error: 'static>,
+    ResB: http_body::Body<Error: 'static>,
 {
-    type Response = S::Response;
+    type Response = Response<ObservedBody<ResB, Made>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = ObservedFuture<S::Future, Made>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         let now = Instant::now();
         let caller = CallContext::current();
-        let trace = caller.map_or_else(TraceContext::root, |caller| caller.trace.child());
-        let asked = asked_timeout(request.headers()).unwrap_or(self.timeout);
-        let mut left = asked.min(self.timeout);
+        let trace = match caller {
+            Some(caller) => caller.trace.child(),
+            None => self.target.tracer.sample(TraceContext::root()),
+        };
+        let asked = asked_timeout(request.headers()).unwrap_or(self.target.timeout);
+        let mut left = asked.min(self.target.timeout);
         if let Some(deadline) = caller.and_then(|caller| caller.deadline) {
             left = left.min(deadline.saturating_duration_since(now));
         }
@@ -131,6 +147,13 @@ where
         headers.insert(TRACEPARENT, trace.header());
         headers.insert(GRPC_TIMEOUT, timeout_header(left));
         let deadline = Some(now + left);
-        CallContext { trace, deadline }.sync_scope(|| self.inner.call(request))
+        let span = rpc::made(
+            &self.target.tracer,
+            trace,
+            request.uri().path(),
+            &self.target.uri,
+        );
+        let inner = CallContext { trace, deadline }.sync_scope(|| self.inner.call(request));
+        ObservedFuture::new(inner, span.map(|span| Box::new(Made::new(span))))
     }
 }

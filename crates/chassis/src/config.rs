@@ -11,6 +11,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::server::Service;
 use crate::telemetry::LogFormat;
+use crate::trace::TraceSettings;
 
 /// The settings that every service has.
 #[derive(Args, Clone, Debug)]
@@ -66,6 +67,10 @@ pub struct Settings {
     /// What is logged: a level, or target=level pairs such as info,vitalmesh=debug
     #[arg(long, env, default_value = "info,tokio_cron_scheduler=warn")]
     pub log_level: Targets,
+
+    /// Where spans go
+    #[command(flatten)]
+    pub trace: TraceSettings,
 }
 
 /// What a service's program is told on its command line.

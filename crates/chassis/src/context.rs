@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -36,6 +37,8 @@ pub struct TraceContext {
     pub trace_id: u128,
     /// This span; never 0.
     pub span_id: u64,
+    /// The span that caused this one; `None` where the trace begins.
+    pub parent_id: Option<NonZeroU64>,
     /// Whether the trace is recorded.
     pub sampled: bool,
 }
@@ -85,11 +88,12 @@ impl CallContext {
 // === impl TraceContext ===
 
 impl TraceContext {
-    /// A new trace, not sampled: nobody records it unless a caller says so.
+    /// A new trace, not sampled: whoever records traces decides that.
     pub fn root() -> Self {
         Self {
             trace_id: fastrand::u128(1..),
             span_id: fastrand::u64(1..),
+            parent_id: None,
             sampled: false,
         }
     }
@@ -99,6 +103,7 @@ impl TraceContext {
     pub fn child(self) -> Self {
         Self {
             span_id: fastrand::u64(1..),
+            parent_id: NonZeroU64::new(self.span_id),
             ..self
         }
     }
@@ -121,6 +126,7 @@ impl TraceContext {
         Some(Self {
             trace_id,
             span_id,
+            parent_id: None,
             sampled: flags & 1 == 1,
         })
     }
@@ -233,6 +239,7 @@ mod tests {
         assert_eq!(trace.header(), text);
         assert_eq!(trace.child().trace_id, trace.trace_id);
         assert_ne!(trace.child().span_id, trace.span_id);
+        assert_eq!(trace.child().parent_id, NonZeroU64::new(trace.span_id));
     }
 
     #[test]

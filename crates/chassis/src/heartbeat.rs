@@ -53,14 +53,13 @@ struct Heart {
 
 pub(crate) fn task(
     service: &'static str,
+    instance: String,
     settings: &HeartbeatSettings,
     channel: Channel,
     metrics: ServerMetrics,
 ) -> Task {
     let schedule = settings.heartbeat_cron.clone();
     let interval = schedule.interval();
-    // Of its own at each start: a sequence that begins again is another instance's.
-    let instance = format!("{}-{:08x}", hostname(), fastrand::u32(..));
     let heart = Arc::new(Heart {
         service,
         instance,
@@ -112,16 +111,6 @@ impl Heart {
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
             vital_signs: Some(self.vitals.read()),
         }
-    }
-}
-
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '.';
-    let name: String = name.trim().chars().filter(plain).take(64).collect();
-    match name.is_empty() {
-        true => "localhost".to_owned(),
-        false => name,
     }
 }
 

@@ -115,3 +115,19 @@ pub(crate) fn labels<const N: usize>(pairs: [(&str, &str); N]) -> HashMap<String
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     pairs.into_iter().map(owned).collect()
 }
+
+/// Names one start of one service. Another start has another name, since a heartbeat's sequence
+/// begins again with it.
+pub(crate) fn instance() -> String {
+    format!("{}-{:08x}", hostname(), fastrand::u32(..))
+}
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '.';
+    let name: String = name.trim().chars().filter(plain).take(64).collect();
+    match name.is_empty() {
+        true => "localhost".to_owned(),
+        false => name,
+    }
+}

@@ -19,6 +19,7 @@ use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::stack::span::{Arrival, SpanLayer};
+use crate::trace::Tracer;
 
 /// The service's metrics beside its routes, for a Prometheus that cannot reach the scrape port.
 const METRICS_PATH: &str = "/prometheus/metrics";
@@ -28,7 +29,7 @@ const BUCKETS: [f64; 16] = [
     5.0, 10.0,
 ];
 /// The status of a request whose client left before the answer.
-const CLIENT_CLOSED: u16 = 499;
+pub(crate) const CLIENT_CLOSED: u16 = 499;
 
 /// Counts requests by matched route, so that no client makes a new series.
 #[derive(Clone, Debug)]
@@ -75,7 +76,11 @@ struct HttpCall {
 }
 
 /// The routes, with the service's metrics page beside them and the layers around each.
-pub(crate) fn instrument(routes: Router, registry: &Registry) -> prometheus::Result<Router> {
+pub(crate) fn instrument(
+    routes: Router,
+    registry: &Registry,
+    tracer: Tracer,
+) -> prometheus::Result<Router> {
     let pages = registry.clone();
     let page = move |headers: HeaderMap| async move { exposition(&pages, &headers) };
     let layers = ServiceBuilder::new()
@@ -83,7 +88,7 @@ pub(crate) fn instrument(routes: Router, registry: &Registry) -> prometheus::Res
         .layer(HttpMetrics::register(registry)?)
         // The span names the route, which only the router knows.
         .map_request(name_route)
-        .layer(SpanLayer::new("http"))
+        .layer(SpanLayer::http(tracer))
         // A panic below becomes 500 and is still counted and logged above.
         .layer(CatchPanicLayer::custom(|_| panicked()));
     Ok(routes.route(METRICS_PATH, get(page)).layer(layers))
@@ -253,7 +258,7 @@ impl Drop for HttpCall {
 }
 
 /// The registered methods by name; whatever else a client invents is `other`.
-fn method_label(method: &Method) -> &'static str {
+pub(crate) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -295,7 +300,7 @@ mod tests {
             panic!("on demand")
         }
         let routes = Router::new().route("/broken", get(broken));
-        let app = instrument(routes, &Registry::new()).unwrap();
+        let app = instrument(routes, &Registry::new(), Tracer::default()).unwrap();
         let request = Request::get("/broken").body(axum::body::Body::empty());
         let response = app.oneshot(request.unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -306,7 +311,7 @@ mod tests {
     async fn requests_are_counted_by_route_whatever_the_path() {
         let registry = Registry::new();
         let routes = Router::new().route("/proxy/{name}", get("answer"));
-        let app = instrument(routes, &registry).unwrap();
+        let app = instrument(routes, &registry, Tracer::default()).unwrap();
         for path in ["/proxy/a", "/proxy/b", "/nothing", "/at/all"] {
             ask(&app, "GET", path).await;
         }

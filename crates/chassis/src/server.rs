@@ -16,6 +16,7 @@ use crate::running::Running;
 use crate::stack::echo::EchoLayer;
 use crate::stack::limit::LimitLayer;
 use crate::stack::panic::CatchPanicLayer;
+use crate::stack::span::SpanLayer;
 use crate::stack::{self, BoxError, Layers};
 use crate::{health, process, rest};
 
@@ -208,6 +209,8 @@ impl<S: Service> Bound<S> {
         }
         let mut assembly = Assembly::new::<S>(Registry::new(), addresses.grpc, &served)?;
         let registry = assembly.registry.clone();
+        let flush = assembly.trace(&settings.trace)?;
+        let tracer = assembly.tracer.clone();
         process::register(&registry, &tokio::runtime::Handle::current())?;
         self.config.build(&mut assembly).await?;
         if settings.legacy_names {
@@ -223,6 +226,7 @@ impl<S: Service> Bound<S> {
         let health = health::add(&mut assembly.routes, &mut methods, &served).await?;
         let layers = Layers {
             metrics: assembly.server_metrics.layer(),
+            span: SpanLayer::grpc(tracer.clone()),
             catch_panic: CatchPanicLayer::new(counter(
                 &registry,
                 "mesh_panics_total",
@@ -239,9 +243,10 @@ impl<S: Service> Bound<S> {
             ),
         };
         let http = match (self.http, assembly.http) {
-            (Some(listener), Some(routes)) => {
-                Some((listener, rest::instrument(routes, &registry)?))
-            }
+            (Some(listener), Some(routes)) => Some((
+                listener,
+                rest::instrument(routes, &registry, tracer.clone())?,
+            )),
             _ => None,
         };
         let mut running = Running::new(S::NAME, addresses, settings, health);
@@ -254,7 +259,9 @@ impl<S: Service> Bound<S> {
             running.serve(listener, routes, Methods::default());
         }
         running.scrape(self.scrape, registry.clone())?;
-        running.run(assembly.tasks, &registry).await?;
+        let tasks = assembly.tasks.into_iter().map(|task| tracer.task(task));
+        running.run(tasks.collect(), &registry).await?;
+        assembly.on_stop.push(Box::pin(flush));
         running.finish(assembly.on_stop);
         Ok(running)
     }

@@ -4,7 +4,9 @@ pub(crate) mod deadline;
 pub(crate) mod echo;
 pub(crate) mod gate;
 pub(crate) mod limit;
+pub(crate) mod observed;
 pub(crate) mod panic;
+pub(crate) mod reset;
 pub(crate) mod span;
 
 use grpc_prometheus::ServerLayer;
@@ -20,12 +22,14 @@ use self::echo::EchoLayer;
 use self::gate::GateLayer;
 use self::limit::LimitLayer;
 use self::panic::CatchPanicLayer;
+use self::reset::Watched;
 use self::span::SpanLayer;
 
 /// The parts of the stack that the caller makes, because they own metrics or go by a setting.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
     pub(crate) metrics: ServerLayer,
+    pub(crate) span: SpanLayer,
     pub(crate) catch_panic: CatchPanicLayer,
     pub(crate) limit: LimitLayer,
     pub(crate) echo: EchoLayer,
@@ -53,7 +57,7 @@ pub(crate) fn grpc(
         // Outermost: one record a call, whatever happens below.
         .layer(layers.metrics)
         // Knows the call's trace before anything below can log.
-        .layer(SpanLayer::new("grpc"))
+        .layer(layers.span)
         // A panic below becomes INTERNAL and is still counted and logged above.
         .layer(layers.catch_panic)
         // Refuses before any work is done; the refusal is counted above.
@@ -64,9 +68,9 @@ pub(crate) fn grpc(
         .layer(GateLayer)
         // Innermost: what it sends back is what a handler got.
         .layer(layers.echo)
-        // The routes take one body type.
+        // The routes take one body type, in which a caller that goes is seen.
         .layer(MapRequestLayer::new(|request: Request<_>| {
-            request.map(Body::new)
+            request.map(|body| Body::new(Watched::new(body)))
         }))
         .service(routes)
 }

@@ -34,7 +34,7 @@ const AGENT: HeaderValue =
 
 /// Sends requests to one origin. Clones share the connection.
 #[derive(Clone, Debug)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     shared: Arc<Link>,
 }
 
@@ -66,7 +66,7 @@ type Attempt = Shared<BoxFuture<'static, Result<SendRequest<Body>, Arc<str>>>>;
 // === impl Transport ===
 
 impl Transport {
-    pub(super) fn new(uri: Uri) -> Self {
+    pub(crate) fn new(uri: Uri) -> Self {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);

@@ -1,0 +1,180 @@
+//! Sends spans to a collector, in batches, and never asks a call to wait.
+
+use std::mem;
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::PathAndQuery;
+use prometheus::{IntCounter, Opts, Registry};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::client::Grpc;
+use tonic::{Request, Status};
+use tonic_prost::ProstCodec;
+
+use super::otlp::{EXPORT, ExportRequest, ExportResponse, Resource};
+use super::span::Span;
+use crate::channel::Transport;
+
+/// Spans in one request: about 300 kB, far below the 4 MiB that collectors take.
+const BATCH: usize = 512;
+/// How long the first span of a batch waits for more.
+const DELAY: Duration = Duration::from_secs(1);
+/// How long a collector may take. Meanwhile spans queue.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What became of the spans.
+#[derive(Clone, Debug)]
+pub(super) struct Counts {
+    exported: IntCounter,
+    pub(super) queue_full: IntCounter,
+    refused: IntCounter,
+}
+
+/// Takes spans from the queue until it is stopped.
+#[derive(Debug)]
+pub(super) struct Exporter {
+    collector: Uri,
+    client: Grpc<Transport>,
+    spans: mpsc::Receiver<Span>,
+    batch: Vec<Span>,
+    resource: Resource,
+    counts: Counts,
+    failing: bool,
+}
+
+// === impl Counts ===
+
+impl Counts {
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let counter = |opts: Opts| -> prometheus::Result<IntCounter> {
+            let counter = IntCounter::with_opts(opts)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let dropped = |reason| {
+            let help = "Recorded spans that did not reach the collector.";
+            counter(Opts::new("mesh_spans_dropped_total", help).const_label("reason", reason))
+        };
+        Ok(Self {
+            exported: counter(Opts::new(
+                "mesh_spans_exported_total",
+                "Spans that the collector took.",
+            ))?,
+            queue_full: dropped("queue_full")?,
+            refused: dropped("export_failed")?,
+        })
+    }
+}
+
+// === impl Exporter ===
+
+impl Exporter {
+    pub(super) fn new(
+        collector: Uri,
+        spans: mpsc::Receiver<Span>,
+        resource: Resource,
+        counts: Counts,
+    ) -> Self {
+        Self {
+            // The bare transport: its calls are neither counted as the mesh's nor traced.
+            client: Grpc::new(Transport::new(collector.clone())),
+            collector,
+            spans,
+            batch: Vec::new(),
+            resource,
+            counts,
+            failing: false,
+        }
+    }
+
+    /// Exports until `stop`, and then what is queued.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = self.fill() => {}
+                () = stop.cancelled() => break,
+            }
+            if self.batch.is_empty() {
+                return;
+            }
+            self.export().await;
+        }
+        self.spans.close();
+        while self.spans.recv_many(&mut self.batch, BATCH).await > 0 {
+            self.export().await;
+        }
+        self.export().await;
+    }
+
+    /// Waits for a span, then for a full batch or [`DELAY`]. Leaves the batch empty when nobody
+    /// is left to send spans. Keeps what it has when it is dropped.
+    async fn fill(&mut self) {
+        let (spans, batch) = (&mut self.spans, &mut self.batch);
+        if spans.recv_many(batch, BATCH).await == 0 {
+            return;
+        }
+        let full = async {
+            while batch.len() < BATCH && spans.recv_many(batch, BATCH - batch.len()).await > 0 {}
+        };
+        let _ = timeout(DELAY, full).await;
+    }
+
+    async fn export(&mut self) {
+        let batch = mem::take(&mut self.batch);
+        let count = batch.len() as u64;
+        if count == 0 {
+            return;
+        }
+        let sent = timeout(TIMEOUT, self.send(batch)).await;
+        let sent = sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer within 5 s")));
+        let (lost, problem) = match sent {
+            Ok(answer) => answer.lost(count),
+            Err(status) => (
+                count,
+                Some(format!("{:?}: {}", status.code(), status.message())),
+            ),
+        };
+        self.counts.refused.inc_by(lost);
+        self.counts.exported.inc_by(count - lost);
+        self.log_change(problem.as_deref());
+    }
+
+    async fn send(&mut self, batch: Vec<Span>) -> Result<ExportResponse, Status> {
+        let request = Request::new(ExportRequest::new(&self.resource, batch));
+        let codec = ProstCodec::<ExportRequest, ExportResponse>::default();
+        let path = PathAndQuery::from_static(EXPORT);
+        let answer = self.client.unary(request, path, codec).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Logs a failure when it begins and when it ends, not each time that it is seen.
+    fn log_change(&mut self, problem: Option<&str>) {
+        let collector = &self.collector;
+        match (problem, self.failing) {
+            (Some(reason), false) => {
+                tracing::warn!(%collector, reason, "spans are lost");
+            }
+            (None, true) => tracing::info!(%collector, "spans are taken again"),
+            _ => {}
+        }
+        self.failing = problem.is_some();
+    }
+}
+
+// === impl ExportResponse ===
+
+impl ExportResponse {
+    /// How many of `count` spans the collector did not take, and why.
+    fn lost(self, count: u64) -> (u64, Option<String>) {
+        let Some(partial) = self.partial_success else {
+            return (0, None);
+        };
+        // A text without a number is a warning about spans that were taken.
+        match u64::try_from(partial.rejected_spans).unwrap_or(0) {
+            0 => (0, None),
+            rejected => (rejected.min(count), Some(partial.error_message)),
+        }
+    }
+}
