@@ -49,7 +49,7 @@ def calls():
               [table(rate(STARTED, BY_METHOD + ", grpc_type"), "A"),
                table(share(FAULTS, HANDLED, BY_METHOD + ", grpc_type"), "B"),
                table(quantile(0.5, BUCKET, BY_METHOD + ", grpc_type, le"), "C"),
-               table(quantile(0.99, BUCKET, BY_METHOD + ", grpc_type, le"), "D")], 24, 6,
+               table(quantile(0.99, BUCKET, BY_METHOD + ", grpc_type, le"), "D")], 24, 8,
               overrides=[column("Method", ("links", [TO_METHOD])), sized("Rate", "reqps"),
                          judged("Faults", "percentunit", bad_over(0.05)), sized("p50", "s"),
                          judged("p99", "s", bad_over(0.5))],

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that what docker-compose.yml, Prometheus and Grafana's provisioning refer to is there, in compose and on disk."""
+"""Checks that what compose, Prometheus and Grafana are told refers to is there, in compose and on disk."""
 
 import re
 import unittest
