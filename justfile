@@ -2,26 +2,43 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# What the metrics library has and the mesh does not use.
+features := "grpc-prometheus/connections"
+
 # Everything that needs no Docker.
-default: fmt lint doc test check-each
+default: fmt lint doc test check-each side-crates
 
 fmt:
     cargo fmt --all --check
 
 lint:
-    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy --workspace --all-targets --features {{ features }} --locked -- -D warnings
 
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 test:
-    cargo test --workspace --locked
+    cargo test --workspace --features {{ features }} --locked
 
 # Each crate alone, so that no feature is there only because another crate asked for it.
 check-each:
     for package in $(cargo metadata --no-deps --offline --format-version 1 | jq -r '.packages[].name'); do \
         cargo check --quiet --locked --package "$package"; \
     done
+    cargo check --quiet --locked --package grpc-prometheus --no-default-features
+
+# The benches and fuzz targets of grpc-prometheus, which are workspaces of their own: the same
+# checks, and each bench once. The targets are checked without libFuzzer, so on stable.
+side-crates:
+    for crate in bench fuzz; do \
+        cargo fmt --check --manifest-path "crates/grpc-prometheus/$crate/Cargo.toml"; \
+    done
+    cargo clippy --locked --target-dir target --manifest-path crates/grpc-prometheus/fuzz/Cargo.toml \
+        --no-default-features -- -D warnings
+    cargo clippy --locked --target-dir target --manifest-path crates/grpc-prometheus/bench/Cargo.toml \
+        --all-targets -- -D warnings
+    cargo test --locked --target-dir target --manifest-path crates/grpc-prometheus/bench/Cargo.toml \
+        --benches
 
 # The whole mesh in this process; see also `just up --prometheus`.
 up *flags:
