@@ -60,7 +60,17 @@ def network():
     ]
 
 
+def tracing():
+    exported, dropped = (of_job(f"mesh_spans_{verb}_total") for verb in ("exported", "dropped"))
+    return [
+        row("Tracing"),
+        panel("timeseries", "Spans", "Spans that the collector took, and those that did not reach it, a second.", "short",
+              [q(rate(exported, BY), f"{LEGEND} exported"),
+               q(rate(dropped, f"{BY}, reason"), f"{LEGEND} dropped: {{{{reason}}}}")], 24, 7),
+    ]
+
+
 def board():
     jobs = variable("job", "label_values(process_start_time_seconds, job)", "Service")
     return dashboard("mesh-runtime", "Mesh runtime", "The processes: CPU, memory, descriptors, Tokio, scrapes.",
-                     [*process(), *tokio(), *network()], [jobs])
+                     [*process(), *tokio(), *network(), *tracing()], [jobs])
