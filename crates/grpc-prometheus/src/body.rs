@@ -140,7 +140,12 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let mut this = self.project();
-        let Some(Counted { call, meter, status }) = this.counted else {
+        let Some(Counted {
+            call,
+            meter,
+            status,
+        }) = this.counted
+        else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
         meter.asked(call.series());

@@ -41,6 +41,7 @@ pub(crate) struct OnPanic<'a>(pub(crate) Option<&'a mut Call>);
 // === impl Call ===
 
 impl Call {
+    #[inline]
     pub(crate) fn start<B>(series: &'static Series, request: &Request<B>) -> Self {
         series.start();
         let find = || TraceId::find(request.headers(), request.extensions());
@@ -83,6 +84,7 @@ impl Call {
     }
 
     /// The call ended with this code, on the wire or in an error.
+    #[inline]
     pub(crate) fn end(&mut self, code: Code) {
         self.record(|call, elapsed| {
             let late = || call.is_late(elapsed);

@@ -102,6 +102,7 @@ impl Series {
         }
     }
 
+    #[inline]
     pub(crate) fn handled(&self, code: Code, nanos: u64, trace_id: Option<TraceId>) {
         let layout = &self.plan.layout;
         if let Some(histogram) = &layout.handling {
@@ -115,6 +116,7 @@ impl Series {
     }
 
     /// Counts a value and says in which bucket.
+    #[inline]
     pub(crate) fn observe(&self, histogram: &Histogram, slot: usize, value: u64) -> usize {
         let sum = histogram.sum(slot);
         let bucket = histogram.bucket(value);

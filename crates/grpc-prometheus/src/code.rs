@@ -4,6 +4,8 @@ use std::{error::Error as StdError, io, iter};
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::headers;
+
 /// A gRPC status code as an index: 0 (`OK`) to 16 (`Unauthenticated`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Code(u8);
@@ -42,7 +44,7 @@ impl Code {
     }
 
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let status = headers.get(&GRPC_STATUS)?;
+        let status = headers::get(headers, &GRPC_STATUS)?;
         Some(Self::from_digits(status.as_bytes()))
     }
 

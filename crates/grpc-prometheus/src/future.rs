@@ -52,8 +52,9 @@ where
                 if let Some(call) = this.call {
                     call.answered(&response);
                 }
-                let status = response.status();
-                Ok(response.map(|body| ResponseBody::new(body, this.call.take(), status)))
+                let (head, body) = response.into_parts();
+                let body = ResponseBody::new(body, this.call.take(), head.status);
+                Ok(Response::from_parts(head, body))
             }
             Err(error) => {
                 let error = error.into();

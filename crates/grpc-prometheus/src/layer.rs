@@ -126,7 +126,9 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let call = self.metrics.start(&request);
-        let request = request.map(|body| RequestBody::new(body, call.as_ref()));
+        let (head, body) = request.into_parts();
+        let body = RequestBody::new(body, call.as_ref());
+        let request = Request::from_parts(head, body);
         ResponseFuture::new(self.inner.call(request), call)
     }
 }

@@ -99,7 +99,9 @@ impl Histogram {
     }
 
     pub(crate) fn bucket(&self, value: u64) -> usize {
-        self.bounds.units.partition_point(|bound| *bound < value)
+        // Bounds are few, and most calls are fast: they are in one of the first buckets.
+        let above = self.bounds.units.iter().position(|bound| value <= *bound);
+        above.unwrap_or(self.bounds.units.len())
     }
 
     /// Where the sum of a slot is; its buckets follow.

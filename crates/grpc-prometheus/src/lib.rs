@@ -17,6 +17,7 @@ mod families;
 mod frames;
 mod future;
 mod gather;
+mod headers;
 mod labels;
 mod layer;
 mod layout;

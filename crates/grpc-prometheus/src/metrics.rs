@@ -6,7 +6,8 @@ use http::{Request, header::CONTENT_TYPE};
 
 use crate::{
     Builder, ClientLayer, Connection, ServerLayer, call::Call, cells::Reading,
-    connections::Connections, families::Family, layout::Histogram, methods::Table, store::Store,
+    connections::Connections, families::Family, headers, layout::Histogram, methods::Table,
+    store::Store,
 };
 
 /// Metrics of the calls that a server answers: `grpc_server_…`.
@@ -146,7 +147,7 @@ impl Snapshot {
 impl Metrics {
     /// The call that this request starts, unless it is not to be counted.
     pub(crate) fn start<B>(&self, request: &Request<B>) -> Option<Call> {
-        let content_type = request.headers().get(&CONTENT_TYPE)?.as_bytes();
+        let content_type = headers::get(request.headers(), &CONTENT_TYPE)?.as_bytes();
         // Base64 hides the messages and the status: see the README on grpc-web.
         if !content_type.starts_with(b"application/grpc")
             || content_type.starts_with(b"application/grpc-web-text")

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
+use crate::headers;
+
 static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The deadline of a call, counted from its start; a malformed header is none.
 pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Duration> {
-    parse(headers.get(&GRPC_TIMEOUT)?.as_bytes())
+    parse(headers::get(headers, &GRPC_TIMEOUT)?.as_bytes())
 }
 
 /// One to eight digits and a unit.

@@ -6,6 +6,8 @@
 mod code;
 #[path = "../../src/frames.rs"]
 mod frames;
+#[path = "../../src/headers.rs"]
+mod headers;
 
 use frames::Scanner;
 use libfuzzer_sys::fuzz_target;

@@ -5,6 +5,9 @@
 #[expect(dead_code, reason = "half of a module of the library")]
 mod timeout;
 
+#[path = "../../src/headers.rs"]
+mod headers;
+
 use libfuzzer_sys::fuzz_target;
 
 const UNITS: [(u8, u128); 6] = [
