@@ -67,6 +67,10 @@ def all_expressions():
                 yield where, expr, set()
     for file, _, name, expr in model.rules():
         yield f"{file}/{name}", expr, set()
+    # What a span leads to; $__tags are its service.
+    for path in sorted((ROOT / "grafana/provisioning/datasources").glob("*.yml")):
+        for expr in re.findall(r"^ +query: (.+)", path.read_text(), re.M):
+            yield f"{path.name}/{expr[:20]}", expr.replace("$$__tags", 'job="time"'), set()
 
 
 class Lint(unittest.TestCase):
@@ -226,6 +230,14 @@ class Lint(unittest.TestCase):
     def test_the_dashboards_are_fresh(self):
         made = subprocess.run([sys.executable, ROOT / "grafana/generate.py", "--check"], capture_output=True, text=True)
         self.assertEqual(made.returncode, 0, made.stderr)
+
+    def test_the_document_lists_the_dashboards_and_panels(self):
+        text = (ROOT / "docs/DASHBOARDS.md").read_text()
+        boards = {board["title"]: board for board in self.boards()}
+        self.assertEqual(set(re.findall(r"^\| (Mesh [^|]+?) \|", text, re.M)), boards.keys())
+        older = text.split("and a panel for each:", 1)[1]
+        named = {" ".join(one.split()) for one in re.findall(r"\*([^*]+)\*", older)}
+        self.assertLessEqual(named, {panel["title"] for panel in boards["Mesh service"]["panels"]})
 
     def test_the_document_lists_the_families(self):
         found = model.families(PAGES)
