@@ -27,8 +27,8 @@ check-each:
     done
     cargo check --quiet --locked --package grpc-prometheus --no-default-features
 
-# The benches and fuzz targets of grpc-prometheus, which are workspaces of their own: the same
-# checks, and each bench once. The targets are checked without libFuzzer, so on stable.
+# They are workspaces of their own. The targets are checked without libFuzzer, so on stable.
+# The benches and fuzz targets of grpc-prometheus: the same checks, and each bench once.
 side-crates:
     for crate in bench fuzz; do \
         cargo fmt --check --manifest-path "crates/grpc-prometheus/$crate/Cargo.toml"; \
