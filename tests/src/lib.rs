@@ -18,7 +18,7 @@ mod wire;
 pub use self::collector::{Collector, SeenSpan};
 pub use self::http::{Answer, get, send};
 pub use self::loopback::{free_address, own_ip};
-pub use self::mesh::{Mesh, channel, counter, edge, revert_name, time};
+pub use self::mesh::{Mesh, bookstore, channel, counter, edge, revert_name, time};
 pub use self::program::{Program, run};
 pub use self::reference::{Served, reference};
 pub use self::scrape::{Scrape, scrape};

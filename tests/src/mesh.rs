@@ -57,6 +57,20 @@ impl Mesh {
     }
 }
 
+/// The bookstore, bound to free ports unless the flags say where.
+pub fn bookstore(data: &Path, flags: &[&str]) -> Bound<vitalmesh_bookstore::Config> {
+    let data = data.to_str().unwrap();
+    let own = [
+        "--http-address",
+        FREE,
+        "--heartbeat-cron",
+        "0 0 0 * * *",
+        "--data-dir",
+        data,
+    ];
+    service(&own, flags)
+}
+
 /// The counter, bound to free ports unless the flags say where.
 pub fn counter(flags: &[&str]) -> Bound<vitalmesh_counter::Config> {
     let own = ["--http-address", FREE, "--heartbeat-cron", "0 0 0 * * *"];

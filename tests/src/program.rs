@@ -19,7 +19,8 @@ const LONGEST_RUN: Duration = Duration::from_secs(15);
 
 /// Packages whose programs are tested, and this one, so that features are unified as they were
 /// when the tests were built.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
+    "vitalmesh-bookstore",
     "vitalmesh-cli",
     "vitalmesh-counter",
     "vitalmesh-edge",
@@ -65,7 +66,7 @@ impl Program {
     /// Starts a service's program with these flags, on free ports where they say nothing else.
     pub fn service(name: &str, flags: &[&str]) -> Self {
         let ports: &[&str] = match name {
-            "counter" | "edge" => &["--grpc-address", "--scrape-address", "--http-address"],
+            "bookstore" | "counter" | "edge" => &["--grpc-address", "--scrape-address", "--http-address"],
             _ => &["--grpc-address", "--scrape-address"],
         };
         let unsaid = ports.iter().filter(|port| !flags.contains(port));

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
+    "vitalmesh-bookstore",
     "vitalmesh-counter",
     "vitalmesh-edge",
     "vitalmesh-revert-name",
@@ -148,7 +149,12 @@ fn the_testkit_and_the_tests_are_nobodys_normal_dependency() {
 #[test]
 fn crates_that_set_global_things_up_have_one_user() {
     let all = packages();
-    let metrics = ["grpc-prometheus", "vitalmesh-chassis", "vitalmesh-edge"];
+    let metrics = [
+        "grpc-prometheus",
+        "vitalmesh-bookstore",
+        "vitalmesh-chassis",
+        "vitalmesh-edge",
+    ];
     for (name, allowed) in [
         ("prometheus", metrics.as_slice()),
         ("tracing-subscriber", &["vitalmesh-chassis"]),

@@ -382,7 +382,7 @@ async fn a_second_edge_on_the_same_data_is_refused_in_one_line() {
 
 #[tokio::test]
 async fn help_and_version_are_no_errors() {
-    for program in ["counter", "edge", "revert-name", "time", "mesh"] {
+    for program in ["bookstore", "counter", "edge", "revert-name", "time", "mesh"] {
         let help = run(program, &["--help"], &[]).await;
         assert_eq!(
             (help.status.code(), help.stderr.as_slice()),

@@ -1,7 +1,7 @@
 //! `mesh up`: every service in one process, on the ports that it would have alone.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vitalmesh_chassis::{Addresses, Bound, BoxError, Service, StartError, bind, log, parse};
 
@@ -14,7 +14,7 @@ pub(crate) struct Up {
     #[arg(long, default_value = "127.0.0.1")]
     bind: IpAddr,
 
-    /// The folder for the heartbeats' database and Prometheus' data
+    /// The folder for the databases and Prometheus' data
     #[arg(long, default_value = "data")]
     data_dir: PathBuf,
 
@@ -24,7 +24,8 @@ pub(crate) struct Up {
 }
 
 /// Every service with its ports bound.
-struct Mesh {
+pub(crate) struct Mesh {
+    bookstore: Bound<vitalmesh_bookstore::Config>,
     counter: Bound<vitalmesh_counter::Config>,
     edge: Bound<vitalmesh_edge::Config>,
     revert_name: Bound<vitalmesh_revert_name::Config>,
@@ -35,7 +36,8 @@ struct Mesh {
 
 impl Up {
     pub(crate) fn run(self) -> Result<(), BoxError> {
-        let mesh = Mesh::bind(&self)?;
+        let mesh = Mesh::bind(self.bind, &self.data_dir)?;
+        log(mesh.edge.settings());
         let targets = mesh.targets();
         let prometheus = match self.prometheus {
             true => Prometheus::start(&targets, &self.data_dir, self.bind)?,
@@ -54,7 +56,7 @@ impl Up {
             let Addresses { grpc, scrape, .. } = addresses;
             println!("  {name:12} gRPC {grpc:16} metrics http://{scrape}/metrics");
         }
-        if let Some(edge) = mesh.edge.addresses().http {
+        if let Some(edge) = mesh.http() {
             println!("\nTry:");
             println!("  curl http://{edge}/proxy/Ana");
             println!("  curl http://{edge}/proxy/not_found     a fault on demand");
@@ -62,6 +64,12 @@ impl Up {
         }
         if let Some(counter) = mesh.counter.addresses().http {
             println!("  curl http://{counter}/increase/41");
+        }
+        if let Some(bookstore) = mesh.bookstore.addresses().http {
+            println!(
+                "  curl http://{bookstore}/1000            a stream, of any length up to 10000000"
+            );
+            println!("  http://{bookstore}/                      books, to try in a browser");
         }
         if let Some(prometheus) = prometheus {
             println!("  {}      Prometheus", prometheus.url());
@@ -76,31 +84,45 @@ impl Up {
 
 impl Mesh {
     /// Binds all ports or none.
-    fn bind(up: &Up) -> Result<Self, BoxError> {
-        let data_dir = up.data_dir.to_string_lossy();
-        let http = SocketAddr::new(up.bind, 8012).to_string();
+    pub(crate) fn bind(ip: IpAddr, data_dir: &Path) -> Result<Self, BoxError> {
+        let data_dir = data_dir.to_string_lossy();
+        let http = SocketAddr::new(ip, 8012).to_string();
         let edge = [
             ("--http-address", http.as_str()),
             ("--data-dir", &data_dir),
-            ("--revert-name-url", &url(up.bind, 50052)),
-            ("--time-url", &url(up.bind, 50051)),
+            ("--revert-name-url", &url(ip, 50052)),
+            ("--time-url", &url(ip, 50051)),
         ];
-        let edge_url = url(up.bind, 50053);
+        let edge_url = url(ip, 50053);
         let leaf = [("--edge-url", edge_url.as_str())];
-        let counter_http = SocketAddr::new(up.bind, 8014).to_string();
+        let bookstore_http = SocketAddr::new(ip, 3333).to_string();
+        let bookstore = [
+            leaf[0],
+            ("--http-address", bookstore_http.as_str()),
+            ("--data-dir", &data_dir),
+        ];
+        let counter_http = SocketAddr::new(ip, 8014).to_string();
         let counter = [leaf[0], ("--http-address", counter_http.as_str())];
-        let mesh = Self {
-            counter: bind(config(up.bind, &counter)?)?,
-            edge: bind(config(up.bind, &edge)?)?,
-            revert_name: bind(config(up.bind, &leaf)?)?,
-            time: bind(config(up.bind, &leaf)?)?,
-        };
-        log(mesh.edge.settings());
-        Ok(mesh)
+        Ok(Self {
+            bookstore: bind(config(ip, &bookstore)?)?,
+            counter: bind(config(ip, &counter)?)?,
+            edge: bind(config(ip, &edge)?)?,
+            revert_name: bind(config(ip, &leaf)?)?,
+            time: bind(config(ip, &leaf)?)?,
+        })
     }
 
-    fn services(&self) -> [(&'static str, Addresses); 4] {
+    /// Where the edge serves REST.
+    pub(crate) fn http(&self) -> Option<SocketAddr> {
+        self.edge.addresses().http
+    }
+
+    fn services(&self) -> [(&'static str, Addresses); 5] {
         [
+            (
+                vitalmesh_bookstore::Config::NAME,
+                self.bookstore.addresses(),
+            ),
             (vitalmesh_counter::Config::NAME, self.counter.addresses()),
             (vitalmesh_edge::Config::NAME, self.edge.addresses()),
             (
@@ -111,13 +133,14 @@ impl Mesh {
         ]
     }
 
-    fn targets(&self) -> Vec<(&'static str, SocketAddr)> {
+    pub(crate) fn targets(&self) -> Vec<(&'static str, SocketAddr)> {
         let scrape = |(name, addresses): (_, Addresses)| (name, addresses.scrape);
         self.services().map(scrape).to_vec()
     }
 
-    async fn start(self) -> Result<Vec<vitalmesh_chassis::Running>, StartError> {
+    pub(crate) async fn start(self) -> Result<Vec<vitalmesh_chassis::Running>, StartError> {
         Ok(vec![
+            self.bookstore.start().await?,
             self.counter.start().await?,
             self.edge.start().await?,
             self.revert_name.start().await?,

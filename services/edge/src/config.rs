@@ -17,6 +17,7 @@ use crate::{Heartbeats, Roster, Store, StoreSettings, Upstreams, router};
 
 /// The leaves, and how often each beats unless it says otherwise.
 const EXPECTED: &[(&str, Duration)] = &[
+    ("bookstore", Duration::from_secs(10)),
     ("counter", Duration::from_secs(10)),
     ("revert-name", Duration::from_secs(10)),
     ("time", Duration::from_secs(10)),
