@@ -1,4 +1,5 @@
 //! The counter over the wire: its four kinds of call, REST, cancels, and many callers on a stream.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
