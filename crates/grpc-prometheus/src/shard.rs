@@ -141,12 +141,15 @@ mod tests {
     #[test]
     fn nothing_is_lost_when_shards_change_hands_under_load() {
         const THREADS: u64 = 40;
-        const ADDS: u64 = 10_000;
+        const ADDS: u64 = 100_000;
+        let all_there = Barrier::new(THREADS as usize);
         let words: [AtomicU64; SHARDS] = [const { AtomicU64::new(0) }; SHARDS];
         for _ in 0..5 {
             thread::scope(|scope| {
                 for _ in 0..THREADS {
                     scope.spawn(|| {
+                        Shard::current();
+                        all_there.wait();
                         for _ in 0..ADDS {
                             let shard = Shard::current();
                             shard.add(&words[shard.index()], 1, Ordering::Relaxed);
