@@ -8,7 +8,8 @@
 //! shared one they are read-modify-writes; so a reader that sees the n-th value of a `handled`
 //! word synchronises with all n calls that made it, and sees the `started` of each (a call's own
 //! two adds are ordered by program order, or by whatever handed its future from thread to thread).
-//! Hence started ≥ Σ handled in every scrape. All other adds are `Relaxed`: each word only grows,
+//! Hence started ≥ Σ handled in every scrape, also where a thread has come to own a shard since:
+//! which shards there are is asked for each word anew. All other adds are `Relaxed`: each word only grows,
 //! and per-word coherence keeps two scrapes that follow one another from going back.
 
 use std::sync::{
@@ -70,15 +71,15 @@ impl Series {
     }
 
     #[inline]
-    fn word(&self, shard: Shard, index: usize) -> &AtomicU64 {
+    fn word(&self, shard: usize, index: usize) -> &AtomicU64 {
         let lines = self.lines.len() / SHARDS;
-        &self.lines[shard.index() * lines + index / LINE].0[index % LINE]
+        &self.lines[shard * lines + index / LINE].0[index % LINE]
     }
 
     #[inline]
     fn add(&self, index: usize, value: u64, ordering: Ordering) {
         let shard = Shard::current();
-        shard.add(self.word(shard, index), value, ordering);
+        shard.add(self.word(shard.index(), index), value, ordering);
     }
 
     #[inline]
@@ -144,8 +145,7 @@ impl Series {
     }
 
     fn sum(&self, index: usize, ordering: Ordering) -> u64 {
-        let shards = self.lines.chunks_exact(self.lines.len() / SHARDS);
-        let words = shards.map(|lines| &lines[index / LINE].0[index % LINE]);
+        let words = Shard::used().map(|shard| self.word(shard, index));
         words.map(|word| word.load(ordering)).sum()
     }
 

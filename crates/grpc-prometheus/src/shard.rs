@@ -13,7 +13,7 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Threads that own a shard.
@@ -24,6 +24,9 @@ pub(crate) const SHARDS: usize = OWNED + 1;
 
 /// One bit for each owned shard that has an owner.
 static TAKEN: AtomicU32 = AtomicU32::new(0);
+
+/// Owned shards that have had an owner: the others are all zeros.
+static USED: AtomicUsize = AtomicUsize::new(0);
 
 /// Where the current thread counts; not to be kept across an await.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,12 @@ impl Shard {
         CURRENT.get().unwrap_or(shard)
     }
 
+    /// The shards to read, by index. Who has seen a number that depends on another, and asks after
+    /// that, is told the shard of the other too.
+    pub(crate) fn used() -> impl Iterator<Item = usize> {
+        (0..USED.load(Ordering::Relaxed)).chain([OWNED])
+    }
+
     #[inline]
     pub(crate) const fn index(self) -> usize {
         self.0
@@ -84,8 +93,9 @@ impl Owner {
             (index < OWNED as u32).then(|| taken | 1 << index)
         };
         let taken = TAKEN.fetch_update(Ordering::Acquire, Ordering::Relaxed, free);
-        let taken = taken.ok()?;
-        Some(Self(Shard(taken.trailing_ones() as usize)))
+        let index = taken.ok()?.trailing_ones() as usize;
+        USED.fetch_max(index + 1, Ordering::Relaxed);
+        Some(Self(Shard(index)))
     }
 }
 
@@ -129,6 +139,8 @@ mod tests {
         assert_eq!(different.len(), owned.len());
         assert!(owned.len() <= OWNED);
         assert!(shards.len() - owned.len() >= 4);
+        let used: HashSet<_> = Shard::used().collect();
+        assert!(shards.iter().all(|shard| used.contains(&shard.index())));
     }
 
     #[test]
