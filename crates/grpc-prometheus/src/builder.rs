@@ -220,6 +220,8 @@ impl<M: Metric> Builder<M> {
     /// Registrations on one registry under the same names and constant labels share one set of
     /// series; they may differ in descriptor sets and filters.
     ///
+    /// The series live as long as the process, also when the registry does not.
+    ///
     /// # Errors
     ///
     /// Whatever is wrong with the configuration is told here, never later: see [`Error`].
@@ -241,7 +243,7 @@ impl<M: Metric> Builder<M> {
         if let Some(key) = self.illegal_key {
             return Err(Error::MetadataKey { key });
         }
-        check_namespace(self.namespace.as_deref())?;
+        labels::check_namespace(self.namespace.as_deref())?;
         check_buckets("handling_seconds", self.handling.as_ref())?;
         check_buckets("msg_size_bytes", self.sizes.as_ref())?;
         check_buckets("msg_handling_seconds", self.message_times.as_ref())?;
@@ -286,17 +288,4 @@ fn check_buckets(family: &'static str, buckets: Option<&Buckets>) -> Result<(), 
         Some(buckets) if !buckets.are_legal() => Err(Error::Buckets { family }),
         _ => Ok(()),
     }
-}
-
-fn check_namespace(namespace: Option<&str>) -> Result<(), Error> {
-    let Some(namespace) = namespace else {
-        return Ok(());
-    };
-    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    let digit = namespace.starts_with(|c: char| c.is_ascii_digit());
-    if namespace.is_empty() || digit || !namespace.chars().all(legal) {
-        let namespace = namespace.to_owned();
-        return Err(Error::Namespace { namespace });
-    }
-    Ok(())
 }

@@ -165,6 +165,19 @@ fn is_legal(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+pub(crate) fn check_namespace(namespace: Option<&str>) -> Result<(), Error> {
+    let Some(namespace) = namespace else {
+        return Ok(());
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let digit = namespace.starts_with(|c: char| c.is_ascii_digit());
+    if namespace.is_empty() || digit || !namespace.chars().all(legal) {
+        let namespace = namespace.to_owned();
+        return Err(Error::Namespace { namespace });
+    }
+    Ok(())
+}
+
 // === impl Labels ===
 
 impl Labels {
