@@ -7,7 +7,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use crate::{
-    echo::{Echo, EchoClient, Fixture, drain, echo_descriptor_set, texts},
+    caller::{EchoClient, drain},
+    duplex::Fixture,
+    echo::{Echo, echo_descriptor_set, texts},
     endings::Kind,
     expect::{calls, only, settled},
 };

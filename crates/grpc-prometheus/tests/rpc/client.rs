@@ -14,7 +14,9 @@ use tonic::{
 use tower::ServiceBuilder;
 
 use crate::{
-    echo::{Connection, Echo, EchoClient, drain, echo_descriptor_set, refused, texts},
+    caller::{EchoClient, drain},
+    duplex::{Connection, refused},
+    echo::{Echo, echo_descriptor_set, texts},
     expect::{calls, expected, moved, only, page, settled},
 };
 

@@ -9,7 +9,9 @@ use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use tonic::transport::Server;
 
 use crate::{
-    echo::{Connection, Echo, EchoClient, descriptor_set, echo_descriptor_set},
+    caller::EchoClient,
+    duplex::Connection,
+    echo::{Echo, descriptor_set, echo_descriptor_set},
     expect::{calls, eventually, expected, moved, only, page, settled},
 };
 

@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 use tonic::transport::{Endpoint, Server};
 
 use crate::{
-    echo::{Echo, EchoClient, echo_descriptor_set},
+    caller::EchoClient,
+    echo::{Echo, echo_descriptor_set},
     expect::{expected, settled},
 };
 

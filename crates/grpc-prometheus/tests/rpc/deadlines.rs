@@ -11,12 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
-use grpc_prometheus::{ClientMetrics, RequestBody, ServerMetrics};
+use grpc_prometheus::RequestBody;
 use h2::Reason;
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use prometheus::Registry;
 use tokio::io::DuplexStream;
 use tonic::{
     Code, Status,
@@ -28,7 +27,9 @@ use tower::{
 };
 
 use crate::{
-    echo::{EchoClient, connect_with, echo_descriptor_set, texts},
+    caller::EchoClient,
+    duplex::{client, connect_with, server},
+    echo::texts,
     endings::Kind,
     expect::{calls, moved, only, settled},
     wire::{Served, message, read},
@@ -36,20 +37,6 @@ use crate::{
 
 const OVER: &str = "1n";
 const FAR: &str = "1H";
-
-fn client() -> (Registry, ClientMetrics) {
-    let registry = Registry::new();
-    let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
-    (registry, metrics)
-}
-
-fn server() -> (Registry, ServerMetrics) {
-    let registry = Registry::new();
-    let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
-    (registry, metrics)
-}
 
 // M28: tonic's own timer is outside of the layer and drops the future.
 #[tokio::test]

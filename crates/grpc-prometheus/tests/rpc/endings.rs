@@ -3,7 +3,9 @@
 use futures_util::stream;
 
 use crate::{
-    echo::{EchoClient, Fixture, drain, texts},
+    caller::{EchoClient, drain},
+    duplex::Fixture,
+    echo::texts,
     expect::{calls, only, settled},
 };
 

@@ -1,8 +1,7 @@
-//! The layer among others: interceptors, retries, limits, panics, grpc-web, exemplars.
+//! The layer among others: interceptors, limits, retries, a health check, a router.
 
 use std::{
     convert::Infallible,
-    fmt, io,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -12,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use grpc_prometheus::{ClientMetrics, RequestBody, ServerMetrics, TraceId};
+use grpc_prometheus::ServerMetrics;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use prometheus::Registry;
@@ -22,34 +21,19 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::Server,
 };
-use tonic_web::GrpcWebLayer;
 use tower::{
     BoxError, Service, ServiceBuilder, ServiceExt,
     load_shed::{LoadShedLayer, error::Overloaded},
-    service_fn,
-    timeout::error::Elapsed,
 };
 
 use crate::{
-    echo::{Connection, Echo, EchoClient, echo_descriptor_set},
-    expect::{calls, eventually, expected, moved, only, openmetrics, page, settled},
+    caller::EchoClient,
+    duplex::{Connection, client, server},
+    echo::Echo,
+    expect::{calls, expected, moved, only, page, settled},
 };
 
-fn server() -> (Registry, ServerMetrics) {
-    let registry = Registry::new();
-    let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.exemplars(true).register(&registry).unwrap();
-    (registry, metrics)
-}
-
-fn client() -> (Registry, ClientMetrics) {
-    let registry = Registry::new();
-    let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
-    (registry, metrics)
-}
-
-fn grpc(path: &str) -> http::request::Builder {
+pub(crate) fn grpc(path: &str) -> http::request::Builder {
     Request::post(path).header("content-type", "application/grpc")
 }
 
@@ -107,118 +91,6 @@ impl<B> Service<Request<B>> for NeverReady {
 
     fn call(&mut self, _: Request<B>) -> Self::Future {
         unreachable!("never ready")
-    }
-}
-
-#[tokio::test]
-async fn a_panic_that_is_caught_outside_is_internal_nevertheless() {
-    let (registry, metrics) = server();
-    let service = ServiceBuilder::new()
-        .layer(metrics.layer())
-        .service(service_fn(|_: Request<RequestBody<Body>>| async {
-            if true {
-                panic!("caught");
-            }
-            Ok::<_, Infallible>(Response::new(Body::empty()))
-        }));
-    let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
-    let future = std::panic::AssertUnwindSafe(service.oneshot(request));
-    assert!(future.catch_unwind().await.is_err());
-    let lines = calls("server", "Unary", "Internal", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
-}
-
-// M21: who catches it inside answers for it.
-#[tokio::test]
-async fn a_panic_that_is_caught_inside_is_what_the_catcher_answers() {
-    let (registry, metrics) = server();
-    let service = ServiceBuilder::new()
-        .layer(metrics.layer())
-        .service(service_fn(|_: Request<RequestBody<Body>>| async {
-            let handler = async { panic!("caught") };
-            let caught = std::panic::AssertUnwindSafe(handler).catch_unwind().await;
-            let _: Result<Infallible, _> = caught;
-            Ok::<_, Infallible>(Status::unavailable("try again").into_http::<Body>())
-        }));
-    let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
-    service.oneshot(request).await.unwrap();
-    let lines = calls("server", "Unary", "Unavailable", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
-}
-
-#[tokio::test]
-async fn a_panic_before_there_is_a_future_is_internal() {
-    let (registry, metrics) = server();
-    let service = ServiceBuilder::new().layer(metrics.layer()).service(Panics);
-    let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
-    let future = std::panic::AssertUnwindSafe(service.oneshot(request));
-    assert!(future.catch_unwind().await.is_err());
-    let lines = calls("server", "Unary", "Internal", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
-}
-
-#[derive(Clone)]
-struct Panics;
-
-impl<B> Service<Request<B>> for Panics {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<B>) -> Self::Future {
-        panic!("before there is a future")
-    }
-}
-
-#[derive(Debug)]
-struct Wrapped(BoxError);
-
-impl fmt::Display for Wrapped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("wrapped")
-    }
-}
-
-impl std::error::Error for Wrapped {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.0)
-    }
-}
-
-#[tokio::test]
-async fn an_error_of_the_service_has_the_code_of_what_caused_it() {
-    type Cause = fn() -> BoxError;
-
-    let causes: [(Cause, &str); 6] = [
-        (|| Status::not_found("").into(), "NotFound"),
-        (
-            || io::Error::from(io::ErrorKind::NotFound).into(),
-            "Unavailable",
-        ),
-        (|| Elapsed::new().into(), "DeadlineExceeded"),
-        (|| Overloaded::new().into(), "ResourceExhausted"),
-        (|| h2::Error::from(h2::Reason::CANCEL).into(), "Canceled"),
-        (|| "whatever".into(), "Unknown"),
-    ];
-    for (cause, code) in causes {
-        for depth in 0..3 {
-            let (registry, metrics) = server();
-            let service = service_fn(move |_: Request<RequestBody<Body>>| async move {
-                let error = (0..depth).fold(cause(), |cause, _| Wrapped(cause).into());
-                Err::<Response<Body>, BoxError>(error)
-            });
-            let service = ServiceBuilder::new()
-                .layer(metrics.layer())
-                .service(service);
-            let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
-            service.oneshot(request).await.unwrap_err();
-            let lines = calls("server", "Unary", code, 0, 0);
-            assert_eq!(moved(&registry), only(&[lines]));
-        }
     }
 }
 
@@ -322,197 +194,6 @@ async fn each_attempt_of_a_retry_outside_is_a_call_and_a_retry_inside_is_one() {
     settled(&registry, only(&[calls("client", "Unary", "OK", 1, 1)])).await;
 }
 
-const WEB_TRAILERS: &[u8] = b"\x80\0\0\0\x0fgrpc-status:5\r\n";
-
-fn web_request(content_type: &str) -> Request<Full<Bytes>> {
-    let body = Full::new(Bytes::from_static(b"\0\0\0\0\0"));
-    let request = Request::post("/t.v1.Echo/Unary").header("content-type", content_type);
-    request.header("x-script", "head").body(body).unwrap()
-}
-
-// M95
-#[tokio::test]
-async fn inside_grpc_web_everything_is_as_over_http2() {
-    for (content_type, body) in [
-        ("application/grpc-web+proto", &b"\0\0\0\0\0"[..]),
-        ("application/grpc-web-text+proto", b"AAAAAAA="),
-    ] {
-        let (registry, metrics) = server();
-        let service = ServiceBuilder::new()
-            .layer(GrpcWebLayer::new())
-            .layer(metrics.layer())
-            .service(Echo::default());
-        let request = Request::post("/t.v1.Echo/Unary")
-            .header("content-type", content_type)
-            .header("x-script", "head")
-            .body(Body::new(Full::new(Bytes::from_static(body))));
-        let response = service.oneshot(request.unwrap()).await.unwrap();
-        response.into_body().collect().await.unwrap();
-        assert_eq!(
-            moved(&registry),
-            only(&[calls("server", "Unary", "OK", 1, 1)])
-        );
-    }
-}
-
-// M96
-#[tokio::test]
-async fn outside_grpc_web_the_status_is_read_from_the_frame_of_trailers() {
-    let (registry, metrics) = server();
-    let service = ServiceBuilder::new()
-        .layer(metrics.layer())
-        .layer(GrpcWebLayer::new())
-        .service(Echo::default());
-    let response = service
-        .clone()
-        .oneshot(web_request("application/grpc-web+proto").map(Body::new));
-    let body = response
-        .await
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
-    assert!(body.windows(12).any(|w| w == b"grpc-status:"), "{body:?}");
-    assert_eq!(
-        moved(&registry),
-        only(&[calls("server", "Unary", "OK", 1, 1)])
-    );
-
-    // Base64 is opaque: the call is not counted rather than counted wrongly.
-    let text = Request::post("/t.v1.Echo/Unary")
-        .header("content-type", "application/grpc-web-text+proto")
-        .body(Body::new(Full::new(Bytes::from_static(b"AAAAAAA="))));
-    service.oneshot(text.unwrap()).await.unwrap();
-    assert_eq!(
-        moved(&registry),
-        only(&[calls("server", "Unary", "OK", 1, 1)])
-    );
-}
-
-#[tokio::test]
-async fn a_failure_in_a_grpc_web_frame_is_not_ok_however_it_is_cut() {
-    for cut in 0..WEB_TRAILERS.len() {
-        let (registry, metrics) = server();
-        let (head, tail) = WEB_TRAILERS.split_at(cut);
-        let service = ServiceBuilder::new()
-            .layer(metrics.layer())
-            .service(service_fn(
-                move |_: Request<RequestBody<Body>>| async move {
-                    let frames = [head, tail].map(|part| {
-                        Ok::<_, Infallible>(http_body::Frame::data(Bytes::from_static(part)))
-                    });
-                    let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
-                    Ok::<_, Infallible>(Response::new(body))
-                },
-            ));
-        let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
-        let response = service.oneshot(request).await.unwrap();
-        response.into_body().collect().await.unwrap();
-        assert_eq!(
-            moved(&registry),
-            only(&[calls("server", "Unary", "NotFound", 0, 0)])
-        );
-    }
-}
-
-const TRACE: [u8; 16] = *b"0123456789abcdef";
-const TRACE_HEX: &str = "30313233343536373839616263646566";
-
-// M86
-#[tokio::test]
-async fn a_sampled_call_is_the_exemplar_of_its_bucket() {
-    let inside = "inside";
-    let parent = format!("00-{TRACE_HEX}-b7ad6b7169203331-01");
-    for source in ["extension", parent.as_str(), inside] {
-        let (registry, metrics) = server();
-        let service = ServiceBuilder::new()
-            .layer(metrics.layer())
-            .service(service_fn(
-                move |_: Request<RequestBody<Body>>| async move {
-                    let mut response = Response::builder().header("grpc-status", "0");
-                    if source == inside {
-                        response = response.extension(TraceId(TRACE));
-                    }
-                    Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
-                },
-            ));
-        let request = match source {
-            "extension" => grpc("/t.v1.Echo/Unary").extension(TraceId(TRACE)),
-            "inside" => grpc("/t.v1.Echo/Unary"),
-            parent => grpc("/t.v1.Echo/Unary").header("traceparent", parent),
-        };
-        service
-            .oneshot(request.body(Body::empty()).unwrap())
-            .await
-            .unwrap();
-        let page = openmetrics(&registry);
-        let exemplars: Vec<_> = page.lines().filter(|line| line.contains(" # ")).collect();
-        let [exemplar] = exemplars[..] else {
-            panic!("{source}: {exemplars:?}");
-        };
-        assert!(exemplar.starts_with("grpc_server_handling_seconds_bucket{grpc_method=\"Unary\""));
-        let (line, exemplar) = exemplar.split_once(" # ").unwrap();
-        assert!(line.ends_with("\"} 1"), "{line}");
-        let (labels, numbers) = exemplar.split_once("} ").unwrap();
-        assert_eq!(labels, format!("{{trace_id=\"{TRACE_HEX}\""));
-        let numbers: Vec<f64> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
-        assert!(
-            numbers[0] < 10.0 && numbers[1] > 1_700_000_000.0,
-            "{numbers:?}"
-        );
-        let text = crate::expect::page(&registry);
-        assert!(!text.contains("trace_id") && !text.contains(" # "));
-    }
-}
-
-#[tokio::test]
-async fn a_client_has_exemplars_too() {
-    let registry = Registry::new();
-    let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.exemplars(true).register(&registry).unwrap();
-    let service = service_fn(|_: Request<RequestBody<Body>>| async {
-        let response = Response::builder().header("grpc-status", "0");
-        Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
-    });
-    let service = ServiceBuilder::new()
-        .layer(metrics.layer().unboxed())
-        .service(service);
-    let request = grpc("/t.v1.Echo/Unary").extension(TraceId(TRACE));
-    service
-        .oneshot(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap();
-    let page = openmetrics(&registry);
-    let exemplars: Vec<_> = page.lines().filter(|line| line.contains(" # ")).collect();
-    let [exemplar] = exemplars[..] else {
-        panic!("{exemplars:?}");
-    };
-    assert!(exemplar.starts_with("grpc_client_handling_seconds_bucket{grpc_method=\"Unary\""));
-    assert!(exemplar.contains(&format!("trace_id=\"{TRACE_HEX}\"")));
-}
-
-// M87 (its second half is in `allocations.rs`)
-#[tokio::test]
-async fn an_unsampled_call_is_no_exemplar() {
-    let (registry, metrics) = server();
-    let service = ServiceBuilder::new()
-        .layer(metrics.layer())
-        .service(Echo::default());
-    let unsampled = format!("00-{TRACE_HEX}-b7ad6b7169203331-00");
-    for request in [
-        grpc("/t.v1.Echo/Unary"),
-        grpc("/t.v1.Echo/Unary").header("traceparent", unsampled),
-    ] {
-        let request = request.body(Body::empty()).unwrap();
-        service.clone().oneshot(request).await.unwrap();
-    }
-    assert!(eventually(|| metrics.snapshot().started == 2).await);
-    assert!(!openmetrics(&registry).contains("trace_id"));
-    assert!(!page(&registry).contains("trace_id"));
-}
-
 // The other half of M60: what is left out is still answered.
 #[tokio::test]
 async fn a_health_check_that_is_left_out_still_answers() {
@@ -535,4 +216,27 @@ async fn a_health_check_that_is_left_out_still_answers() {
     let answer = client.check(check).await.unwrap().into_inner();
     assert_eq!(answer.status, ServingStatus::Serving as i32);
     assert_eq!(page(&registry), "");
+}
+
+// A router's services must not fail, and the metered one's error is boxed.
+#[tokio::test]
+async fn an_axum_router_takes_the_layer_behind_a_handler_of_errors() {
+    use axum::{Router, error_handling::HandleErrorLayer, routing::post_service};
+
+    let (registry, metrics) = server();
+    let answer = |error: BoxError| async move {
+        Status::internal(error.to_string()).into_http::<axum::body::Body>()
+    };
+    let layers = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(answer))
+        .layer(metrics.layer());
+    let router = Router::new()
+        .route("/t.v1.Echo/Unary", post_service(Echo::default()))
+        .layer(layers);
+    let request = grpc("/t.v1.Echo/Unary").header("x-script", "head");
+    let message = axum::body::Body::from(vec![0; 5]);
+    let response = router.oneshot(request.body(message).unwrap()).await;
+    response.unwrap().into_body().collect().await.unwrap();
+    let lines = calls("server", "Unary", "OK", 1, 1);
+    assert_eq!(moved(&registry), only(&[lines]));
 }

@@ -5,16 +5,25 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod abandoned;
+mod caller;
 mod client;
+mod codec;
 mod config;
 #[cfg(feature = "connections")]
 mod connections;
 mod deadlines;
+mod duplex;
 mod echo;
 mod endings;
+mod exemplars;
 mod expect;
+mod failures;
+mod formats;
+mod labels;
 mod layers;
 mod names;
+mod peers;
 mod server;
 mod unknown;
+mod web;
 mod wire;

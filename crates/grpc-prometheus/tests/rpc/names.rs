@@ -1,18 +1,16 @@
 //! Names, labels and formats, letter for letter.
 
-use grpc_prometheus::{
-    Buckets, Builder, ClientMetrics, CodeLabel, LabelStyle, ServerMetrics, ZeroInit,
-};
-use prometheus::{
-    Counter, CounterVec, Gauge, Histogram, HistogramOpts, Opts, Registry, TextEncoder,
-};
+use grpc_prometheus::{Builder, ClientMetrics, CodeLabel, LabelStyle, ServerMetrics, ZeroInit};
+use prometheus::Registry;
 
 use crate::{
-    echo::{Echo, Fixture, descriptor_set, drain, echo_descriptor_set, texts},
+    caller::drain,
+    duplex::Fixture,
+    echo::{Echo, descriptor_set, echo_descriptor_set, texts},
     expect::{eventually, openmetrics, page},
 };
 
-const U: &str = "grpc_method=\"Unary\",grpc_service=\"t.v1.Echo\",grpc_type=\"unary\"";
+pub(crate) const U: &str = "grpc_method=\"Unary\",grpc_service=\"t.v1.Echo\",grpc_type=\"unary\"";
 
 const GO: &str = "OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists \
     PermissionDenied ResourceExhausted FailedPrecondition Aborted OutOfRange Unimplemented \
@@ -22,14 +20,18 @@ const PYTHON: &str = "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NO
     ALREADY_EXISTS PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE \
     UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED";
 
-fn fresh(configure: impl FnOnce(Builder<ServerMetrics>) -> Builder<ServerMetrics>) -> Registry {
+pub(crate) fn fresh(
+    configure: impl FnOnce(Builder<ServerMetrics>) -> Builder<ServerMetrics>,
+) -> Registry {
     let registry = Registry::new();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
     configure(builder).register(&registry).unwrap();
     registry
 }
 
-fn fixture(configure: impl FnOnce(Builder<ServerMetrics>) -> Builder<ServerMetrics>) -> Fixture {
+pub(crate) fn fixture(
+    configure: impl FnOnce(Builder<ServerMetrics>) -> Builder<ServerMetrics>,
+) -> Fixture {
     let registry = Registry::new();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
     let server = configure(builder).register(&registry).unwrap();
@@ -331,78 +333,4 @@ fn odd_names_are_escaped_in_both_formats() {
         grpc_type=\"unary\"} 0\n";
     assert!(page(&registry).contains(line));
     assert!(openmetrics(&registry).contains(line));
-}
-
-// M12: what a scrape writes itself is what the prometheus crate would write.
-#[tokio::test]
-async fn the_text_is_that_of_the_prometheus_crate() {
-    let mut fixture = fixture(|builder| {
-        let builder = builder.message_sizes(Buckets::A66Bytes);
-        builder
-            .const_label("app", "x")
-            .code_on_histogram(CodeLabel::OkError)
-    });
-    let counter = CounterVec::new(Opts::new("jobs_total", "Jobs \\ done\nso far."), &["kind"]);
-    let counter = counter.unwrap();
-    counter.with_label_values(&["a\"b"]).inc_by(2.5);
-    let gauge = Gauge::new("temperature", "Now.").unwrap();
-    gauge.set(f64::NEG_INFINITY);
-    let histogram = Histogram::with_opts(HistogramOpts::new("wait_seconds", "Waits.")).unwrap();
-    histogram.observe(0.3);
-    let _open = fixture.server.connection(());
-    fixture.registry.register(Box::new(counter)).unwrap();
-    fixture.registry.register(Box::new(histogram)).unwrap();
-    fixture.echo.unary("head").await.unwrap();
-    fixture.echo.unary("err5").await.unwrap_err();
-    let gathered = fixture.registry.gather();
-    let expected = TextEncoder::new().encode_to_string(&gathered).unwrap();
-    let mut expected: Vec<_> = expected.lines().collect();
-    let written = page(&fixture.registry);
-    let mut written: Vec<_> = written.lines().collect();
-    // `gather` sorts the series of a family by their values, we by method and then code.
-    expected.sort_unstable();
-    written.sort_unstable();
-    assert_eq!(written, expected);
-    fixture.registry.register(Box::new(gauge)).unwrap();
-    assert!(page(&fixture.registry).contains("\ntemperature -Inf\n"));
-}
-
-// M24
-#[test]
-fn what_a_registry_adds_to_names_and_labels_is_added_to_ours() {
-    let labels = [("host".to_owned(), "h\"1".to_owned())].into();
-    let registry = Registry::new_custom(Some("pre".into()), Some(labels)).unwrap();
-    let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
-    let _open = metrics.connection(());
-    let gathered = TextEncoder::new().encode_to_string(&registry.gather());
-    let gathered = gathered.unwrap();
-    let mut expected: Vec<_> = gathered.lines().collect();
-    let written = page(&registry);
-    let mut written: Vec<_> = written.lines().collect();
-    expected.sort_unstable();
-    written.sort_unstable();
-    assert_eq!(written, expected);
-    assert!(written.contains(&"pre_grpc_server_connections{host=\"h\\\"1\"} 1"));
-}
-
-#[test]
-fn openmetrics_names_families_without_total_and_ends() {
-    let registry = fresh(|builder| builder.message_sizes(Buckets::A66Bytes));
-    let jobs = Counter::new("jobs", "Jobs \"done\".").unwrap();
-    registry.register(Box::new(jobs)).unwrap();
-    let (content_type, page) = grpc_prometheus::encode(
-        &registry,
-        Some("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3"),
-    );
-    assert_eq!(
-        content_type,
-        "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    );
-    assert!(page.contains("# TYPE grpc_server_started counter\n"));
-    assert!(page.contains(&format!("\ngrpc_server_started_total{{{U}}} 0\n")));
-    assert!(page.contains("# HELP jobs Jobs \\\"done\\\".\n# TYPE jobs counter\njobs_total 0\n"));
-    assert!(page.contains(&format!("_bucket{{{U},le=\"1.0\"}} 0\n")));
-    assert!(page.contains(&format!("_bucket{{{U},le=\"4.294967296e+09\"}} 0\n")));
-    assert!(page.ends_with("\n# EOF\n"));
 }

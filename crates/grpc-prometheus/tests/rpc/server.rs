@@ -8,26 +8,26 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use crate::{
-    echo::{
-        Connection, Echo, EchoClient, Fixture, Text, drain, echo_descriptor_set, request, texts,
-    },
+    caller::{EchoClient, drain},
+    duplex::{Connection, Fixture},
+    echo::{Echo, Text, echo_descriptor_set, texts},
     expect::{calls, eventually, expected, moved, only, page, settled},
 };
 
 /// A metered server whose client is not metered.
-struct Bare {
+pub(crate) struct Bare {
     registry: Registry,
     metrics: ServerMetrics,
-    connection: Connection,
-    echo: EchoClient<tonic::transport::Channel>,
+    pub(crate) connection: Connection,
+    pub(crate) echo: EchoClient<tonic::transport::Channel>,
 }
 
 impl Bare {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Echo::default(), |server| server)
     }
 
-    fn with(echo: Echo, configure: impl FnOnce(Server) -> Server) -> Self {
+    pub(crate) fn with(echo: Echo, configure: impl FnOnce(Server) -> Server) -> Self {
         let registry = Registry::new();
         let metrics = ServerMetrics::builder()
             .descriptor_set(&echo_descriptor_set())
@@ -44,7 +44,7 @@ impl Bare {
         }
     }
 
-    async fn settled(&self, expected: Vec<String>) {
+    pub(crate) async fn settled(&self, expected: Vec<String>) {
         settled(&self.registry, expected).await;
     }
 
@@ -105,77 +105,6 @@ async fn handling_time_is_that_of_the_handler() {
         (bucket("0.025"), bucket("10"), bucket("+Inf")),
         (0.0, 1.0, 1.0)
     );
-}
-
-// M22
-#[tokio::test]
-async fn an_undecodable_request_is_internal() {
-    let bare = Bare::new();
-    // A length-delimited field that is longer than the message.
-    send(&bare, "/t.v1.Echo/Unary", &[0, 0, 0, 0, 2, 0x0a, 0x7f]).await;
-    bare.settled(only(&[calls("server", "Unary", "Internal", 1, 0)]))
-        .await;
-}
-
-#[tokio::test]
-async fn a_request_with_an_unknown_flag_is_internal() {
-    let bare = Bare::new();
-    send(&bare, "/t.v1.Echo/Unary", &[7, 0, 0, 0, 0]).await;
-    bare.settled(only(&[calls("server", "Unary", "Internal", 1, 0)]))
-        .await;
-}
-
-#[tokio::test]
-async fn a_request_cut_short_by_its_end_is_internal_and_no_message() {
-    let bare = Bare::new();
-    send(&bare, "/t.v1.Echo/Unary", &[0, 0, 0, 0, 9, 1, 2]).await;
-    bare.settled(only(&[calls("server", "Unary", "Internal", 0, 0)]))
-        .await;
-}
-
-#[tokio::test]
-async fn a_request_without_a_message_is_internal() {
-    let bare = Bare::new();
-    send(&bare, "/t.v1.Echo/Unary", &[]).await;
-    bare.settled(only(&[calls("server", "Unary", "Internal", 0, 0)]))
-        .await;
-}
-
-#[tokio::test]
-async fn an_empty_message_is_a_message() {
-    let bare = Bare::new();
-    send(&bare, "/t.v1.Echo/Unary", &[0, 0, 0, 0, 0]).await;
-    bare.settled(only(&[calls("server", "Unary", "OK", 1, 1)]))
-        .await;
-}
-
-// M23
-#[tokio::test]
-async fn an_oversize_request_is_out_of_range() {
-    let echo = Echo {
-        max_decoding: Some(8),
-        ..Echo::default()
-    };
-    let mut bare = Bare::with(echo, |server| server);
-    let mut long = request(Text::default(), "head");
-    long.get_mut().text = "more than eight bytes".into();
-    bare.echo.unary_request(long).await.unwrap_err();
-    bare.settled(only(&[calls("server", "Unary", "OutOfRange", 1, 0)]))
-        .await;
-}
-
-// M24
-#[tokio::test]
-async fn an_answer_that_is_too_large_to_send_is_out_of_range_and_no_message() {
-    let echo = Echo {
-        max_encoding: Some(8),
-        ..Echo::default()
-    };
-    let mut bare = Bare::with(echo, |server| server);
-    let status = bare.echo.unary("head").await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::OutOfRange);
-    bare.settled(only(&[calls("server", "Unary", "OutOfRange", 1, 0)]))
-        .await;
 }
 
 // M27
@@ -376,25 +305,4 @@ async fn connections_are_counted_while_they_are_open() {
             "server connections_opened 3",
         ])
     );
-}
-
-/// Sends a request body as it is.
-async fn send(bare: &Bare, path: &str, body: &[u8]) {
-    use http_body_util::{BodyExt, Full};
-    use tower::ServiceExt;
-
-    let body = Full::new(bytes::Bytes::copy_from_slice(body));
-    let request = http::Request::post(path)
-        .header("content-type", "application/grpc")
-        .header("x-script", "head")
-        .body(tonic::body::Body::new(body))
-        .unwrap();
-    let response = bare
-        .connection
-        .channel
-        .clone()
-        .oneshot(request)
-        .await
-        .unwrap();
-    response.into_body().collect().await.unwrap();
 }

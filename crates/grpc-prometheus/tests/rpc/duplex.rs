@@ -1,0 +1,176 @@
+//! Calls over HTTP/2 in memory: real tonic clients and servers over a duplex connection.
+
+use std::convert::Infallible;
+
+use futures_util::{FutureExt, StreamExt, stream};
+use grpc_prometheus::{ClientLayer, ClientMetrics, MeteredChannel, ServerMetrics};
+use hyper_util::rt::TokioIo;
+use prometheus::Registry;
+use tokio::{io::DuplexStream, sync::oneshot, task::JoinHandle};
+use tonic::{
+    body::Body,
+    service::Routes,
+    transport::{Channel, Endpoint, Server},
+};
+use tower::{Service, ServiceBuilder, service_fn};
+
+use crate::{
+    caller::EchoClient,
+    echo::{Echo, echo_descriptor_set},
+};
+
+pub(crate) struct Fixture {
+    pub(crate) registry: Registry,
+    pub(crate) server: ServerMetrics,
+    pub(crate) echo: EchoClient<MeteredChannel<Channel>>,
+    pub(crate) connection: Connection,
+}
+
+/// One served duplex connection.
+pub(crate) struct Connection {
+    pub(crate) channel: Channel,
+    pub(crate) serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    pump: JoinHandle<()>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+/// Metrics of a server, alone on a registry.
+pub(crate) fn server() -> (Registry, ServerMetrics) {
+    let registry = Registry::new();
+    let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
+    let metrics = builder.register(&registry).unwrap();
+    (registry, metrics)
+}
+
+/// Metrics of a client, alone on a registry.
+pub(crate) fn client() -> (Registry, ClientMetrics) {
+    let registry = Registry::new();
+    let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
+    let metrics = builder.register(&registry).unwrap();
+    (registry, metrics)
+}
+
+// === impl Fixture ===
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let registry = Registry::new();
+        let server = ServerMetrics::builder()
+            .descriptor_set(&echo_descriptor_set())
+            .register(&registry)
+            .unwrap();
+        let client = ClientMetrics::builder()
+            .descriptor_set(&echo_descriptor_set())
+            .register(&registry)
+            .unwrap();
+        Self::with(registry, server, &client, Echo::default())
+    }
+
+    pub(crate) fn with(
+        registry: Registry,
+        server: ServerMetrics,
+        client: &ClientMetrics,
+        echo: Echo,
+    ) -> Self {
+        let gzip = echo.gzip;
+        let connection = Connection::new(Server::builder().layer(server.layer()), echo.routes());
+        let channel = connection.metered(&client.layer());
+        let mut echo = EchoClient::new(channel);
+        if gzip {
+            echo = echo.gzip();
+        }
+        Self {
+            registry,
+            server,
+            echo,
+            connection,
+        }
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(crate) fn new<L, S, ResB>(server: Server<L>, routes: Routes) -> Self
+    where
+        L: tower::Layer<Routes, Service = S> + Clone + Send + 'static,
+        S: Service<http::Request<Body>, Response = http::Response<ResB>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+        ResB: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        ResB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (near, mut near_end) = tokio::io::duplex(1 << 16);
+        let (far, mut far_end) = tokio::io::duplex(1 << 16);
+        let pump = tokio::spawn(async move {
+            _ = tokio::io::copy_bidirectional(&mut near_end, &mut far_end).await;
+        });
+        let (stop, stopped) = oneshot::channel();
+        Self {
+            channel: connect(near),
+            serving: serve(server, routes, far, stopped),
+            pump,
+            stop: Some(stop),
+        }
+    }
+
+    /// Asks the server to shut down gracefully.
+    pub(crate) fn stop(&mut self) {
+        self.stop.take();
+    }
+
+    /// Cuts the connection in the middle: both ends see it closed.
+    pub(crate) fn cut(&self) {
+        self.pump.abort();
+    }
+
+    pub(crate) fn metered(&self, layer: &ClientLayer) -> MeteredChannel<Channel> {
+        ServiceBuilder::new()
+            .layer(layer.clone())
+            .service(self.channel.clone())
+    }
+}
+
+pub(crate) fn serve<L, S, ResB>(
+    mut server: Server<L>,
+    routes: Routes,
+    io: DuplexStream,
+    stopped: oneshot::Receiver<()>,
+) -> JoinHandle<Result<(), tonic::transport::Error>>
+where
+    L: tower::Layer<Routes, Service = S> + Clone + Send + 'static,
+    S: Service<http::Request<Body>, Response = http::Response<ResB>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    ResB: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    ResB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let router = server.add_routes(routes);
+    // The stream of connections must not end: tonic would shut the connection down gracefully.
+    let incoming = stream::iter([Ok::<_, Infallible>(io)]).chain(stream::pending());
+    tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped.map(drop)))
+}
+
+/// Lazy, so that a call fails where the connection cannot be had.
+pub(crate) fn connect(io: DuplexStream) -> Channel {
+    connect_with(io, |endpoint| endpoint)
+}
+
+pub(crate) fn connect_with(
+    io: DuplexStream,
+    configure: impl FnOnce(Endpoint) -> Endpoint,
+) -> Channel {
+    let mut io = Some(io);
+    configure(Endpoint::from_static("http://echo")).connect_with_connector_lazy(service_fn(
+        move |_: http::Uri| {
+            let io = io.take().ok_or_else(|| std::io::Error::other("refused"));
+            async move { io.map(TokioIo::new) }
+        },
+    ))
+}
+
+pub(crate) fn refused() -> Channel {
+    Endpoint::from_static("http://echo").connect_with_connector_lazy(service_fn(
+        |_: http::Uri| async { Err::<TokioIo<DuplexStream>, _>(std::io::Error::other("refused")) },
+    ))
+}
