@@ -2,26 +2,37 @@
 
 use std::net::SocketAddr;
 
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Request;
 use http::uri::PathAndQuery;
 use prost::Message;
+use tokio::sync::oneshot;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
+use vitalmesh_proto::bookstore::v1::bookstore_service_client::BookstoreServiceClient;
+use vitalmesh_proto::bookstore::v1::{
+    Book, CreateBookRequest, ListBooksRequest, RetrieveBookRequest,
+};
 use vitalmesh_proto::counter::v1::{
     IncreaseRequest, IncreaseResponse, IncreaseStreamRequest, IncreaseStreamResponse,
 };
 use vitalmesh_proto::heartbeat::v1::{BeatHeartRequest, BeatHeartResponse};
 use vitalmesh_proto::revert_name::v1::{RevertNameRequest, RevertNameResponse};
 use vitalmesh_proto::time::v1::{WhatTimeIsRequest, WhatTimeIsResponse};
-use vitalmesh_tests::{Mesh, Program, channel, counter, eventually_eq, revert_name, scrape, send};
+use vitalmesh_tests::{
+    Mesh, Program, bookstore, channel, counter, eventually_eq, revert_name, scrape, send,
+};
 
 const REVERT: &str = "/dj.grpc.revert_name.RevertApi/RevertName";
 const TIME: &str = "/dj.grpc.time.TimeProcedureApi/WhatTimeIs";
+const LIST_BOOK: &str = "/BookController/ListBook";
+const CREATE_BOOK: &str = "/BookController/CreateBook";
+const RETRIEVE_BOOK: &str = "/BookController/RetrieveBook";
 const TO_RUST: &str = "/python_to_rust_simple.PythonToRustSimpleService/increase";
 const TO_PYTHON: &str = "/python_to_python_simple.Simple_python_python/increase";
 const TWO_WAY: &str = "/python_to_python_two_way_stream.Two_way_stream_python_to_python/increase";
@@ -111,6 +122,57 @@ async fn an_error_under_an_old_name_is_the_same_error() {
 }
 
 #[tokio::test]
+async fn an_old_book_is_stored_where_the_new_ones_are() {
+    let data = tempfile::tempdir().unwrap();
+    let books = bookstore(data.path(), &[]).start().await.unwrap();
+    let addresses = books.addresses();
+    let draft = CreateBookRequest {
+        author: "Ada Lovelace".to_owned(),
+        link: "https://example.com/notes".to_owned(),
+        pages: 66,
+        title: "Notes".to_owned(),
+        year: 1843,
+        ..CreateBookRequest::default()
+    };
+    let stored: Book = call(addresses.grpc, CREATE_BOOK, draft).await.unwrap();
+    let request = RetrieveBookRequest {
+        book_id: stored.book_id,
+    };
+    let old: Book = call(addresses.grpc, RETRIEVE_BOOK, request).await.unwrap();
+    let mut client = BookstoreServiceClient::new(channel(addresses.grpc));
+    let new = client.retrieve_book(request).await.unwrap().into_inner();
+    assert_eq!((&old, &new), (&stored, &stored));
+    let missing = RetrieveBookRequest { book_id: i32::MAX };
+    let answer = call::<_, Book>(addresses.grpc, RETRIEVE_BOOK, missing).await;
+    assert_eq!(answer.unwrap_err().code(), Code::NotFound);
+
+    let mut grpc = Grpc::new(channel(addresses.grpc));
+    grpc.ready().await.unwrap();
+    let request = tonic::Request::new(ListBooksRequest {
+        start: Some(1843),
+        end: Some(1843),
+    });
+    let path = PathAndQuery::from_static(LIST_BOOK);
+    let listed = grpc.server_streaming(request, path, ProstCodec::<_, Book>::default());
+    let listed: Vec<_> = listed
+        .await
+        .unwrap()
+        .into_inner()
+        .try_collect()
+        .await
+        .unwrap();
+    assert!(listed.contains(&stored), "{listed:?}");
+    for (path, code, calls) in [
+        (CREATE_BOOK, "OK", 1.0),
+        (RETRIEVE_BOOK, "OK", 1.0),
+        (RETRIEVE_BOOK, "NotFound", 1.0),
+    ] {
+        let counted = async || handled(addresses.scrape, path, code).await;
+        eventually_eq(Some(calls), counted).await;
+    }
+}
+
+#[tokio::test]
 async fn both_old_ways_to_increase_one_number_answer_the_next() {
     let counter = counter(&[]).start().await.unwrap();
     let addresses = counter.addresses();
@@ -148,6 +210,44 @@ async fn the_old_two_way_stream_answers_in_order_without_ids_and_in_gzip() {
         ..IncreaseStreamResponse::default()
     });
     assert_eq!(answers, expected.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_client_that_sends_long_before_it_reads_is_slowed_down_and_not_cut() {
+    let counter = counter(&[]).start().await.unwrap();
+    // More than h2 lets wait unread in its default settings, beyond what the client's own window
+    // of 64 KiB lets the server answer, and less than fills the stream's.
+    const COUNT: i32 = 14_000;
+    let (sent, all_sent) = oneshot::channel();
+    let numbers = stream::iter(0..COUNT).then(async |num| {
+        // Else the encoder would put many messages into one frame.
+        tokio::task::yield_now().await;
+        IncreaseStreamRequest { num, request_id: 0 }
+    });
+    let numbers = numbers.chain(stream::once(async move {
+        sent.send(()).unwrap();
+        IncreaseStreamRequest {
+            num: COUNT,
+            request_id: 0,
+        }
+    }));
+    let endpoint = Endpoint::try_from(format!("http://{}", counter.addresses().grpc)).unwrap();
+    let endpoint = endpoint
+        .initial_stream_window_size(64 << 10)
+        .initial_connection_window_size(8 << 20);
+    let mut grpc = Grpc::new(endpoint.connect().await.unwrap());
+    grpc.ready().await.unwrap();
+    let codec = ProstCodec::<_, IncreaseStreamResponse>::default();
+    let path = PathAndQuery::from_static(TWO_WAY);
+    let answers = grpc.streaming(tonic::Request::new(numbers), path, codec);
+    let answers = answers.await.unwrap().into_inner();
+    all_sent.await.unwrap();
+    let told: Vec<_> = answers
+        .map_ok(|answer| answer.num)
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(told, (1..=COUNT + 1).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -11,8 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 64 << 10;
+/// h2 ends a connection whose unread DATA frames add up to more than half of this, and counts
+/// 256 bytes at least for each. A stream full of the smallest gRPC messages, of 5 bytes and a
+/// frame each, comes to 3.2 MiB: it has to be slowed down by its window, not cut.
+const CONNECTION_WINDOW: u32 = 8 << 20;
 const MAX_HEADER_LIST: u32 = 16 << 10;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
