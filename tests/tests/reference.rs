@@ -1,11 +1,16 @@
 //! docs/PROTOS.md is what the services' descriptor sets say.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use std::path::Path;
+
 use vitalmesh_tests::{Served, reference};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROTOS.md");
 
-const SERVICES: [Served; 4] = [
+const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
+
+const SERVICES: [Served; 5] = [
+    Served::by::<vitalmesh_bookstore::Config>(),
     Served::by::<vitalmesh_counter::Config>(),
     Served::by::<vitalmesh_edge::Config>(),
     Served::by::<vitalmesh_revert_name::Config>(),
@@ -19,6 +24,29 @@ fn the_page_of_contracts_is_fresh() {
         page == reference(&SERVICES),
         "docs/PROTOS.md is out of date: run `just reference` and commit it"
     );
+}
+
+#[test]
+fn every_proto_is_on_the_page() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let mut folders = vec![Path::new(PROTO).to_owned()];
+    let mut protos = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "proto") {
+                let name = path.strip_prefix(PROTO).unwrap().display();
+                assert!(
+                    page.contains(&format!("`proto/{name}`")),
+                    "{name} is served by nobody"
+                );
+                protos += 1;
+            }
+        }
+    }
+    assert_ne!(protos, 0);
 }
 
 #[test]

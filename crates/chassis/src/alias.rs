@@ -52,6 +52,9 @@ pub enum AliasError {
     /// The old contract has no such method.
     #[error("the old contract has no method {0}; its methods are named package.Service/Method")]
     NoSuchMethod(&'static str),
+    /// The service with the old name is served itself.
+    #[error("{0} is served itself; take it out of SERVES or out of LEGACY")]
+    Served(&'static str),
     /// What should answer is not served here.
     #[error("{old} is to be answered by {new}, which is not served here")]
     NotServed {
@@ -106,10 +109,14 @@ fn alias(
     served: &Contracts,
     (old, new): (&'static str, &'static str),
 ) -> Result<Alias, AliasError> {
+    let no_such_method = || AliasError::NoSuchMethod(old);
     let not_served = || AliasError::NotServed { old, new };
-    let old_method = old_contracts
-        .method(old)
-        .ok_or(AliasError::NoSuchMethod(old))?;
+    let (old_service, _) = old.split_once('/').ok_or_else(no_such_method)?;
+    let (service, _) = new.split_once('/').ok_or_else(not_served)?;
+    if served.has_service(old_service) {
+        return Err(AliasError::Served(old_service));
+    }
+    let old_method = old_contracts.method(old).ok_or_else(no_such_method)?;
     let new_method = served.method(new).ok_or_else(not_served)?;
     let streams = |method: &prost_types::MethodDescriptorProto| {
         (method.client_streaming(), method.server_streaming())
@@ -119,8 +126,6 @@ fn alias(
     }
     contracts::compare(old_contracts, old_method, served, new_method)
         .map_err(|mismatch| AliasError::Message { old, new, mismatch })?;
-    let (old_service, _) = old.split_once('/').ok_or(AliasError::NoSuchMethod(old))?;
-    let (service, _) = new.split_once('/').ok_or_else(not_served)?;
     let path = PathAndQuery::try_from(format!("/{new}")).map_err(|_| not_served())?;
     Ok(Alias {
         old_service,
@@ -175,6 +180,21 @@ mod tests {
             refusal(TIME, &[revert_name::v1::FILE_DESCRIPTOR_SET]),
             "dj.grpc.time.TimeProcedureApi/WhatTimeIs is to be answered by \
              vitalmesh.time.v1.TimeService/WhatTimeIs, which is not served here"
+        );
+    }
+
+    #[test]
+    fn an_old_name_that_is_served_itself_is_refused() {
+        let served = LegacyContract {
+            descriptor_set: time::v1::FILE_DESCRIPTOR_SET,
+            answered_by: &[(
+                "vitalmesh.time.v1.TimeService/WhatTimeIs",
+                "vitalmesh.time.v1.TimeService/WhatTimeIs",
+            )],
+        };
+        assert_eq!(
+            refusal(served, &[time::v1::FILE_DESCRIPTOR_SET]),
+            "vitalmesh.time.v1.TimeService is served itself; take it out of SERVES or out of LEGACY"
         );
     }
 

@@ -144,6 +144,11 @@ impl Contracts {
         self.methods.keys().map(String::as_str)
     }
 
+    pub(super) fn has_service(&self, name: &str) -> bool {
+        let mut services = self.methods().filter_map(|method| method.split_once('/'));
+        services.any(|(service, _)| service == name)
+    }
+
     pub(super) fn method(&self, name: &str) -> Option<&MethodDescriptorProto> {
         self.methods.get(name)
     }
