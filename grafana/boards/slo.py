@@ -1,6 +1,6 @@
 """The objectives: availability, what is left of the error budget and how fast it goes, latency."""
 
-from parts import GREEN, JOBS, RED, YELLOW, bad_over, bad_under, dashboard, panel, q, steps
+from parts import CODES, GREEN, JOBS, RED, YELLOW, bad_over, bad_under, dashboard, panel, q, steps
 from queries import FAULTS, HANDLED, UNARY, increase, rate, server
 
 OF = '{job=~"$job"}'
@@ -45,7 +45,7 @@ def over_time():
               none="no traffic", low=None, thresholds=bad_under(0.99), defaults={"max": 1},
               custom={"axisSoftMin": 0.98}),
         panel("timeseries", "Faults", "Faults a second, by service and code.", "reqps",
-              [q(rate(FAULTS, "job, grpc_code") + " > 0", "{{job}} {{grpc_code}}")], none="no faults"),
+              [q(rate(FAULTS, "job, grpc_code") + " > 0", "{{job}} {{grpc_code}}")], colours=CODES, none="no faults"),
     ]
 
 

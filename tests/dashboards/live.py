@@ -110,11 +110,12 @@ class Asked:
     def codes(self):
         return {labels["grpc_code"] for labels, _ in self.panel("mesh-service/Completed by code", REVERT)}
 
-    def empty(self, uid):
-        """The panels of a dashboard that have no data and no words for that."""
-        board = self.boards[uid]
-        titles = [panel["title"] for panel in board["panels"] if panel.get("targets") and panel["title"] != "Alerts"]
-        return [title for title in titles if not self.panel(f"{uid}/{title}", {})]
+    def empty(self, uid, worded=False):
+        """The panels of a dashboard without data, as it opens; `worded`: only those that have no words for that."""
+        panels = [panel for panel in self.boards[uid]["panels"] if panel.get("targets") and panel["title"] != "Alerts"]
+        if worded:
+            panels = [panel for panel in panels if "noValue" not in panel["fieldConfig"]["defaults"]]
+        return [panel["title"] for panel in panels if not self.panel(f"{uid}/{panel['title']}", {})]
 
 
 class Story:
@@ -135,6 +136,7 @@ class Story:
         traffic.result()
         self.before, self.codes_before = self.asked.numbers(), self.asked.codes()
         self.alerts_before = self.mesh.query("ALERTS")
+        self.blank = {uid: blank for uid in self.asked.boards if (blank := self.asked.empty(uid, worded=True))}
 
     def failing(self, pool, driver):
         """Until every fault panel has moved and the burn alert is there, and long enough for all seven codes."""
@@ -176,6 +178,9 @@ class Live(unittest.TestCase):
     def test_the_overview_has_data_within_thirty_seconds_of_the_first_request(self):
         print(f"\nthe overview had data {self.story.first_data:.0f} s after the first request", file=sys.stderr)
         self.assertEqual(self.story.late, [])
+
+    def test_no_panel_says_no_data_on_a_healthy_mesh(self):
+        self.assertEqual(self.story.blank, {})
 
     def test_each_method_and_route_was_called(self):
         for series in (f"grpc_server_started_total{{{NOISE}}}", "sum by (route) (http_server_requests_total)"):
