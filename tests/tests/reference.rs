@@ -1,5 +1,4 @@
 //! docs/PROTOS.md is what the services' descriptor sets say.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::path::Path;
 
