@@ -47,7 +47,7 @@ pub use self::problem::{Problem, readable};
 pub use self::process::{REVISION, VERSION};
 pub use self::routes::Answer;
 pub use self::running::Running;
-pub use self::runtime::{exit, healthcheck, log, main, run};
+pub use self::runtime::{exit, healthcheck, log, main, run, run_until};
 pub use self::server::{Addresses, Bound, Service, StartError, bind};
 pub use self::stack::BoxError;
 pub use self::tasks::{Schedule, ScheduleError, Task};

@@ -82,6 +82,18 @@ pub fn run<F>(start: F) -> Result<(), BoxError>
 where
     F: Future<Output = Result<Vec<Running>, StartError>>,
 {
+    run_until(start, std::future::pending())
+}
+
+/// As [`run`], and stops the services also when `done` ends, which begins once they are served.
+///
+/// # Errors
+///
+/// What `start` says, or that a second signal came.
+pub fn run_until<F>(start: F, done: impl Future<Output = ()>) -> Result<(), BoxError>
+where
+    F: Future<Output = Result<Vec<Running>, StartError>>,
+{
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
@@ -89,7 +101,10 @@ where
             running = start => running?,
             () = signals.next() => return Ok(()),
         };
-        signals.next().await;
+        tokio::select! {
+            () = done => {}
+            () = signals.next() => {}
+        }
         tokio::select! {
             _ = join_all(running.into_iter().map(Running::stop)) => Ok(()),
             () = signals.next() => Err("ended by a second signal".into()),

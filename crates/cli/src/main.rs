@@ -1,6 +1,7 @@
 //! `mesh`: runs the whole mesh, or looks at a service.
 
 mod count;
+mod demo;
 mod prometheus;
 mod up;
 
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Count over the counter's calls, and print how long that takes
     Count(count::Count),
+    /// A tour of two to three minutes: faults, the alert that they fire, and green again
+    Demo(demo::Demo),
     /// Run every service in this process
     Up(up::Up),
     /// Ask a gRPC server for its health; exit 0 if it is serving
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     };
     vitalmesh_chassis::exit(match command {
         Command::Count(count) => count.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Up(up) => up.run(),
         Command::Healthcheck { address } => healthcheck(address),
     })
