@@ -13,13 +13,14 @@ EDGES = (f'label_join(sum by (source, target) (label_replace({CALLS} '
 
 
 def stats():
-    def stat(title, description, unit, targets, thresholds=None, none=None):
-        return panel("stat", title, description, unit, targets, 4, 4, thresholds, none=none)
+    def stat(title, description, unit, targets, thresholds=None, none=None, overrides=()):
+        return panel("stat", title, description, unit, targets, 4, 4, thresholds, none=none, overrides=overrides)
+
+    up, known = f"(count(sum by (job) ({UP}) > 0) or vector(0))", f"count(count by (job) ({UP}))"
 
     return [
-        stat("Services up", "Services with at least one instance that Prometheus can scrape, of those that it knows.",
-             "none", [q(f"count(sum by (job) ({UP}) > 0) or vector(0)", "up"),
-                      q(f"count(count by (job) ({UP}))", "known")]),
+        stat("Services up", "Services with at least one instance that Prometheus can scrape, and those without.",
+             "none", [q(up, "up"), q(f"{known} - {up}", "down")], overrides=[column("down", ("thresholds", bad_over(1)))]),
         stat("Request rate", "gRPC calls started at all servers, a second.", "reqps", [q(rate(STARTED))]),
         stat("Calls without fault", "Share of calls that did not end in a fault; absent without traffic.",
              "percentunit", [q("1 - " + share(FAULTS, HANDLED))], bad_under(0.99), "no traffic"),
@@ -62,9 +63,13 @@ def services():
 
 
 def alerts():
-    columns = {"alertname": "Alert", "alertstate": "State", "severity": "Severity", "job": "Service", "Value": "Alerts"}
+    # Whom an alert is about: a heartbeat's service and a client, where it tells them, and else its job.
+    named = 'ALERTS{alertname=~"Mesh.*"}'
+    for label in ("service", "source"):
+        named = f'label_replace({named}, "job", "$1", "{label}", "(.+)")'
+    columns = {"alertname": "Alert", "alertstate": "State", "severity": "Severity", "job": "About", "Value": "Alerts"}
     return panel("table", "Alerts", "What fires, and what will if it lasts.", "none",
-                 [table('count by (alertname, alertstate, severity, job) (ALERTS{alertname=~"Mesh.*"})', "A")], 12, 5,
+                 [table(f"count by (alertname, alertstate, severity, job) ({named})", "A")], 12, 5,
                  none="no alert fires or is pending", transformations=merged(columns), options=sorted_by("State"))
 
 

@@ -22,6 +22,14 @@ def step_colour(steps, value):
     return found
 
 
+def overrides_of(panel, name):
+    found = {}
+    for one in panel["fieldConfig"]["overrides"]:
+        if one["matcher"] == {"id": "byName", "options": name}:
+            found |= {part["id"]: part["value"] for part in one["properties"]}
+    return found
+
+
 def limits(panel):
     """The thresholds that a panel draws as lines."""
     defaults = panel["fieldConfig"]["defaults"]
@@ -124,7 +132,8 @@ def stat(panel, series, width, height, span, none):
     for one in series:
         value = one.points[-1][1]
         name = tag("small", escape(one.name)) if len(series) > 1 else ""
-        colour = step_colour(defaults["thresholds"]["steps"], value)
+        thresholds = overrides_of(panel, one.name).get("thresholds", defaults["thresholds"])
+        colour = step_colour(thresholds["steps"], value)
         cells += tag("div", name + escape(written(value, defaults["unit"])), style=f"color:{colour};font-size:{size}px")
     return tag("div", cells, class_="stats")
 

@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-from charts import PALETTE, Plot, step_colour
+from charts import PALETTE, Plot, overrides_of, step_colour
 from svg import LINE, circle, line, nothing, picture, rect, tag, text
 from units import written
 
@@ -21,14 +21,6 @@ ARROW = tag(
     ),
 )
 NODE, BESIDE = 36, 12
-
-
-def overrides_of(panel, name):
-    found = {}
-    for one in panel["fieldConfig"]["overrides"]:
-        if one["matcher"] == {"id": "byName", "options": name}:
-            found |= {part["id"]: part["value"] for part in one["properties"]}
-    return found
 
 
 def merge(frames):
