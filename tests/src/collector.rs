@@ -62,16 +62,21 @@ struct Handler {
 impl Collector {
     /// A collector on a free port.
     pub async fn start() -> Self {
-        Self::serve(true).await
+        Self::start_at(([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// A collector where there was none.
+    pub async fn start_at(address: SocketAddr) -> Self {
+        Self::serve(address, true).await
     }
 
     /// A collector that takes requests and never answers.
     pub async fn start_silent() -> Self {
-        Self::serve(false).await
+        Self::serve(([127, 0, 0, 1], 0).into(), false).await
     }
 
-    async fn serve(answers: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    async fn serve(address: SocketAddr, answers: bool) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::default();
         let handler = Handler {

@@ -213,8 +213,14 @@ async fn a_heartbeat_is_a_trace_from_its_task_to_the_edge() {
         ];
         assert_eq!(tree(&spans), BTreeSet::from(expected));
         assert!(spans.iter().all(|span| span.failure.is_none()), "{spans:?}");
+        // The instance that the roll call names is the one that made the spans.
+        let made_by = &spans.iter().find(of_leaf).unwrap().resource["service.instance.id"];
+        let seen = get(mesh.http(), "/heartbeats").await.body;
+        assert!(
+            seen.contains(&format!("\"{made_by}\"")),
+            "{made_by} in {seen}"
+        );
     }
-    drop(mesh);
 }
 
 #[tokio::test]
@@ -287,6 +293,26 @@ async fn a_collector_that_is_not_there_changes_no_call_and_the_loss_is_counted()
             .iter()
             .all(|series| !series.contains("opentelemetry"))
     );
+}
+
+#[tokio::test]
+async fn a_collector_that_comes_late_gets_what_ends_from_then_on() {
+    let address = free_address();
+    let flags = ["--otlp-endpoint", &format!("http://{address}")];
+    let mesh = Mesh::with(&flags, &[]).await;
+    let value = async |series| scrape(mesh.edge.addresses().scrape).await.value(series);
+    eventually("a loss", async || {
+        (value(FAILED).await? > 0.0).then_some(())
+    })
+    .await;
+    let collector = Collector::start_at(address).await;
+    let answer = get(mesh.http(), "/proxy/Ana").await;
+    let root = collector.span(&trace_id(&answer), ROOT).await;
+    assert_eq!(root.failure, None);
+    eventually("a success", async || {
+        (value(EXPORTED).await? >= 3.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use crate::context::{
 use crate::stack::BoxError;
 use crate::stack::deadline::{Deadline, DeadlineLayer};
 use crate::stack::observed::{ObservedBody, ObservedFuture};
-use crate::trace::{Tracer, rpc};
+use crate::trace::{Tracer, conventions};
 
 /// A channel to one service, for the generated clients. Cheap to clone.
 ///
@@ -147,7 +147,7 @@ where
         headers.insert(TRACEPARENT, trace.header());
         headers.insert(GRPC_TIMEOUT, timeout_header(left));
         let deadline = Some(now + left);
-        let span = rpc::made(
+        let span = conventions::made(
             &self.target.tracer,
             trace,
             request.uri().path(),

@@ -4,9 +4,9 @@
 //! recorded span is a copy of them, made when the trace is sampled and queued when the span ends.
 //! Where no collector is set, and in a trace that is not sampled, a span is one check.
 
+pub(crate) mod conventions;
 mod exporter;
 mod otlp;
-pub(crate) mod rpc;
 mod settings;
 mod span;
 mod task;

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Response};
 use tonic::{Code, Status};
 
 use crate::stack::observed::Observer;
-use crate::trace::{OpenSpan, rpc};
+use crate::trace::{OpenSpan, conventions};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -30,7 +30,7 @@ impl Made {
     fn see_status(&mut self, headers: &HeaderMap) {
         if let Some(status) = headers.get(GRPC_STATUS) {
             self.code = Code::from_bytes(status.as_bytes());
-            self.fail(&rpc::message(headers));
+            self.fail(&conventions::message(headers));
         }
     }
 
@@ -64,6 +64,6 @@ impl Observer for Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        rpc::ended(&mut self.span, self.code);
+        conventions::ended(&mut self.span, self.code);
     }
 }

@@ -178,3 +178,30 @@ impl ExportResponse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::otlp::PartialSuccess;
+    use super::*;
+
+    #[test]
+    fn what_a_collector_rejects_is_lost_and_no_more_than_was_sent() {
+        let lost = |rejected_spans| {
+            let partial = PartialSuccess {
+                rejected_spans,
+                error_message: "too old".to_owned(),
+            };
+            let answer = ExportResponse {
+                partial_success: Some(partial),
+            };
+            answer.lost(5)
+        };
+        let why = Some("too old".to_owned());
+        assert_eq!(ExportResponse::default().lost(5), (0, None));
+        // A warning, or nonsense.
+        assert_eq!(lost(0), (0, None));
+        assert_eq!(lost(-1), (0, None));
+        assert_eq!(lost(3), (3, why.clone()));
+        assert_eq!(lost(9), (5, why));
+    }
+}

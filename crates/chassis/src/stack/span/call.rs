@@ -12,7 +12,7 @@ use super::{Arrival, Protocol, is_fault};
 use crate::rest::CLIENT_CLOSED;
 use crate::stack::observed::Observer;
 use crate::stack::reset;
-use crate::trace::{OpenSpan, Tracer, rpc};
+use crate::trace::{OpenSpan, Tracer, conventions};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Where a REST client finds the trace of its request, if it is recorded.
@@ -60,8 +60,8 @@ impl Call {
             trace_id = %trace,
         );
         let recorded = match protocol {
-            Protocol::Grpc => rpc::served(tracer, trace, method, peer),
-            Protocol::Http => rpc::requested(tracer, trace, method, peer, request),
+            Protocol::Grpc => conventions::served(tracer, trace, method, peer),
+            Protocol::Http => conventions::requested(tracer, trace, method, peer, request),
         };
         Self {
             arrival,
@@ -81,7 +81,7 @@ impl Call {
         let code = Code::from_bytes(status.as_bytes());
         self.outcome = Outcome::Grpc(code);
         if let Some(span) = self.recorded.as_mut().filter(|_| is_fault(code)) {
-            span.fail(&rpc::message(headers));
+            span.fail(&conventions::message(headers));
         }
     }
 
@@ -121,10 +121,10 @@ impl Call {
             return;
         };
         match (self.outcome, self.protocol) {
-            (Outcome::Grpc(code), _) => rpc::ended(&mut span, code),
-            (Outcome::Open, Protocol::Grpc) => rpc::ended(&mut span, Code::Cancelled),
-            (Outcome::Open, Protocol::Http) => rpc::answered(&mut span, CLIENT_CLOSED),
-            (Outcome::Http(status), _) => rpc::answered(&mut span, status),
+            (Outcome::Grpc(code), _) => conventions::ended(&mut span, code),
+            (Outcome::Open, Protocol::Grpc) => conventions::ended(&mut span, Code::Cancelled),
+            (Outcome::Open, Protocol::Http) => conventions::answered(&mut span, CLIENT_CLOSED),
+            (Outcome::Http(status), _) => conventions::answered(&mut span, status),
         }
     }
 }

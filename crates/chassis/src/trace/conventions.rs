@@ -7,9 +7,12 @@ use tonic::{Code, Status};
 
 use super::{Kind, OpenSpan, Tracer};
 use crate::context::TraceContext;
+use crate::rest::method_label;
 
 /// A method or a route that the server does not know, so that no client names a span.
 const UNKNOWN: &str = "unknown";
+/// The conventions' word for an HTTP method that is none.
+const OTHER_METHOD: &str = "_OTHER";
 
 /// The span of a gRPC call, named by its method's path without the first slash.
 fn call(tracer: &Tracer, trace: TraceContext, kind: Kind, path: Option<&str>) -> Option<OpenSpan> {
@@ -60,7 +63,10 @@ pub(crate) fn requested<B>(
     peer: SocketAddr,
     request: &Request<B>,
 ) -> Option<OpenSpan> {
-    let method = crate::rest::method_label(request.method());
+    let method = match method_label(request.method()) {
+        "other" => OTHER_METHOD,
+        method => method,
+    };
     let name = || format!("{method} {}", route.unwrap_or(UNKNOWN));
     let mut span = tracer.begin(trace, Kind::Server, name)?;
     span.note("http.request.method", method);
