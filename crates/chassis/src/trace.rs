@@ -87,15 +87,17 @@ impl Tracer {
         }
     }
 
-    /// Begins the span of `trace`, if it is recorded. It ends when it is dropped.
+    /// Begins the span of `trace`, if it is recorded. It ends when it is dropped. Boxed, so that
+    /// a call without one carries a pointer.
     pub(crate) fn begin(
         &self,
         trace: TraceContext,
         kind: Kind,
         name: impl FnOnce() -> String,
-    ) -> Option<OpenSpan> {
+    ) -> Option<Box<OpenSpan>> {
         let recorder = self.recorder.as_ref().filter(|_| trace.sampled)?;
-        Some(OpenSpan::begin(Arc::clone(recorder), trace, kind, name()))
+        let span = OpenSpan::begin(Arc::clone(recorder), trace, kind, name());
+        Some(Box::new(span))
     }
 }
 

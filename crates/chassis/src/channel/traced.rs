@@ -13,14 +13,14 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// A call that was made. Dropped before its end, it was cancelled.
 #[derive(Debug)]
 pub(crate) struct Made {
-    span: OpenSpan,
+    span: Box<OpenSpan>,
     code: Code,
 }
 
 // === impl Made ===
 
 impl Made {
-    pub(super) const fn new(span: OpenSpan) -> Self {
+    pub(super) const fn new(span: Box<OpenSpan>) -> Self {
         Self {
             span,
             code: Code::Cancelled,

@@ -15,7 +15,12 @@ const UNKNOWN: &str = "unknown";
 const OTHER_METHOD: &str = "_OTHER";
 
 /// The span of a gRPC call, named by its method's path without the first slash.
-fn call(tracer: &Tracer, trace: TraceContext, kind: Kind, path: Option<&str>) -> Option<OpenSpan> {
+fn call(
+    tracer: &Tracer,
+    trace: TraceContext,
+    kind: Kind,
+    path: Option<&str>,
+) -> Option<Box<OpenSpan>> {
     let path = path.map_or(UNKNOWN, |path| path.trim_start_matches('/'));
     let mut span = tracer.begin(trace, kind, || path.to_owned())?;
     span.note("rpc.system", "grpc");
@@ -32,7 +37,7 @@ pub(crate) fn served(
     trace: TraceContext,
     path: Option<&str>,
     peer: SocketAddr,
-) -> Option<OpenSpan> {
+) -> Option<Box<OpenSpan>> {
     let mut span = call(tracer, trace, Kind::Server, path)?;
     note_peer(&mut span, peer);
     Some(span)
@@ -44,7 +49,7 @@ pub(crate) fn made(
     trace: TraceContext,
     path: &str,
     target: &Uri,
-) -> Option<OpenSpan> {
+) -> Option<Box<OpenSpan>> {
     let mut span = call(tracer, trace, Kind::Client, Some(path))?;
     if let Some(host) = target.host() {
         span.note("server.address", host);
@@ -62,7 +67,7 @@ pub(crate) fn requested<B>(
     route: Option<&str>,
     peer: SocketAddr,
     request: &Request<B>,
-) -> Option<OpenSpan> {
+) -> Option<Box<OpenSpan>> {
     let method = match method_label(request.method()) {
         "other" => OTHER_METHOD,
         method => method,

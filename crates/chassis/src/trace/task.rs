@@ -11,7 +11,7 @@ use crate::tasks::Task;
 /// The span of a run; a run that is dropped has failed too.
 struct Run {
     context: CallContext,
-    span: Option<OpenSpan>,
+    span: Option<Box<OpenSpan>>,
     ended: bool,
 }
 

@@ -23,7 +23,7 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 pub(crate) struct Call {
     arrival: Arrival,
     span: Span,
-    recorded: Option<OpenSpan>,
+    recorded: Option<Box<OpenSpan>>,
     begun: Instant,
     protocol: Protocol,
     /// The caller has gone: whatever the handler says, nobody hears it.
