@@ -182,9 +182,9 @@ class Live(unittest.TestCase):
     def test_no_panel_says_no_data_on_a_healthy_mesh(self):
         self.assertEqual(self.story.blank, {})
 
-    def test_each_method_and_route_was_called(self):
-        for series in (f"grpc_server_started_total{{{NOISE}}}", "sum by (route) (http_server_requests_total)"):
-            self.assertEqual(self.answer("calls", f"{series} == 0"), [], "drive.py does not call it")
+    def test_each_method_was_called(self):
+        found = self.answer("calls", f"grpc_server_started_total{{{NOISE}}} == 0")
+        self.assertEqual(found, [], "drive.py does not call it")
 
     def test_each_panel_answers(self):
         asked, may_be_empty = 0, set()
