@@ -1,4 +1,5 @@
 //! Calls under the names of older systems: answered by the same code, counted under those names.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
 
@@ -63,6 +64,11 @@ async fn revert(address: SocketAddr, name: &str) -> Result<String, Status> {
     };
     let answer: RevertNameResponse = call(address, REVERT, request).await?;
     Ok(answer.name)
+}
+
+/// As an old client sends it: without an id.
+const fn number(num: i32) -> IncreaseStreamRequest {
+    IncreaseStreamRequest { num, request_id: 0 }
 }
 
 /// The calls that a service has ended under a name, with `code`.
@@ -194,7 +200,7 @@ async fn both_old_ways_to_increase_one_number_answer_the_next() {
 #[tokio::test]
 async fn the_old_two_way_stream_answers_in_order_without_ids_and_in_gzip() {
     let counter = counter(&[]).start().await.unwrap();
-    let numbers = (0..1000).map(|num| IncreaseStreamRequest { num, request_id: 0 });
+    let numbers = (0..1000).map(number);
     let mut grpc = Grpc::new(channel(counter.addresses().grpc))
         .send_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Gzip);
@@ -222,14 +228,11 @@ async fn a_client_that_sends_long_before_it_reads_is_slowed_down_and_not_cut() {
     let numbers = stream::iter(0..COUNT).then(async |num| {
         // Else the encoder would put many messages into one frame.
         tokio::task::yield_now().await;
-        IncreaseStreamRequest { num, request_id: 0 }
+        number(num)
     });
     let numbers = numbers.chain(stream::once(async move {
         sent.send(()).unwrap();
-        IncreaseStreamRequest {
-            num: COUNT,
-            request_id: 0,
-        }
+        number(COUNT)
     }));
     let endpoint = Endpoint::try_from(format!("http://{}", counter.addresses().grpc)).unwrap();
     let endpoint = endpoint
@@ -242,12 +245,8 @@ async fn a_client_that_sends_long_before_it_reads_is_slowed_down_and_not_cut() {
     let answers = grpc.streaming(tonic::Request::new(numbers), path, codec);
     let answers = answers.await.unwrap().into_inner();
     all_sent.await.unwrap();
-    let told: Vec<_> = answers
-        .map_ok(|answer| answer.num)
-        .try_collect()
-        .await
-        .unwrap();
-    assert_eq!(told, (1..=COUNT + 1).collect::<Vec<_>>());
+    let told: Result<Vec<_>, _> = answers.map_ok(|answer| answer.num).try_collect().await;
+    assert_eq!(told.unwrap(), (1..=COUNT + 1).collect::<Vec<_>>());
 }
 
 #[tokio::test]
