@@ -24,7 +24,7 @@ pub(super) const STEPS: [Step; 5] = [
         title: "Light load: GET /proxy/Ana, 5 a second",
         plan: LIGHT,
         look: &[
-            ("Mesh overview", "Services up"),
+            ("Mesh overview", "Calls by service"),
             ("Mesh overview", "Topology"),
         ],
         checks: &[
