@@ -116,7 +116,7 @@ async fn a_program_is_gone_within_15_seconds_whoever_holds_on() {
             .await
     });
     let scrape = leaf.address("scrape").await;
-    let in_flight = "grpc_server_started_total{grpc_method=\"RevertName\"";
+    let in_flight = "grpc_server_started_total{grpc_method=\"RevertName\",grpc_service=\"vitalmesh";
     eventually("the call has begun", async || {
         let page = vitalmesh_tests::scrape(scrape).await;
         (page.value(page.of(in_flight)[0]) == Some(1.0)).then_some(())
@@ -165,7 +165,7 @@ async fn mesh_up_runs_every_service_in_one_process_until_ctrl_c() {
     eventually("a beat of each leaf", async || {
         let list = get((ip, 8012).into(), "/heartbeats").await.json();
         let services = list["services"].as_array()?.clone();
-        (services.len() == 3 && services.iter().all(|line| line["beats"] == 1)).then_some(())
+        (services.len() == 4 && services.iter().all(|line| line["beats"] == 1)).then_some(())
     })
     .await;
     for port in [50051, 50052, 50053, 50055] {
@@ -382,7 +382,14 @@ async fn a_second_edge_on_the_same_data_is_refused_in_one_line() {
 
 #[tokio::test]
 async fn help_and_version_are_no_errors() {
-    for program in ["bookstore", "counter", "edge", "revert-name", "time", "mesh"] {
+    for program in [
+        "bookstore",
+        "counter",
+        "edge",
+        "revert-name",
+        "time",
+        "mesh",
+    ] {
         let help = run(program, &["--help"], &[]).await;
         assert_eq!(
             (help.status.code(), help.stderr.as_slice()),

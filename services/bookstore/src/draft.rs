@@ -52,11 +52,17 @@ impl TryFrom<CreateBookRequest> for Draft {
             }
         }
         if !is_link(&book.link) {
-            wrong.push(format!("link is no http or https URL of at most {MAX_LINK} characters"));
+            wrong.push(format!(
+                "link is no http or https URL of at most {MAX_LINK} characters"
+            ));
         }
         for (field, number, range) in [("pages", book.pages, PAGES), ("year", book.year, YEARS)] {
             if !range.contains(&number) {
-                wrong.push(format!("{field} is not {} to {}", range.start(), range.end()));
+                wrong.push(format!(
+                    "{field} is not {} to {}",
+                    range.start(),
+                    range.end()
+                ));
             }
         }
         match wrong.is_empty() {
