@@ -4,6 +4,7 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
+    thread,
 };
 
 use bytes::Bytes;
@@ -197,6 +198,18 @@ fn end_code(
         .and_then(Code::from_headers)
         .or_else(|| meter.status())
         .unwrap_or_else(|| Code::from_http(status))
+}
+
+// === impl Counted ===
+
+impl Drop for Counted {
+    /// A client that leaves what is no gRPC has its answer: the HTTP status of the head.
+    fn drop(&mut self) {
+        let client = self.call.series().plan.config.side == Side::Client;
+        if client && self.status != StatusCode::OK && !thread::panicking() {
+            self.call.end(Code::from_http(self.status));
+        }
+    }
 }
 
 // === impl RequestMeter ===

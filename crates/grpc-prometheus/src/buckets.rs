@@ -16,8 +16,7 @@ pub enum Buckets {
     Python,
     /// The 41 latency bounds of the gRPC OpenTelemetry proposal A66, 0 to 100 s.
     A66,
-    /// The 14 size bounds of the gRPC OpenTelemetry proposal A66, 0 B to 4 GiB. The default for
-    /// sizes.
+    /// The 14 size bounds of the gRPC OpenTelemetry proposal A66, 0 B to 4 GiB.
     A66Bytes,
     /// Any other: finite, not negative, strictly rising, at least one.
     Custom(Vec<f64>),

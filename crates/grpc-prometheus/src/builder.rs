@@ -1,6 +1,6 @@
 //! Configuration of the metrics of one side.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use http::Extensions;
 use prometheus::Registry;
@@ -31,6 +31,7 @@ pub struct Builder<M> {
     handling: Option<Buckets>,
     sizes: Option<Buckets>,
     message_times: Option<Buckets>,
+    timeout: Option<Duration>,
     exemplars: bool,
     side: PhantomData<fn() -> M>,
 }
@@ -90,6 +91,7 @@ impl<M> Default for Builder<M> {
             handling: Some(Buckets::default()),
             sizes: None,
             message_times: None,
+            timeout: None,
             exemplars: false,
             side: PhantomData,
         }
@@ -263,8 +265,18 @@ impl<M: Metric> Builder<M> {
             handling: self.handling,
             sizes: self.sizes,
             message_times: self.message_times,
+            timeout: self.timeout,
             exemplars: self.exemplars,
         })
+    }
+}
+
+impl Builder<ServerMetrics> {
+    /// Says that the server ends calls after this time, as tonic's `Server::timeout` does: a call
+    /// that is cancelled then is `DeadlineExceeded`, as after its `grpc-timeout`. Default: none.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
     }
 }
 

@@ -46,9 +46,11 @@ impl Call {
         series.start();
         let find = || TraceId::find(request.headers(), request.extensions());
         let plan = &series.plan;
+        let asked = timeout::from_headers(request.headers());
+        let deadline = [asked, plan.config.timeout].into_iter().flatten().min();
         Self {
             start: Instant::now(),
-            deadline: timeout::from_headers(request.headers()).map_or(FAR, nanos),
+            deadline: deadline.map_or(FAR, nanos),
             trace_id: plan.config.exemplars.then(find).flatten(),
             id: next_id(),
             resets: plan.resets.noted(),
@@ -108,20 +110,13 @@ impl Call {
         self.series.handled(code, elapsed, self.trace_id);
     }
 
-    /// The caller's clock started before ours, so the cancel that its timer sends may reach us a
-    /// little before ours is over.
     fn is_late(&self, elapsed: u64) -> bool {
-        let early = match self.series.plan.config.side {
-            Side::Server => MAX_EARLY.min(self.deadline / 10),
-            Side::Client => 0,
-        };
-        elapsed >= self.deadline - early
+        is_late(self.series.plan.config.side, self.deadline, elapsed)
     }
 
     /// A request body that was reset may look to the handler like one that ended.
     fn was_reset(&self) -> bool {
-        let resets = &self.series.plan.resets;
-        resets.noted() != self.resets && resets.contains(self.id)
+        self.series.plan.resets.contains(self.id, self.resets)
     }
 }
 
@@ -136,6 +131,16 @@ impl Drop for Call {
             }
         });
     }
+}
+
+/// The caller's clock started before a server's, so the cancel that its timer sends may arrive a
+/// little before the server's is over.
+fn is_late(side: Side, deadline: u64, elapsed: u64) -> bool {
+    let early = match side {
+        Side::Server => MAX_EARLY.min(deadline / 10),
+        Side::Client => 0,
+    };
+    elapsed >= deadline - early
 }
 
 const fn late_or_canceled(late: bool) -> Code {
@@ -172,6 +177,39 @@ impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
         if let Some(call) = &mut self.0 {
             call.record(|_, _| Code::INTERNAL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_server_takes_a_cancel_for_its_deadline_from_ten_ms_or_a_tenth_before_it() {
+        for (deadline, from) in [
+            (1_000 * MS, 990 * MS),
+            (100 * MS, 90 * MS),
+            (10 * MS, 9 * MS),
+        ] {
+            assert!(!is_late(Side::Server, deadline, from - 1), "{deadline}");
+            assert!(is_late(Side::Server, deadline, from), "{deadline}");
+        }
+        assert!(is_late(Side::Server, 0, 0));
+    }
+
+    #[test]
+    fn a_client_takes_it_for_its_deadline_at_the_deadline() {
+        assert!(!is_late(Side::Client, 100 * MS, 100 * MS - 1));
+        assert!(is_late(Side::Client, 100 * MS, 100 * MS));
+    }
+
+    #[test]
+    fn without_a_deadline_no_call_is_late() {
+        for side in [Side::Server, Side::Client] {
+            assert!(!is_late(side, FAR, u64::MAX / 2));
         }
     }
 }

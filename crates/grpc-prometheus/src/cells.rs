@@ -23,7 +23,7 @@ use crate::{
     families::CODES,
     labels::Labels,
     layout::{HANDLED_OK, Histogram, RECEIVED, SENT, STARTED},
-    shard::{SHARDS, Shard},
+    shard::Shard,
     store::Plan,
 };
 
@@ -41,6 +41,7 @@ pub(crate) struct Series {
     pub(crate) plan: Arc<Plan>,
     /// Those of a shard follow one another.
     lines: Box<[Line]>,
+    lines_per_shard: usize,
     /// One per bucket of the handling-time histograms.
     exemplars: Option<Box<[Slot]>>,
 }
@@ -61,19 +62,20 @@ impl Series {
             let exemplars = (0..slots).map(|_| Slot::default());
             plan.config.exemplars.then(|| exemplars.collect())
         });
-        let lines = plan.layout.words.div_ceil(LINE) * SHARDS;
+        let lines_per_shard = plan.layout.words.div_ceil(LINE);
+        let lines = lines_per_shard * Shard::count();
         Self {
             labels,
             plan: Arc::clone(plan),
             lines: (0..lines).map(|_| Line::default()).collect(),
+            lines_per_shard,
             exemplars,
         }
     }
 
     #[inline]
     fn word(&self, shard: usize, index: usize) -> &AtomicU64 {
-        let lines = self.lines.len() / SHARDS;
-        &self.lines[shard * lines + index / LINE].0[index % LINE]
+        &self.lines[shard * self.lines_per_shard + index / LINE].0[index % LINE]
     }
 
     #[inline]

@@ -70,7 +70,11 @@ impl Code {
     #[cfg(feature = "tonic")]
     fn from_one_error(error: &(dyn StdError + 'static)) -> Option<Self> {
         if let Some(status) = error.downcast_ref::<tonic::Status>() {
-            return Some(Self(status.code() as u8));
+            // Of a transport's error tonic knows less: a lost connection is `Unknown` to it.
+            let translated = status
+                .source()
+                .is_some_and(|source| source.is::<hyper::Error>());
+            return (!translated).then_some(Self(status.code() as u8));
         }
         if error.is::<tonic::TimeoutExpired>() || error.is::<tower::timeout::error::Elapsed>() {
             return Some(Self::DEADLINE_EXCEEDED);

@@ -36,8 +36,11 @@ impl Resets {
         self.noted.load(Ordering::Acquire)
     }
 
-    pub(crate) fn contains(&self, call: u64) -> bool {
-        let mut calls = self.calls.iter();
-        calls.any(|noted| noted.load(Ordering::Acquire) == call)
+    /// Whether the call is among the notes since `noted` was `since`.
+    pub(crate) fn contains(&self, call: u64, since: u32) -> bool {
+        let noted = self.noted();
+        let new = noted.wrapping_sub(since).min(RING as u32);
+        let mut places = (1..=new).map(|back| noted.wrapping_sub(back) as usize % RING);
+        places.any(|place| self.calls[place].load(Ordering::Acquire) == call)
     }
 }

@@ -1,9 +1,10 @@
 //! Which shard of the numbers a thread writes to.
 //!
 //! An atomic read-modify-write costs several nanoseconds even if nobody else wants the word, and a
-//! call makes six. So the first [`OWNED`] threads that count own a shard each, in all series of
-//! the process, and add to it by a load and a store. Threads beyond them share the last shard and
-//! add to that by read-modify-writes. A thread that ends gives its shard to the next.
+//! call makes six. So each thread that counts owns a shard, in all series of the process, and adds
+//! to it by a load and a store, as long as there are shards: as many as processors, but 16 to 64.
+//! Threads beyond them share a shard and add to that by read-modify-writes. A thread that ends
+//! gives its shard to the next.
 //!
 //! # Memory ordering
 //!
@@ -13,17 +14,24 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
 };
 
-/// Threads that own a shard.
-const OWNED: usize = 16;
+const LEAST: usize = 16;
+const MOST: usize = 64;
 
-/// Shards of a series: the owned ones, then the one that all other threads share.
-pub(crate) const SHARDS: usize = OWNED + 1;
+/// Threads that may own a shard.
+static OWNED: LazyLock<usize> = LazyLock::new(|| {
+    let processors = thread::available_parallelism().map_or(LEAST, usize::from);
+    processors.clamp(LEAST, MOST)
+});
 
 /// One bit for each owned shard that has an owner.
-static TAKEN: AtomicU32 = AtomicU32::new(0);
+static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Owned shards that have had an owner: the others are all zeros.
 static USED: AtomicUsize = AtomicUsize::new(0);
@@ -44,7 +52,13 @@ thread_local! {
 // === impl Shard ===
 
 impl Shard {
-    const SHARED: Self = Self(OWNED);
+    /// The owned ones follow.
+    const SHARED: Self = Self(0);
+
+    /// How many shards a series has.
+    pub(crate) fn count() -> usize {
+        *OWNED + 1
+    }
 
     #[inline]
     pub(crate) fn current() -> Self {
@@ -64,7 +78,7 @@ impl Shard {
     /// The shards to read, by index. Who has seen a number that depends on another, and asks after
     /// that, is told the shard of the other too.
     pub(crate) fn used() -> impl Iterator<Item = usize> {
-        (0..USED.load(Ordering::Relaxed)).chain([OWNED])
+        0..=USED.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -88,13 +102,13 @@ impl Shard {
 
 impl Owner {
     fn new() -> Option<Self> {
-        let free = |taken: u32| {
-            let index = taken.trailing_ones();
-            (index < OWNED as u32).then(|| taken | 1 << index)
+        let free = |taken: u64| {
+            let bit = taken.trailing_ones() as usize;
+            (bit < *OWNED).then(|| taken | 1 << bit)
         };
         let taken = TAKEN.fetch_update(Ordering::Acquire, Ordering::Relaxed, free);
-        let index = taken.ok()?.trailing_ones() as usize;
-        USED.fetch_max(index + 1, Ordering::Relaxed);
+        let index = taken.ok()?.trailing_ones() as usize + 1;
+        USED.fetch_max(index, Ordering::Relaxed);
         Some(Self(Shard(index)))
     }
 }
@@ -102,7 +116,7 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         CURRENT.set(Some(Shard::SHARED));
-        TAKEN.fetch_and(!(1 << self.0.index()), Ordering::Release);
+        TAKEN.fetch_and(!(1 << (self.0.index() - 1)), Ordering::Release);
     }
 }
 
@@ -132,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn threads_own_different_shards_and_those_beyond_share_the_last() {
-        let shards = shards_of(OWNED + 4);
+    fn threads_own_different_shards_and_those_beyond_share_one() {
+        let shards = shards_of(*OWNED + 4);
         let owned: Vec<_> = shards.iter().filter(|s| **s != Shard::SHARED).collect();
         let different: HashSet<_> = owned.iter().map(|shard| shard.index()).collect();
         assert_eq!(different.len(), owned.len());
-        assert!(owned.len() <= OWNED);
+        assert!(owned.len() <= *OWNED);
         assert!(shards.len() - owned.len() >= 4);
         let used: HashSet<_> = Shard::used().collect();
         assert!(shards.iter().all(|shard| used.contains(&shard.index())));
@@ -147,15 +161,15 @@ mod tests {
     fn a_thread_that_ends_gives_its_shard_back() {
         // A thousand owners would be many times too many at once.
         let owned = (0..1_000).filter(|_| shards_of(1) != [Shard::SHARED]);
-        assert!(owned.count() > OWNED);
+        assert!(owned.count() > MOST);
     }
 
     #[test]
     fn nothing_is_lost_when_shards_change_hands_under_load() {
-        const THREADS: u64 = 40;
+        const THREADS: u64 = MOST as u64 + 16;
         const ADDS: u64 = 100_000;
         let all_there = Barrier::new(THREADS as usize);
-        let words: [AtomicU64; SHARDS] = [const { AtomicU64::new(0) }; SHARDS];
+        let words = [const { AtomicU64::new(0) }; MOST + 1];
         for _ in 0..5 {
             thread::scope(|scope| {
                 for _ in 0..THREADS {
@@ -191,6 +205,6 @@ mod tests {
         })
         .join()
         .unwrap();
-        assert_eq!(SEEN.load(Ordering::Relaxed), OWNED as u64);
+        assert_eq!(SEEN.load(Ordering::Relaxed), 0);
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use crate::{
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) handling: Option<Buckets>,
     pub(crate) sizes: Option<Buckets>,
     pub(crate) message_times: Option<Buckets>,
+    /// After which a server ends calls.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) exemplars: bool,
 }
 
@@ -79,6 +82,7 @@ impl Config {
             ("handling buckets", self.handling == other.handling),
             ("message sizes", self.sizes == other.sizes),
             ("message times", self.message_times == other.message_times),
+            ("timeout", self.timeout == other.timeout),
             ("exemplars", self.exemplars == other.exemplars),
         ];
         let different = options.into_iter().find(|(_, equal)| !equal);

@@ -61,13 +61,9 @@ async fn a_lost_connection_ends_calls_of_every_kind_on_both_sides() {
         let caller = tokio::spawn(case.call(fixture.echo.clone()));
         settled(&fixture.registry, case.in_flight()).await;
         fixture.connection.cut();
+        // tonic's own status says `Unknown`.
         caller.await.unwrap().unwrap_err();
-        // In a stream tonic has made the error a status of its own, without a code.
-        let code = match case.answers {
-            0 => "Unavailable",
-            _ => "Unknown",
-        };
-        settled(&fixture.registry, case.ended("Canceled", code)).await;
+        settled(&fixture.registry, case.ended("Canceled", "Unavailable")).await;
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
-use grpc_prometheus::RequestBody;
+use grpc_prometheus::{RequestBody, ServerMetrics};
 use h2::Reason;
 use http::{Request, Response};
 use http_body::Frame;
@@ -29,7 +29,7 @@ use tower::{
 use crate::{
     caller::EchoClient,
     duplex::{client, connect_with, server},
-    echo::texts,
+    echo::{echo_descriptor_set, texts},
     endings::Kind,
     expect::{calls, moved, only, settled},
     wire::{Served, message, read},
@@ -37,6 +37,32 @@ use crate::{
 
 const OVER: &str = "1n";
 const FAR: &str = "1H";
+
+// What tonic's `Server::timeout` ends where the caller names no deadline, or a later one.
+#[tokio::test]
+async fn the_servers_own_timeout_is_a_deadline_too() {
+    let (short, long) = (Duration::from_nanos(1), Duration::from_secs(3_600));
+    for (timeout, header, code) in [
+        (short, None, "DeadlineExceeded"),
+        (short, Some(FAR), "DeadlineExceeded"),
+        (long, Some(OVER), "DeadlineExceeded"),
+        (long, None, "Canceled"),
+    ] {
+        let registry = prometheus::Registry::new();
+        let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
+        let metrics = builder.timeout(timeout).register(&registry).unwrap();
+        let never = |_| std::future::pending::<Result<Response<Body>, BoxError>>();
+        let mut service = metrics.layer().layer(service_fn(never));
+        let mut request =
+            Request::post("/t.v1.Echo/Unary").header("content-type", "application/grpc");
+        if let Some(header) = header {
+            request = request.header("grpc-timeout", header);
+        }
+        drop(service.call(request.body(Body::empty()).unwrap()));
+        let lines = calls("server", "Unary", code, 0, 0);
+        assert_eq!(moved(&registry), only(&[lines]), "{timeout:?} {header:?}");
+    }
+}
 
 // M28: tonic's own timer is outside of the layer and drops the future.
 #[tokio::test]

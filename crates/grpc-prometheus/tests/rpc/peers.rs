@@ -236,6 +236,18 @@ async fn an_answer_that_the_caller_cannot_decode_is_canceled() {
     settled(&registry, only(&[lines])).await;
 }
 
+// A proxy's page is no message: the caller leaves it, and the HTTP status says why.
+#[tokio::test]
+async fn a_page_of_a_proxy_is_the_code_of_its_http_status() {
+    const PAGE: &[u8] = b"<html><body>bad gateway</body></html>";
+    for end in [End::Clean, End::Trailers(None)] {
+        let (registry, status) = call(Answer::Body(502, PAGE, end)).await;
+        assert_eq!(status.unwrap_err().code(), Code::Internal);
+        let lines = calls("client", "Server", "Unavailable", 0, 1);
+        settled(&registry, only(&[lines])).await;
+    }
+}
+
 /// One server-streaming call of a metered client, read to its end.
 async fn call(case: Answer) -> (Registry, Result<(), Status>) {
     let (registry, metrics) = client();
