@@ -1,5 +1,7 @@
 //! Bounds of histogram buckets.
 
+use crate::Error;
+
 /// Upper bounds of the buckets of a histogram: seconds for times, bytes for sizes.
 ///
 /// `+Inf` is always added and must not be given.
@@ -75,5 +77,13 @@ impl Buckets {
                 .iter()
                 .all(|bound| bound.is_finite() && *bound >= 0.0)
             && bounds.windows(2).all(|pair| pair[0] < pair[1])
+    }
+}
+
+/// The error of a family whose buckets are not legal.
+pub(crate) fn check(family: &'static str, buckets: Option<&Buckets>) -> Result<(), Error> {
+    match buckets {
+        Some(buckets) if !buckets.are_legal() => Err(Error::Buckets { family }),
+        _ => Ok(()),
     }
 }

@@ -6,8 +6,8 @@ use http::Extensions;
 use prometheus::Registry;
 
 use crate::{
-    Buckets, ClientMetrics, CodeLabel, Error, LabelStyle, ServerMetrics, ZeroInit, collector,
-    descriptor,
+    Buckets, ClientMetrics, CodeLabel, Error, LabelStyle, ServerMetrics, ZeroInit, buckets,
+    collector, descriptor,
     families::Side,
     labels::{self, ExtraLabel},
     methods::{Keep, Table},
@@ -246,9 +246,9 @@ impl<M: Metric> Builder<M> {
             return Err(Error::MetadataKey { key });
         }
         labels::check_namespace(self.namespace.as_deref())?;
-        check_buckets("handling_seconds", self.handling.as_ref())?;
-        check_buckets("msg_size_bytes", self.sizes.as_ref())?;
-        check_buckets("msg_handling_seconds", self.message_times.as_ref())?;
+        buckets::check("handling_seconds", self.handling.as_ref())?;
+        buckets::check("msg_size_bytes", self.sizes.as_ref())?;
+        buckets::check("msg_handling_seconds", self.message_times.as_ref())?;
         let zero_init = match self.extra_labels[..] {
             [] => ZeroInit::All,
             _ => ZeroInit::None,
@@ -293,11 +293,4 @@ impl Builder<ClientMetrics> {
 fn allowed<V: Into<String>>(default: String, values: impl IntoIterator<Item = V>) -> Vec<String> {
     let values = values.into_iter().map(Into::into);
     [default].into_iter().chain(values).collect()
-}
-
-fn check_buckets(family: &'static str, buckets: Option<&Buckets>) -> Result<(), Error> {
-    match buckets {
-        Some(buckets) if !buckets.are_legal() => Err(Error::Buckets { family }),
-        _ => Ok(()),
-    }
 }
