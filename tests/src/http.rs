@@ -1,7 +1,7 @@
 //! A small HTTP/1 client: one connection a request.
 
 use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -49,13 +49,35 @@ pub async fn send(
     address: SocketAddr,
     request: http::request::Builder,
 ) -> Result<Answer, BoxError> {
+    exchange(address, request, Bytes::new()).await
+}
+
+/// Sends a request with JSON.
+///
+/// # Errors
+///
+/// Where no whole response comes.
+pub async fn send_json(
+    address: SocketAddr,
+    request: http::request::Builder,
+    json: &Value,
+) -> Result<Answer, BoxError> {
+    let request = request.header("content-type", "application/json");
+    exchange(address, request, json.to_string().into()).await
+}
+
+async fn exchange(
+    address: SocketAddr,
+    request: http::request::Builder,
+    body: Bytes,
+) -> Result<Answer, BoxError> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async {
         let request = request
             .header("host", address.to_string())
-            .body(Empty::<Bytes>::new())?;
+            .body(Full::new(body))?;
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok::<_, BoxError>(Answer {

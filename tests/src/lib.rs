@@ -16,7 +16,7 @@ mod wait;
 mod wire;
 
 pub use self::collector::{Collector, SeenSpan};
-pub use self::http::{Answer, get, send};
+pub use self::http::{Answer, get, send, send_json};
 pub use self::loopback::{free_address, own_ip};
 pub use self::mesh::{Mesh, bookstore, channel, counter, edge, revert_name, time};
 pub use self::program::{Program, run};

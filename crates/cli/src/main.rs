@@ -3,6 +3,7 @@
 mod count;
 mod demo;
 mod prometheus;
+mod recommend;
 mod up;
 
 use std::net::SocketAddr;
@@ -25,6 +26,8 @@ enum Command {
     Count(count::Count),
     /// A tour of two to three minutes: faults, the alert that they fire, and green again
     Demo(demo::Demo),
+    /// Write recommendations of the bookstore to a file
+    Recommend(recommend::Recommend),
     /// Run every service in this process
     Up(up::Up),
     /// Ask a gRPC server for its health; exit 0 if it is serving
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     vitalmesh_chassis::exit(match command {
         Command::Count(count) => count.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Recommend(recommend) => recommend.run(),
         Command::Up(up) => up.run(),
         Command::Healthcheck { address } => healthcheck(address),
     })

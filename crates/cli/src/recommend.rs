@@ -20,7 +20,7 @@ const BAR: &str = "{wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left"
 #[derive(clap::Args, Debug)]
 pub(crate) struct Recommend {
     /// How many: 1 to 10000000
-    #[arg(value_parser = clap::value_parser!(i32).range(1..=10_000_000))]
+    #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(1..=10_000_000))]
     n: i32,
 
     /// The file to write: a line `id, title` each
