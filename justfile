@@ -48,6 +48,14 @@ up *flags:
 python:
     tests/python/run target/debug
 
+# What the bookstore's OpenAPI document allows and what it does not, asked by schemathesis.
+openapi:
+    tests/schemathesis/run target/debug
+
+# Memory and cancel of streams; `just streams --programs target/release` for ten million.
+streams *flags='--programs target/debug --most 300000':
+    tests/streams {{ flags }}
+
 # The contracts: buf's lint, and nothing broken since the last release. Needs node and npm.
 protos:
     tests/buf lint proto

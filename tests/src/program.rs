@@ -66,7 +66,9 @@ impl Program {
     /// Starts a service's program with these flags, on free ports where they say nothing else.
     pub fn service(name: &str, flags: &[&str]) -> Self {
         let ports: &[&str] = match name {
-            "bookstore" | "counter" | "edge" => &["--grpc-address", "--scrape-address", "--http-address"],
+            "bookstore" | "counter" | "edge" => {
+                &["--grpc-address", "--scrape-address", "--http-address"]
+            }
             _ => &["--grpc-address", "--scrape-address"],
         };
         let unsaid = ports.iter().filter(|port| !flags.contains(port));
