@@ -7,11 +7,14 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tonic::body::Body;
 use tower_service::Service;
+
+/// Small, so that a stream that nobody reads is soon full.
+const WINDOW: u32 = 64 << 10;
 
 /// One HTTP/2 connection, for the generated clients' `with_origin`.
 #[derive(Clone, Debug)]
@@ -30,9 +33,11 @@ impl Wire {
     /// Where nothing speaks HTTP/2 there.
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
+        let handshake = Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.unwrap();
         tokio::spawn(connection);
         Self {
             sender,

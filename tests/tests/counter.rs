@@ -242,22 +242,20 @@ async fn a_deadline_ends_each_kind_of_stream() {
 
 #[tokio::test]
 async fn a_stream_that_nobody_reads_is_cut_after_its_deadline() {
-    let counter = counter(&["--stream-timeout", "300ms"])
-        .start()
-        .await
-        .unwrap();
+    let timeouts = ["--call-timeout", "300ms", "--stream-timeout", "300ms"];
+    let counter = counter(&timeouts).start().await.unwrap();
     let addresses = counter.addresses();
     let wire = Wire::connect(addresses.grpc).await;
     let mut client = Client::with_origin(wire.clone(), wire.origin());
     let begun = Instant::now();
     let from = i32::MAX;
     let numbers = client.countdown(CountdownRequest { from }).await.unwrap();
-    let canceled = async || {
-        let code = "grpc_code=\"Canceled\",";
+    let deadline = async || {
+        let code = "grpc_code=\"DeadlineExceeded\",";
         let ended = counted(addresses.scrape, "handled", code, COUNTDOWN).await;
         (ended == 1.0).then_some(())
     };
-    eventually("the stream is over", canceled).await;
+    eventually("the stream is over", deadline).await;
     assert!(begun.elapsed() >= Duration::from_millis(1300));
     drop(numbers);
 }

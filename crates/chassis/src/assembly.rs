@@ -43,15 +43,18 @@ pub struct Assembly {
 // === impl Assembly ===
 
 impl Assembly {
-    /// `grpc`: where it serves gRPC; `served`: the descriptor sets of all names that it serves.
+    /// `grpc`: where it serves gRPC; `served`: the descriptor sets of all names that it serves;
+    /// `timeout`: after which every call is over, so that a cancel by then is its deadline.
     pub(crate) fn new<S: Service>(
         registry: Registry,
         grpc: SocketAddr,
         served: &[&[u8]],
+        timeout: Duration,
     ) -> Result<Self, BoxError> {
         let mut server = ServerMetrics::builder()
             .exclude_health_and_reflection(true)
-            .exemplars(true);
+            .exemplars(true)
+            .timeout(timeout);
         for descriptor_set in served {
             server = server.descriptor_set(descriptor_set);
         }

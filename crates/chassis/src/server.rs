@@ -207,7 +207,8 @@ impl<S: Service> Bound<S> {
         if settings.legacy_names {
             served.extend(S::LEGACY.iter().map(|contract| contract.descriptor_set));
         }
-        let mut assembly = Assembly::new::<S>(Registry::new(), addresses.grpc, &served)?;
+        let timeout = settings.call_timeout.max(settings.stream_timeout);
+        let mut assembly = Assembly::new::<S>(Registry::new(), addresses.grpc, &served, timeout)?;
         let registry = assembly.registry.clone();
         let flush = assembly.trace(&settings.trace)?;
         let tracer = assembly.tracer.clone();
