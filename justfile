@@ -79,6 +79,11 @@ parsers:
 promtool:
     tests/promtool
 
+# The guided tour: faults, the alert that they fire, green again. Needs prometheus and the mesh's own
+# ports.
+demo *flags:
+    cargo run --locked -- demo {{ flags }}
+
 # Rules and dashboards: their lints and tests, and every query against the running services. Needs
 # prometheus and promtool.
 dashboards:
