@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 use vitalmesh_proto::heartbeat::v1::BeatHeartRequest;
 use vitalmesh_proto::heartbeat::v1::heartbeat_service_client::HeartbeatServiceClient;
-use vitalmesh_tests::{Mesh, channel, eventually, get, scrape};
+use vitalmesh_tests::{Mesh, Program, channel, eventually, get, scrape};
 
 const EVERY_SECOND: [&str; 2] = ["--heartbeat-cron", "* * * * * *"];
 
@@ -153,6 +153,46 @@ async fn a_leaf_serves_while_the_edge_is_away_and_beats_again_when_it_is_back() 
         (counted("success").await > before).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_leaf_logs_once_that_the_edge_is_away_and_once_that_it_is_back() {
+    let data = tempfile::tempdir().unwrap();
+    let edge = vitalmesh_tests::edge(data.path(), &[]);
+    let edge = edge.start().await.unwrap();
+    let grpc = edge.addresses().grpc.to_string();
+    let url = format!("http://{grpc}");
+    let flags = [["--edge-url", &url].as_slice(), &EVERY_SECOND].concat();
+    let leaf = Program::service("time", &flags);
+    let page = leaf.address("scrape").await;
+    let two_more = async |outcome: &str| {
+        let runs = format!("mesh_task_runs_total{{outcome=\"{outcome}\",task=\"heartbeat\"}}");
+        let counted = async || scrape(page).await.value(&runs);
+        let before = counted().await.unwrap();
+        eventually("two runs more", async || {
+            (counted().await >= Some(before + 2.0)).then_some(())
+        })
+        .await;
+    };
+
+    two_more("success").await;
+    edge.stop().await;
+    two_more("error").await;
+    let edge = vitalmesh_tests::edge(data.path(), &["--grpc-address", &grpc]);
+    let edge = edge.start().await.unwrap();
+    two_more("success").await;
+    edge.stop().await;
+    two_more("error").await;
+
+    let lines = leaf.lines();
+    let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+    let told: Vec<_> = lines
+        .filter(|line: &Value| line["task"] == "heartbeat")
+        .map(|line| (line["level"].clone(), line["message"].clone()))
+        .collect();
+    let away = (json!("WARN"), json!("task fails"));
+    let back = (json!("INFO"), json!("task works again"));
+    assert_eq!(told, [away.clone(), back, away]);
 }
 
 #[tokio::test]
