@@ -37,7 +37,7 @@ pub(super) const STEPS: [Step; 5] = [
             Check {
                 expression: r#"edge:grpc_client_handled:rate5m{source="edge",target="revert-name"}"#,
                 expected: 0.1..=f64::INFINITY,
-                meaning: "calls a second from edge to revert-name",
+                meaning: "calls a second from edge to revert-name, over five minutes",
                 unit: Unit::Number,
             },
             NO_ALERT,
@@ -55,13 +55,13 @@ pub(super) const STEPS: [Step; 5] = [
             Check {
                 expression: FAULT_SHARE,
                 expected: 0.2..=0.4,
-                meaning: "of the calls of revert-name end in a fault",
+                meaning: "of the calls of revert-name end in a fault, over half a minute",
                 unit: Unit::Share,
             },
             Check {
                 expression: r#"edge:grpc_client_faults:rate5m{source="edge",target="revert-name"}"#,
                 expected: 0.1..=f64::INFINITY,
-                meaning: "faults a second from edge to revert-name",
+                meaning: "faults a second from edge to revert-name, over five minutes",
                 unit: Unit::Number,
             },
         ],
@@ -102,13 +102,13 @@ pub(super) const STEPS: [Step; 5] = [
             Check {
                 expression: r#"job:slo_errors:ratio_rate30m{job="revert-name"}"#,
                 expected: 0.0..=0.06,
-                meaning: "of the calls of half an hour",
+                meaning: "of the calls, over half an hour",
                 unit: Unit::Share,
             },
             Check {
                 expression: FAULT_SHARE,
                 expected: 0.0..=0.0,
-                meaning: "of the calls of half a minute",
+                meaning: "of the calls, over half a minute",
                 unit: Unit::Share,
             },
             NO_ALERT,
