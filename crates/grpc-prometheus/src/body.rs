@@ -17,7 +17,7 @@ use crate::{
     cells::Series,
     code::{self, BoxError, Code},
     families::Side,
-    meter::{Direction, Meter},
+    meter::Meter,
 };
 
 pin_project! {
@@ -48,7 +48,7 @@ pin_project! {
 #[derive(Debug)]
 struct Counted {
     call: Call,
-    meter: Meter,
+    meter: Meter<false>,
     status: StatusCode,
 }
 
@@ -57,7 +57,7 @@ struct Counted {
 struct RequestMeter {
     series: &'static Series,
     call: u64,
-    meter: Meter,
+    meter: Meter<true>,
 }
 
 type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
@@ -123,7 +123,7 @@ impl<B> ResponseBody<B> {
     #[inline]
     pub(crate) fn new(inner: B, call: Option<Call>, status: StatusCode) -> Self {
         let counted = call.map(|call| Counted {
-            meter: Meter::new(call.series(), Direction::Response),
+            meter: Meter::default(),
             call,
             status,
         });
@@ -186,7 +186,7 @@ fn is_last<B: Body>(frame: &Option<Result<Frame<Bytes>, BoxError>>, rest: &B) ->
 
 fn end_code(
     frame: &Option<Result<Frame<Bytes>, BoxError>>,
-    meter: &Meter,
+    meter: &Meter<false>,
     status: StatusCode,
 ) -> Code {
     let trailers = match frame {
@@ -219,7 +219,7 @@ impl RequestMeter {
         Self {
             series: call.series(),
             call: call.id(),
-            meter: Meter::new(call.series(), Direction::Request),
+            meter: Meter::default(),
         }
     }
 }

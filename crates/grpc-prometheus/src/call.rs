@@ -25,7 +25,8 @@ pub(crate) struct Call {
     start: Instant,
     /// Nanoseconds from the start; [`FAR`] if there is none.
     deadline: u64,
-    trace_id: Option<TraceId>,
+    /// [`NONE`](TraceId::NONE) in a trace that is not sampled.
+    trace_id: TraceId,
     id: u64,
     /// Resets that were noted before this call.
     resets: u32,
@@ -44,14 +45,18 @@ impl Call {
     #[inline]
     pub(crate) fn start<B>(series: &'static Series, request: &Request<B>) -> Self {
         series.start();
-        let find = || TraceId::find(request.headers(), request.extensions());
         let plan = &series.plan;
         let asked = timeout::from_headers(request.headers());
         let deadline = [asked, plan.config.timeout].into_iter().flatten().min();
+        let trace_id = match plan.config.exemplars {
+            true => TraceId::find(request.headers(), request.extensions()),
+            false => None,
+        };
+        let trace_id = trace_id.unwrap_or(TraceId::NONE);
         Self {
             start: Instant::now(),
             deadline: deadline.map_or(FAR, nanos),
-            trace_id: plan.config.exemplars.then(find).flatten(),
+            trace_id,
             id: next_id(),
             resets: plan.resets.noted(),
             ended: false,
@@ -73,8 +78,9 @@ impl Call {
 
     /// The head of the response has come: it may know the trace, and be the end.
     pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>) {
-        if self.series.plan.config.exemplars && self.trace_id.is_none() {
-            self.trace_id = response.extensions().get::<TraceId>().copied();
+        if self.series.plan.config.exemplars && self.trace_id == TraceId::NONE {
+            let trace_id = response.extensions().get().copied();
+            self.trace_id = trace_id.unwrap_or(TraceId::NONE);
         }
         // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
         let at_end = response.body().is_end_stream();

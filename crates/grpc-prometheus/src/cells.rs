@@ -106,12 +106,14 @@ impl Series {
     }
 
     #[inline]
-    pub(crate) fn handled(&self, code: Code, nanos: u64, trace_id: Option<TraceId>) {
+    pub(crate) fn handled(&self, code: Code, nanos: u64, trace_id: TraceId) {
         let layout = &self.plan.layout;
         if let Some(histogram) = &layout.handling {
             let slot = self.plan.config.code_label.slot(code.index());
             let bucket = self.observe(histogram, slot, nanos);
-            if let (Some(trace_id), Some(exemplars)) = (trace_id, &self.exemplars) {
+            if trace_id != TraceId::NONE
+                && let Some(exemplars) = &self.exemplars
+            {
                 exemplars[slot * histogram.buckets() + bucket].put(trace_id, nanos);
             }
         }

@@ -31,6 +31,9 @@ pub(crate) struct Slot(Mutex<Option<Exemplar>>);
 // === impl TraceId ===
 
 impl TraceId {
+    /// What W3C trace context gives no trace.
+    pub(crate) const NONE: Self = Self([0; 16]);
+
     /// The extension, else the W3C `traceparent` header if its sampled flag is set.
     pub(crate) fn find(headers: &HeaderMap, extensions: &Extensions) -> Option<Self> {
         if let Some(id) = extensions.get::<Self>() {
@@ -45,7 +48,7 @@ impl TraceId {
         let [flags] = hex(value.get(53..)?)?;
         let sampled = flags & 1 == 1;
         let id = hex(value.get(3..35)?)?;
-        (dashes && sampled && id != [0; 16]).then_some(Self(id))
+        (dashes && sampled && Self(id) != Self::NONE).then_some(Self(id))
     }
 }
 
