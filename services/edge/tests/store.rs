@@ -610,7 +610,10 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() {
         .await
         .unwrap_err();
 
-    assert!(matches!(&error, OpenError::Claim(ClaimError::InUse { .. })), "{error:?}");
+    assert!(
+        matches!(&error, OpenError::Claim(ClaimError::InUse { .. })),
+        "{error:?}"
+    );
     let expected = format!(
         "{} is in use by another process; stop it or choose another data folder",
         database(&folder).display()
