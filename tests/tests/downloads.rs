@@ -120,9 +120,9 @@ async fn a_reader_that_stops_stops_the_generator_and_goes_on() {
     let mut stream = request(addresses.http.unwrap(), "/10000000").await;
     let made = standstill(addresses.scrape).await;
     assert!(made > 1000.0 && made < 1_000_000.0, "{made} were made");
-    let mut read = vec![0; 64 << 20];
+    let mut read = vec![0; 16 << 20];
     stream.read_exact(&mut read).await.unwrap();
-    assert!(standstill(addresses.scrape).await > made + 500_000.0);
+    assert!(standstill(addresses.scrape).await > made + 200_000.0);
     assert_eq!(value(addresses.scrape, CANCELED).await, 0.0);
 }
 
@@ -131,7 +131,7 @@ async fn readers_that_stand_still_hold_nobody_up() {
     let (_running, addresses, _data) = start(&[]).await;
     let http = addresses.http.unwrap();
     let mut still = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..6 {
         still.push(request(http, "/10000000").await);
     }
     standstill(addresses.scrape).await;

@@ -105,7 +105,7 @@ impl BookstoreService for Bookstore {
             max_results,
         } = request.into_inner();
         let recommendations = self.recommend(user_id, max_results).await?;
-        Ok(Response::new(stream::iter(recommendations.map(Ok)).boxed()))
+        Ok(Response::new(recommendations.boxed()))
     }
 
     async fn list_recommendations(

@@ -1,10 +1,21 @@
 //! Recommendations: made one at a time, as the reader takes them.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
 use prometheus::IntCounter;
+use prost::Message;
+use tonic::Status;
 use vitalmesh_proto::bookstore::v1::Recommendation;
 
 /// The most that one call is given.
 pub(crate) const MOST: i32 = 10_000_000;
+/// Bytes that a stream gives at a time. tonic sends what it has when the stream pauses, and would
+/// else fill buffers of 32 to 64 KiB, which the allocator keeps many of: 10 MB more in all.
+const BURST: usize = 7 << 10;
+/// What a message of a stream takes before its own bytes.
+const PREFIX: usize = 5;
 
 /// A user's recommendations: the titles in an order of the user's own, then again from the first.
 ///
@@ -15,6 +26,7 @@ pub(crate) struct Recommendations {
     given: i32,
     count: i32,
     made: IntCounter,
+    burst: usize,
 }
 
 // === impl Recommendations ===
@@ -29,6 +41,7 @@ impl Recommendations {
             given: 0,
             count,
             made,
+            burst: 0,
         }
     }
 }
@@ -47,6 +60,24 @@ impl Iterator for Recommendations {
             id: self.given,
             title: title.clone(),
         })
+    }
+}
+
+impl Stream for Recommendations {
+    type Item = Result<Recommendation, Status>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Recommendation, Status>>> {
+        if self.burst >= BURST {
+            self.burst = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let next = self.next();
+        self.burst += next.as_ref().map_or(0, |next| PREFIX + next.encoded_len());
+        Poll::Ready(next.map(Ok))
     }
 }
 
@@ -91,6 +122,28 @@ mod tests {
         let ids: Vec<_> = all.by_ref().take(5).map(|one| one.id).collect();
         assert_eq!(ids, [1, 2, 3, 4, 5]);
         assert_eq!(made.get(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_stream_pauses_after_each_burst_and_gives_them_all() {
+        let mut stream = Recommendations::new(7, titles(100), 10_000, counter());
+        let (mut ids, mut burst, mut pauses) = (Vec::new(), 0, 0);
+        loop {
+            match futures_util::poll!(futures_util::StreamExt::next(&mut stream)) {
+                Poll::Ready(Some(one)) => {
+                    let one = one.unwrap();
+                    burst += PREFIX + one.encoded_len();
+                    ids.push(one.id);
+                }
+                Poll::Ready(None) => break,
+                Poll::Pending => {
+                    assert!((BURST..BURST + 100).contains(&burst), "{burst} bytes");
+                    (burst, pauses) = (0, pauses + 1);
+                }
+            }
+        }
+        assert_eq!(ids, (1..=10_000).collect::<Vec<_>>());
+        assert!(pauses > 10, "{pauses}");
     }
 
     #[test]
