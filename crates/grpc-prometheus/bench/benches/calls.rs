@@ -11,7 +11,7 @@ use std::{hint::black_box, sync::Barrier, thread, time::Duration};
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 use grpc_prometheus::{ClientMetrics, ServerMetrics};
 use grpc_prometheus_bench::{Messages, NoOp, PATH, call, descriptor_set, prepare};
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use prometheus::Registry;
 use rustix::time::{ClockId, clock_gettime};
 use tower::{Layer, Service};
@@ -128,7 +128,7 @@ where
     thread::scope(|scope| {
         let work = || {
             let mut service = service.clone();
-            prepare(PATH);
+            prepare(Uri::from_static(PATH));
             barrier.wait();
             let start = processor_time();
             for _ in 0..calls {

@@ -19,11 +19,8 @@ fn main() {
     let client = ClientMetrics::builder().descriptor_set(&set);
     let client = client.register(&registry).unwrap();
     for method in 0..METHODS {
-        prepare(&format!(
-            "/bench.v1.Service{}/Method{}",
-            method / 10,
-            method % 10
-        ));
+        let path = format!("/bench.v1.Service{}/Method{}", method / 10, method % 10);
+        prepare(path.parse().unwrap());
         for _ in 0..1_000 {
             call(&mut server.layer().layer(NoOp { messages: 1 }));
             call(&mut client.layer().unboxed().layer(NoOp { messages: 1 }));

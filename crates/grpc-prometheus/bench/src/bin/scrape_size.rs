@@ -1,11 +1,13 @@
 //! Prints how the size of a scrape grows with methods and not with traffic.
 
-use grpc_prometheus::{ClientMetrics, Error, ServerMetrics, ZeroInit};
+use std::error::Error;
+
+use grpc_prometheus::{ClientMetrics, ServerMetrics, ZeroInit};
 use grpc_prometheus_bench::{NoOp, call, descriptor_set, prepare};
 use prometheus::Registry;
 use tower::Layer;
 
-fn main() -> Result<(), Error> {
+fn main() -> Result<(), Box<dyn Error>> {
     println!("methods, zero init, bytes before traffic, after 100,000 calls, after 1,000,000");
     for methods in [10, 100, 1_000] {
         for (name, zero_init) in [("all", ZeroInit::All), ("ok only", ZeroInit::OkOnly)] {
@@ -17,7 +19,7 @@ fn main() -> Result<(), Error> {
 }
 
 /// Bytes of a scrape of both sides: before traffic, and after so much of it.
-fn sizes(methods: usize, zero_init: ZeroInit) -> Result<[usize; 3], Error> {
+fn sizes(methods: usize, zero_init: ZeroInit) -> Result<[usize; 3], Box<dyn Error>> {
     let registry = Registry::new();
     let set = descriptor_set(methods);
     let client = ClientMetrics::builder().descriptor_set(&set);
@@ -25,14 +27,17 @@ fn sizes(methods: usize, zero_init: ZeroInit) -> Result<[usize; 3], Error> {
     let server = ServerMetrics::builder().descriptor_set(&set);
     let server = server.zero_init(zero_init).register(&registry)?;
     let mut service = server.layer().layer(NoOp { messages: 1 });
-    Ok([0, 100_000, 900_000].map(|calls| {
+    let mut sizes = [0; 3];
+    for (size, calls) in sizes.iter_mut().zip([0, 100_000, 900_000]) {
         for method in 0..methods {
             let (service_number, method) = (method / 10, method % 10);
-            prepare(&format!("/bench.v1.Service{service_number}/Method{method}"));
+            let path = format!("/bench.v1.Service{service_number}/Method{method}");
+            prepare(path.parse()?);
             for _ in 0..calls / methods {
                 call(&mut service);
             }
         }
-        grpc_prometheus::encode(&registry, None).1.len()
-    }))
+        *size = grpc_prometheus::encode(&registry, None).1.len();
+    }
+    Ok(sizes)
 }
