@@ -1,79 +1,26 @@
-//! The layers around a service's REST routes: metrics by route, the call's context, panics.
+//! What surrounds a service's REST routes: the layers around each, and its metrics page.
 
-use std::future::Future;
-use std::pin::Pin;
+mod metrics;
+
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::MatchedPath;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
-use tower::{Layer, Service, ServiceBuilder};
+use http::{HeaderMap, Request, Response, StatusCode};
+use prometheus::Registry;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::metrics::HttpMetrics;
+pub(crate) use self::metrics::{CLIENT_CLOSED, method_label};
 use crate::stack::span::{Arrival, SpanLayer};
 use crate::trace::Tracer;
 
 /// The service's metrics beside its routes, for a Prometheus that cannot reach the scrape port.
 const METRICS_PATH: &str = "/prometheus/metrics";
-/// Seconds. Finer than the crate's default below 5 ms, where a REST call over a local mesh ends.
-const BUCKETS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0,
-];
-/// The status of a request whose client left before the answer.
-pub(crate) const CLIENT_CLOSED: u16 = 499;
-
-/// Counts requests by matched route, so that no client makes a new series.
-#[derive(Clone, Debug)]
-pub(crate) struct HttpMetrics {
-    // The label sets are our own routes, a closed set of methods and status codes, so that the
-    // unchecked hash behind these types cannot meet two that collide by somebody's design.
-    requests: IntCounterVec,
-    seconds: HistogramVec,
-}
-
-/// The service that [`HttpMetrics`] makes.
-#[derive(Clone, Debug)]
-pub(crate) struct Counted<S> {
-    inner: S,
-    metrics: HttpMetrics,
-}
-
-pin_project! {
-    #[derive(Debug)]
-    pub(crate) struct ResponseFuture<F> {
-        #[pin]
-        inner: F,
-        call: Option<HttpCall>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    pub(crate) struct ResponseBody<B> {
-        #[pin]
-        inner: B,
-        call: Option<HttpCall>,
-    }
-}
-
-/// One request, recorded once when it is dropped: at the end of its body or before.
-#[derive(Debug)]
-struct HttpCall {
-    metrics: HttpMetrics,
-    route: Option<MatchedPath>,
-    method: &'static str,
-    status: u16,
-    begun: Instant,
-}
 
 /// The routes, with the service's metrics page beside them and the layers around each.
 pub(crate) fn instrument(
@@ -123,161 +70,6 @@ fn panicked() -> Response<axum::body::Body> {
         problem.to_string(),
     )
         .into_response()
-}
-
-// === impl HttpMetrics ===
-
-impl HttpMetrics {
-    fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "http_server_requests_total",
-                "HTTP requests by matched route, method and status.",
-            ),
-            &["route", "method", "status"],
-        )?;
-        let seconds = HistogramVec::new(
-            HistogramOpts::new(
-                "http_server_request_duration_seconds",
-                "From a request's head to the end of its response, in seconds.",
-            )
-            .buckets(BUCKETS.to_vec()),
-            &["route", "method"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { requests, seconds })
-    }
-}
-
-impl<S> Layer<S> for HttpMetrics {
-    type Service = Counted<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Counted {
-            inner,
-            metrics: self.clone(),
-        }
-    }
-}
-
-// === impl Counted ===
-
-impl<S, ReqB, ResB> Service<Request<ReqB>> for Counted<S>
-where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
-    ResB: Body,
-{
-    type Response = Response<ResponseBody<ResB>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let call = HttpCall {
-            metrics: self.metrics.clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
-            method: method_label(request.method()),
-            status: CLIENT_CLOSED,
-            begun: Instant::now(),
-        };
-        ResponseFuture {
-            inner: self.inner.call(request),
-            call: Some(call),
-        }
-    }
-}
-
-// === impl ResponseFuture ===
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Body,
-{
-    type Output = Result<Response<ResponseBody<B>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        if let Some(call) = this.call {
-            call.status = response.status().as_u16();
-        }
-        let (head, inner) = response.into_parts();
-        let call = this.call.take().filter(|_| !inner.is_end_stream());
-        Poll::Ready(Ok(Response::from_parts(head, ResponseBody { inner, call })))
-    }
-}
-
-// === impl ResponseBody ===
-
-impl<B: Body> Body for ResponseBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) {
-            *this.call = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-// === impl HttpCall ===
-
-impl Drop for HttpCall {
-    fn drop(&mut self) {
-        let route = self.route.as_ref().map_or("unknown", MatchedPath::as_str);
-        let mut digits = [0; 3];
-        let status = status_label(self.status, &mut digits);
-        self.metrics
-            .requests
-            .with_label_values(&[route, self.method, status])
-            .inc();
-        self.metrics
-            .seconds
-            .with_label_values(&[route, self.method])
-            .observe(self.begun.elapsed().as_secs_f64());
-    }
-}
-
-/// The registered methods by name; whatever else a client invents is `other`.
-pub(crate) fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::CONNECT => "CONNECT",
-        Method::TRACE => "TRACE",
-        _ => "other",
-    }
-}
-
-fn status_label(status: u16, digits: &mut [u8; 3]) -> &str {
-    for (digit, unit) in digits.iter_mut().zip([100, 10, 1]) {
-        *digit = b'0' + u8::try_from(status / unit % 10).unwrap_or(0);
-    }
-    std::str::from_utf8(digits).unwrap_or("000")
 }
 
 #[cfg(test)]
