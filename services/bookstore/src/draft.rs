@@ -1,5 +1,7 @@
 //! A book that is to be stored: checked, every wrong field named at once.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -15,14 +17,15 @@ pub(crate) const MAX_ORIGIN: usize = 100;
 pub(crate) const MAX_LINK: usize = 2000;
 pub(crate) const PAGES: RangeInclusive<i32> = 1..=100_000;
 pub(crate) const YEARS: RangeInclusive<i32> = -9999..=9999;
+const CONTROL: &str = "has control characters";
 
 /// A book that is in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Draft(CreateBookRequest);
 
-/// What is wrong with a book. No text repeats what was sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct InvalidBook(Vec<String>);
+/// What is wrong with a book, by field. No text repeats what was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct InvalidBook(BTreeMap<&'static str, Cow<'static, str>>);
 
 // === impl Draft ===
 
@@ -36,47 +39,54 @@ impl TryFrom<CreateBookRequest> for Draft {
     type Error = InvalidBook;
 
     fn try_from(book: CreateBookRequest) -> Result<Self, InvalidBook> {
-        let mut wrong = Vec::new();
+        let mut invalid = InvalidBook::default();
         for (field, text) in [("author", &book.author), ("title", &book.title)] {
             if text.trim().is_empty() || text.chars().count() > MAX_NAME {
-                wrong.push(format!("{field} is not 1 to {MAX_NAME} characters"));
+                invalid.name(field, format!("is not 1 to {MAX_NAME} characters"));
             } else if text.contains(char::is_control) {
-                wrong.push(format!("{field} has control characters"));
+                invalid.name(field, CONTROL);
             }
         }
         for (field, text) in [("country", &book.country), ("language", &book.language)] {
             if text.chars().count() > MAX_ORIGIN {
-                wrong.push(format!("{field} is over {MAX_ORIGIN} characters"));
+                invalid.name(field, format!("is over {MAX_ORIGIN} characters"));
             } else if text.contains(char::is_control) {
-                wrong.push(format!("{field} has control characters"));
+                invalid.name(field, CONTROL);
             }
         }
         if !is_link(&book.link) {
-            wrong.push(format!(
-                "link is no http or https URL of at most {MAX_LINK} characters"
-            ));
+            let what = format!("is no http or https URL of at most {MAX_LINK} characters");
+            invalid.name("link", what);
         }
         for (field, number, range) in [("pages", book.pages, PAGES), ("year", book.year, YEARS)] {
             if !range.contains(&number) {
-                wrong.push(format!(
-                    "{field} is not {} to {}",
-                    range.start(),
-                    range.end()
-                ));
+                let what = format!("is not {} to {}", range.start(), range.end());
+                invalid.name(field, what);
             }
         }
-        match wrong.is_empty() {
+        match invalid.0.is_empty() {
             true => Ok(Self(book)),
-            false => Err(InvalidBook(wrong)),
+            false => Err(invalid),
         }
     }
 }
 
 // === impl InvalidBook ===
 
+impl InvalidBook {
+    /// Says that `field` is wrong, instead of what was said of it before.
+    pub(crate) fn name(&mut self, field: &'static str, what: impl Into<Cow<'static, str>>) {
+        self.0.insert(field, what.into());
+    }
+}
+
 impl fmt::Display for InvalidBook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("; "))
+        for (index, (field, what)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{field} {what}")?;
+        }
+        Ok(())
     }
 }
 
@@ -112,15 +122,12 @@ mod tests {
     }
 
     /// The fields that are wrong in what `change` makes of a book that is in order.
-    fn wrong(change: impl FnOnce(&mut CreateBookRequest)) -> Vec<String> {
+    fn wrong(change: impl FnOnce(&mut CreateBookRequest)) -> Vec<&'static str> {
         let mut changed = book();
         change(&mut changed);
         match Draft::try_from(changed) {
             Ok(_) => Vec::new(),
-            Err(InvalidBook(wrong)) => wrong
-                .iter()
-                .map(|text| text.split(' ').next().unwrap().to_owned())
-                .collect(),
+            Err(InvalidBook(wrong)) => wrong.into_keys().collect(),
         }
     }
 
@@ -136,7 +143,7 @@ mod tests {
             book.language.clear();
             book.year = 0;
         });
-        assert_eq!(lean, Vec::<String>::new());
+        assert_eq!(lean, [""; 0]);
     }
 
     #[test]
@@ -149,10 +156,10 @@ mod tests {
         });
         assert_eq!(
             invalid.unwrap_err().to_string(),
-            "author is not 1 to 300 characters; title is not 1 to 300 characters; \
-             country has control characters; language is over 100 characters; \
-             link is no http or https URL of at most 2000 characters; \
-             pages is not 1 to 100000; year is not -9999 to 9999"
+            "author is not 1 to 300 characters; country has control characters; \
+             language is over 100 characters; \
+             link is no http or https URL of at most 2000 characters; pages is not 1 to 100000; \
+             title is not 1 to 300 characters; year is not -9999 to 9999"
         );
     }
 

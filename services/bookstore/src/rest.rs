@@ -5,6 +5,7 @@ mod books;
 mod document;
 mod error;
 mod input;
+mod new_book;
 mod recommend;
 mod rows;
 mod upstream;

@@ -123,8 +123,8 @@ async fn a_wrong_book_is_refused_with_all_that_is_wrong_and_not_stored() {
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(
         status.message(),
-        "title is not 1 to 300 characters; \
-         link is no http or https URL of at most 2000 characters; pages is not 1 to 100000"
+        "link is no http or https URL of at most 2000 characters; pages is not 1 to 100000; \
+         title is not 1 to 300 characters"
     );
     assert_eq!(list(&client, None, None).await.unwrap().len(), before);
 }

@@ -6,44 +6,16 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use vitalmesh_proto::bookstore::v1;
 
 use super::document::Problem;
 use super::error::Error;
 use super::input::{Asked, BookId, Sent, Years};
+use super::new_book::NewBook;
 use super::rows::{Framing, Rows};
 use super::upstream::{Channel, Upstream};
-
-/// A book to store.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewBook {
-    #[schema(min_length = 1, max_length = 300, example = "Jane Austen")]
-    author: String,
-    #[serde(default)]
-    #[schema(max_length = 100, example = "United Kingdom")]
-    country: String,
-    #[serde(default)]
-    #[schema(max_length = 100, example = "English")]
-    language: String,
-    /// An http or https URL.
-    #[schema(
-        max_length = 2000,
-        pattern = "^https?://[A-Za-z0-9]",
-        example = "https://en.wikipedia.org/wiki/Emma_(novel)"
-    )]
-    link: String,
-    #[schema(minimum = 1, maximum = 100_000, example = 1036)]
-    pages: i32,
-    #[schema(min_length = 1, max_length = 300, example = "Emma")]
-    title: String,
-    /// The year of publication; negative before the common era.
-    #[serde(default)]
-    #[schema(minimum = -9999, maximum = 9999, example = 1815)]
-    year: i32,
-}
 
 /// A stored book.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -64,7 +36,8 @@ pub(crate) struct Book {
     responses(
         (status = 201, description = "Stored", body = Book,
          headers(("location" = String, description = "Where the book is"))),
-        (status = 400, description = "The JSON or the book is wrong; all wrong fields are named",
+        (status = 400, description = "The body is no JSON, or fields are missing or out of range: \
+                                       each is named",
          body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body came too slowly",
          body = Problem, content_type = "application/problem+json"),
@@ -72,7 +45,8 @@ pub(crate) struct Book {
          body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not application/json",
          body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The JSON is not a book",
+        (status = 422, description = "The JSON is no object, or fields are of another type or \
+                                       unknown: each that is wrong is named",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -80,7 +54,7 @@ pub(crate) async fn create<C: Channel>(
     State(upstream): State<Upstream<C>>,
     Sent(book): Sent<NewBook>,
 ) -> Result<Response, Error> {
-    let request = v1::CreateBookRequest::from(book);
+    let request = v1::CreateBookRequest::try_from(book)?;
     let stored = upstream.calls().create_book(request).await?.into_inner();
     let location = format!("/books/{}", stored.book_id);
     let body = Json(Book::from(stored));
@@ -129,22 +103,6 @@ pub(crate) async fn list<C: Channel>(
     let rows = Rows::new(books, Framing::ARRAY, Book::from, download.place);
     let json = HeaderValue::from_static("application/json");
     Ok(([(CONTENT_TYPE, json)], Body::new(rows)).into_response())
-}
-
-// === impl CreateBookRequest ===
-
-impl From<NewBook> for v1::CreateBookRequest {
-    fn from(book: NewBook) -> Self {
-        Self {
-            author: book.author,
-            country: book.country,
-            language: book.language,
-            link: book.link,
-            pages: book.pages,
-            title: book.title,
-            year: book.year,
-        }
-    }
 }
 
 // === impl Book ===

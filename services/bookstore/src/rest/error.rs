@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use tonic::Status;
 use vitalmesh_chassis::{Problem, readable};
 
+use super::new_book::NotABook;
 use crate::recommend::MOST;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,8 @@ pub(crate) enum Error {
     Query(#[from] QueryRejection),
     #[error("{}", readable(&.0.body_text()))]
     Body(#[from] JsonRejection),
+    #[error("{}", readable(&.0.to_string()))]
+    NotABook(#[from] NotABook),
     #[error("the body did not come within {seconds} s; send it again")]
     SlowBody { seconds: u64 },
     #[error("{max} streams are open, which is the most; try again later")]
@@ -39,6 +42,7 @@ impl Error {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Count | Self::BookId | Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::Body(rejection) => rejection.status(),
+            Self::NotABook(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyDownloads { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
