@@ -18,6 +18,7 @@ use crate::callee;
 use crate::channel::Channel;
 use crate::heartbeat::{self, HeartbeatSettings};
 use crate::process;
+use crate::rest::Route;
 use crate::routes::{Answer, RoutesBuilder};
 use crate::runtime::reachable;
 use crate::server::Service;
@@ -35,7 +36,7 @@ pub struct Assembly {
     pub(crate) server_metrics: ServerMetrics,
     client_metrics: ClientMetrics,
     pub(crate) routes: RoutesBuilder,
-    pub(crate) http: Option<Router>,
+    pub(crate) http: Option<(Router, &'static [Route])>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) on_stop: Vec<BoxFuture<'static, ()>>,
 }
@@ -130,9 +131,10 @@ impl Assembly {
         self.routes.add_service(service);
     }
 
-    /// Serves REST routes on [`Service::http_address`], and the metrics beside them.
-    pub fn serve_http(&mut self, routes: Router) {
-        self.http = Some(routes);
+    /// Serves REST routes on [`Service::http_address`], and the metrics beside them. The series of
+    /// those that are `known` are there from the start.
+    pub fn serve_http(&mut self, routes: Router, known: &'static [Route]) {
+        self.http = Some((routes, known));
     }
 
     /// Runs a task from start to stop.

@@ -7,6 +7,10 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use tonic::{Code, Status};
 
+/// Every status that a failed call of another service becomes.
+pub(crate) const UPSTREAM_STATUSES: [u16; 11] =
+    [400, 401, 403, 404, 409, 429, 499, 500, 501, 503, 504];
+
 const MAX_DETAIL_CHARS: usize = 256;
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const ONE_SECOND: HeaderValue = HeaderValue::from_static("1");
@@ -104,6 +108,8 @@ pub fn readable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -129,6 +135,8 @@ mod tests {
         for (code, http) in documented {
             assert_eq!(translated(Code::from_i32(code)).0, http, "code {code}");
         }
+        let statuses: BTreeSet<_> = documented.map(|(_, http)| http).into();
+        assert_eq!(BTreeSet::from(UPSTREAM_STATUSES), statuses);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What surrounds a service's REST routes: the layers around each, and its metrics page.
 
 mod metrics;
+mod route;
 
 use std::sync::Arc;
 
@@ -9,30 +10,38 @@ use axum::extract::MatchedPath;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use prometheus::Registry;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::metrics::HttpMetrics;
 pub(crate) use self::metrics::{CLIENT_CLOSED, method_label};
+pub use self::route::Route;
 use crate::stack::span::{Arrival, SpanLayer};
 use crate::trace::Tracer;
 
 /// The service's metrics beside its routes, for a Prometheus that cannot reach the scrape port.
 const METRICS_PATH: &str = "/prometheus/metrics";
 
-/// The routes, with the service's metrics page beside them and the layers around each.
+/// The routes, with the service's metrics page beside them and the layers around each; the series
+/// of those that are `known` begin at 0.
 pub(crate) fn instrument(
     routes: Router,
+    known: &[Route],
     registry: &Registry,
     tracer: Tracer,
 ) -> prometheus::Result<Router> {
     let pages = registry.clone();
     let page = move |headers: HeaderMap| async move { exposition(&pages, &headers) };
+    let metrics = HttpMetrics::register(registry)?;
+    for route in known {
+        route.begin(&metrics);
+    }
+    Route::new(Method::GET, METRICS_PATH, &[200]).begin(&metrics);
     let layers = ServiceBuilder::new()
         // Outermost: one record a request, whatever happens below.
-        .layer(HttpMetrics::register(registry)?)
+        .layer(metrics)
         // The span names the route, which only the router knows.
         .map_request(name_route)
         .layer(SpanLayer::http(tracer))
@@ -92,38 +101,73 @@ mod tests {
             panic!("on demand")
         }
         let routes = Router::new().route("/broken", get(broken));
-        let app = instrument(routes, &Registry::new(), Tracer::default()).unwrap();
+        let app = instrument(routes, &[], &Registry::new(), Tracer::default()).unwrap();
         let request = Request::get("/broken").body(axum::body::Body::empty());
         let response = app.oneshot(request.unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
     }
 
+    fn counted(registry: &Registry) -> Vec<String> {
+        let (_, page) = grpc_prometheus::encode(registry, None);
+        let page = String::from_utf8(page.into()).unwrap();
+        let lines = page.lines().filter_map(|line| {
+            let series = line.strip_prefix("http_server_requests_total")?;
+            (!series.contains(METRICS_PATH)).then(|| series.to_owned())
+        });
+        lines.collect()
+    }
+
     #[tokio::test]
     async fn requests_are_counted_by_route_whatever_the_path() {
         let registry = Registry::new();
         let routes = Router::new().route("/proxy/{name}", get("answer"));
-        let app = instrument(routes, &registry, Tracer::default()).unwrap();
+        let app = instrument(routes, &[], &registry, Tracer::default()).unwrap();
         for path in ["/proxy/a", "/proxy/b", "/nothing", "/at/all"] {
             ask(&app, "GET", path).await;
         }
         ask(&app, "POST", "/proxy/a").await;
         ask(&app, "BREW", "/nothing").await;
-
-        let (_, page) = grpc_prometheus::encode(&registry, None);
-        let page = String::from_utf8(page.into()).unwrap();
-        let counted: Vec<_> = page
-            .lines()
-            .filter(|line| line.starts_with("http_server_requests_total"))
-            .collect();
         assert_eq!(
-            counted,
+            counted(&registry),
             [
-                r#"http_server_requests_total{method="GET",route="/proxy/{name}",status="200"} 2"#,
-                r#"http_server_requests_total{method="GET",route="unknown",status="404"} 2"#,
-                r#"http_server_requests_total{method="POST",route="/proxy/{name}",status="405"} 1"#,
-                r#"http_server_requests_total{method="other",route="unknown",status="404"} 1"#,
+                r#"{method="GET",route="/proxy/{name}",status="200"} 2"#,
+                r#"{method="GET",route="unknown",status="404"} 2"#,
+                r#"{method="POST",route="/proxy/{name}",status="405"} 1"#,
+                r#"{method="other",route="unknown",status="404"} 1"#,
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_known_route_is_counted_from_the_start_with_each_status_that_it_may_answer() {
+        let registry = Registry::new();
+        let routes = Router::new().route("/sum/{n}", get("answer"));
+        let known = [Route::new(Method::GET, "/sum/{n}", &[200, 400])];
+        let app = instrument(routes, &known, &registry, Tracer::default()).unwrap();
+        let zeros = ["200", "400", "499", "500"]
+            .map(|status| format!(r#"{{method="GET",route="/sum/{{n}}",status="{status}"}} 0"#));
+        assert_eq!(counted(&registry), zeros);
+        let (_, page) = grpc_prometheus::encode(&registry, None);
+        let labels = r#"{method="GET",route="/sum/{n}"}"#;
+        assert!(page.contains(&format!(
+            "http_server_request_duration_seconds_count{labels} 0\n"
+        )));
+
+        ask(&app, "GET", "/sum/1").await;
+        let after = counted(&registry);
+        assert!(after[0].ends_with(r#"status="200"} 1"#), "{after:?}");
+        assert_eq!(after[1..], zeros[1..]);
+    }
+
+    #[test]
+    fn a_route_that_asks_has_whatever_a_code_may_become() {
+        let registry = Registry::new();
+        let known = [Route::asking(Method::GET, "/ask", &[200])];
+        let _ = instrument(Router::new(), &known, &registry, Tracer::default()).unwrap();
+        let statuses = [200, 400, 401, 403, 404, 409, 429, 499, 500, 501, 503, 504];
+        let zeros =
+            statuses.map(|status| format!(r#"{{method="GET",route="/ask",status="{status}"}} 0"#));
+        assert_eq!(counted(&registry), zeros);
     }
 }

@@ -244,9 +244,9 @@ impl<S: Service> Bound<S> {
             ),
         };
         let http = match (self.http, assembly.http) {
-            (Some(listener), Some(routes)) => Some((
+            (Some(listener), Some((routes, known))) => Some((
                 listener,
-                rest::instrument(routes, &registry, tracer.clone())?,
+                rest::instrument(routes, known, &registry, tracer.clone())?,
             )),
             _ => None,
         };

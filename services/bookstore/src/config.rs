@@ -11,6 +11,7 @@ use vitalmesh_proto::bookstore::v1::FILE_DESCRIPTOR_SET;
 use vitalmesh_proto::bookstore::v1::bookstore_service_server::BookstoreServiceServer;
 use vitalmesh_proto::legacy;
 
+use crate::rest::ROUTES;
 use crate::{Bookstore, Store, StoreSettings, Upstream, router};
 
 /// What the bookstore is told at its start.
@@ -90,7 +91,7 @@ impl Service for Config {
         let calls = assembly.own_channel(self.settings.call_timeout)?;
         let streams = assembly.own_channel(self.settings.stream_timeout)?;
         let upstream = Upstream::new(calls, move || streams.separate(), self.max_downloads.into());
-        assembly.serve_http(router(upstream));
+        assembly.serve_http(router(upstream), ROUTES);
         Ok(())
     }
 }

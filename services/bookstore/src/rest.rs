@@ -15,6 +15,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::Html;
 use axum::routing::{get, post};
+use vitalmesh_chassis::{Method, Route};
 
 pub use self::upstream::{Channel, Upstream};
 
@@ -26,6 +27,16 @@ const PAGE: &str = include_str!("rest/page.html");
 /// The page loads nothing from elsewhere.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
                            style-src 'unsafe-inline'; connect-src 'self'";
+
+/// The routes and what they answer.
+pub(crate) const ROUTES: &[Route] = &[
+    Route::new(Method::GET, "/", &[200]),
+    Route::new(Method::GET, "/openapi.json", &[200]),
+    Route::asking(Method::POST, "/books", &[201, 408, 413, 415, 422]),
+    Route::asking(Method::GET, "/books", &[200]),
+    Route::asking(Method::GET, "/books/{book_id}", &[200]),
+    Route::asking(Method::GET, "/{n}", &[200]),
+];
 
 /// The routes over the gRPC side at `upstream`.
 pub fn router<C: Channel>(upstream: Upstream<C>) -> Router {

@@ -10,6 +10,7 @@ use vitalmesh_proto::counter::v1::FILE_DESCRIPTOR_SET;
 use vitalmesh_proto::counter::v1::counter_service_server::CounterServiceServer;
 use vitalmesh_proto::legacy;
 
+use crate::rest::ROUTES;
 use crate::{Counter, router};
 
 /// What the counter is told at its start.
@@ -70,7 +71,7 @@ impl Service for Config {
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
         assembly.serve(counter);
-        assembly.serve_http(router());
+        assembly.serve_http(router(), ROUTES);
         assembly.beat(&self.heartbeat);
         Ok(())
     }

@@ -5,9 +5,16 @@ use axum::extract::rejection::PathRejection;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use vitalmesh_chassis::{Method, Route};
 
 use crate::error::Error;
 use crate::number::increase;
+
+/// The routes and what they answer.
+pub(crate) const ROUTES: &[Route] = &[
+    Route::new(Method::GET, "/increase/{n}", &[200, 400]),
+    Route::new(Method::GET, "/increase/{n}/", &[200, 400, 404]),
+];
 
 #[derive(Debug, Serialize)]
 struct Answer {

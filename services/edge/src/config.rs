@@ -13,6 +13,7 @@ use vitalmesh_proto::revert_name::v1::revert_name_service_client::RevertNameServ
 use vitalmesh_proto::time::v1::time_service_client::TimeServiceClient;
 use vitalmesh_proto::{heartbeat, legacy, revert_name, time};
 
+use crate::rest::ROUTES;
 use crate::{Heartbeats, Roster, Store, StoreSettings, Upstreams, router};
 
 /// The leaves, and how often each beats unless it says otherwise.
@@ -116,7 +117,7 @@ impl Service for Config {
             ),
             time: TimeServiceClient::new(assembly.channel(self.time_url, timeout)),
         };
-        assembly.serve_http(router(upstreams, roster));
+        assembly.serve_http(router(upstreams, roster), ROUTES);
         Ok(())
     }
 }

@@ -2,10 +2,18 @@
 
 use axum::Router;
 use axum::routing::get;
+use vitalmesh_chassis::{Method, Route};
 
 use crate::error::Error;
 use crate::proxy::{Channel, Upstreams, proxy};
 use crate::roster::{Roster, roll_call};
+
+/// The routes and what they answer.
+pub(crate) const ROUTES: &[Route] = &[
+    Route::asking(Method::GET, "/proxy/{name}", &[200]),
+    Route::asking(Method::GET, "/proxy/{name}/", &[200]),
+    Route::new(Method::GET, "/heartbeats", &[200]),
+];
 
 /// An empty name is no name: `/proxy/` and `/proxy//` are unknown paths.
 pub fn router<C: Channel>(upstreams: Upstreams<C>, roster: Roster) -> Router {

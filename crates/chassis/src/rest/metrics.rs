@@ -87,6 +87,17 @@ impl HttpMetrics {
         registry.register(Box::new(seconds.clone()))?;
         Ok(Self { requests, seconds })
     }
+
+    /// Makes the series of a route, at 0.
+    pub(super) fn begin(&self, route: &str, method: &Method, answers: impl Iterator<Item = u16>) {
+        let method = method_label(method);
+        for answer in answers {
+            let mut digits = [0; 3];
+            let labels = [route, method, status_label(answer, &mut digits)];
+            self.requests.with_label_values(&labels);
+        }
+        self.seconds.with_label_values(&[route, method]);
+    }
 }
 
 impl<S> Layer<S> for HttpMetrics {
