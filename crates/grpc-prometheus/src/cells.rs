@@ -12,9 +12,12 @@
 //! which shards there are is asked for each word anew. All other adds are `Relaxed`: each word only grows,
 //! and per-word coherence keeps two scrapes that follow one another from going back.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
@@ -35,7 +38,6 @@ struct Line([AtomicU64; LINE]);
 const LINE: usize = 16;
 
 /// The numbers of one series, in shards that keep threads apart.
-#[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) labels: Labels,
     pub(crate) plan: Arc<Plan>,
@@ -162,6 +164,14 @@ impl Series {
     ) -> Option<Exemplar> {
         let exemplars = self.exemplars.as_ref()?;
         exemplars[slot * histogram.buckets() + bucket].get()
+    }
+}
+
+impl fmt::Debug for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Series")
+            .field("labels", &self.labels)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,217 @@
+//! The layer as a citizen of tower: readiness, clones, buffers, itself twice, and its types.
+
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use grpc_prometheus::{
+    Buckets, Builder, ClientLayer, ClientMetrics, Connection, Error, Metered, MeteredChannel,
+    RequestBody, ResponseBody, ResponseFuture, ServerLayer, ServerMetrics, Snapshot, TraceId,
+    UnboxedClientLayer,
+};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use prometheus::Registry;
+use tokio::net::TcpStream;
+use tonic::{body::Body, transport::Channel};
+use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+
+use crate::{
+    duplex::{client, server},
+    echo::{Echo, echo_descriptor_set},
+    expect::{calls, expected, moved, only, settled},
+    layers::grpc,
+};
+
+/// May be called once after it was ready, and only itself: a clone is not ready.
+#[derive(Default)]
+struct Strict {
+    ready: bool,
+    broken: bool,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self {
+            ready: false,
+            broken: self.broken,
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for Strict {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Ready<Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.broken {
+            return Poll::Ready(Err("broken".into()));
+        }
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        assert!(self.ready, "called before it was ready");
+        self.ready = false;
+        ready(Ok(tonic::Status::not_found("").into_http()))
+    }
+}
+
+fn request() -> Request<Body> {
+    grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn the_service_that_was_ready_is_the_one_that_is_called() {
+    let (registry, server) = server();
+    let service = server.layer().layer(Strict::default());
+    service.clone().oneshot(request()).await.unwrap();
+    service.oneshot(request()).await.unwrap();
+    let (client_registry, client) = client();
+    let service = client.layer().layer(Strict::default());
+    service.clone().oneshot(request()).await.unwrap();
+    service.oneshot(request()).await.unwrap();
+    for (side, registry) in [("server", &registry), ("client", &client_registry)] {
+        let lines = ["started", "handled NotFound", "handling"];
+        let lines = lines.map(|line| format!("{side} {line} Unary 2"));
+        assert_eq!(moved(registry), only(&[lines.to_vec()]));
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_become_ready_has_no_call_to_count() {
+    let broken = Strict {
+        broken: true,
+        ..Strict::default()
+    };
+    let (registry, metrics) = server();
+    let service = metrics.layer().layer(broken.clone());
+    let error = service.oneshot(request()).await.unwrap_err();
+    assert_eq!(error.to_string(), "broken");
+    assert_eq!(moved(&registry), expected(&[]));
+    let (registry, metrics) = client();
+    let service = metrics.layer().layer(broken);
+    service.oneshot(request()).await.unwrap_err();
+    assert_eq!(moved(&registry), expected(&[]));
+}
+
+#[tokio::test]
+async fn two_layers_around_one_service_count_the_same() {
+    let (outer_registry, outer) = server();
+    let (inner_registry, inner) = server();
+    let service = ServiceBuilder::new()
+        .layer(outer.layer())
+        .layer(inner.layer())
+        .service(Echo::default());
+    let message = || Body::new(http_body_util::Full::new(Bytes::from_static(&[0; 5])));
+    let request = |script| grpc("/t.v1.Echo/Server").header("x-script", script);
+    let read = request("head send2 err5").body(message()).unwrap();
+    let answer = service.clone().oneshot(read).await.unwrap();
+    answer.into_body().collect().await.unwrap();
+    let left = request("head hang").body(message()).unwrap();
+    let answer = service.clone().oneshot(left).await.unwrap();
+    assert!(answer.into_body().frame().now_or_never().is_none());
+    let failed = request("err9").body(message()).unwrap();
+    service.oneshot(failed).await.unwrap();
+    let lines = expected(&[
+        "server handled Canceled Server 1",
+        "server handled FailedPrecondition Server 1",
+        "server handled NotFound Server 1",
+        "server handling Server 3",
+        "server msg_received Server 3",
+        "server msg_sent Server 2",
+        "server started Server 3",
+    ]);
+    assert_eq!(moved(&outer_registry), lines);
+    assert_eq!(moved(&inner_registry), lines);
+}
+
+#[tokio::test]
+async fn a_buffer_inside_and_outside_changes_nothing() {
+    let (registry, metrics) = server();
+    let service = ServiceBuilder::new()
+        .buffer::<Request<Body>>(4)
+        .layer(metrics.layer())
+        .buffer::<Request<RequestBody<Body>>>(4)
+        .service(Strict::default());
+    service.clone().oneshot(request()).await.unwrap();
+    // What nobody waits for any more was never taken out of the buffer, or is canceled there.
+    drop(service.oneshot(request()));
+    let lines = calls("server", "Unary", "NotFound", 0, 0);
+    settled(&registry, only(&[lines])).await;
+}
+
+// A browser asks before it calls; a load balancer looks whether somebody is there.
+#[tokio::test]
+async fn a_preflight_and_a_probe_are_no_calls() {
+    let (registry, metrics) = server();
+    let service = metrics.layer().layer(service_fn(|_| {
+        ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
+    }));
+    for (method, name, value) in [
+        (
+            Method::OPTIONS,
+            "access-control-request-headers",
+            "content-type,x-grpc-web",
+        ),
+        (Method::HEAD, "accept", "*/*"),
+        (Method::GET, "accept", "application/grpc"),
+    ] {
+        let request = Request::builder().method(method).uri("/t.v1.Echo/Unary");
+        let request = request.header(name, value).body(Body::empty()).unwrap();
+        service.clone().oneshot(request).await.unwrap();
+    }
+    assert_eq!(moved(&registry), expected(&[]));
+}
+
+/// What users store in their own types, share between threads and log.
+#[test]
+fn public_types_can_be_sent_shared_cloned_and_shown() {
+    fn sent<T: Send + Sync + Unpin + Debug + 'static>() {}
+    fn cloned<T: Clone + Send + Sync + Unpin + Debug + 'static>() {}
+    cloned::<ServerMetrics>();
+    cloned::<ClientMetrics>();
+    cloned::<ServerLayer>();
+    cloned::<ClientLayer>();
+    cloned::<UnboxedClientLayer>();
+    cloned::<Metered<()>>();
+    cloned::<MeteredChannel<Channel>>();
+    cloned::<Snapshot>();
+    cloned::<Buckets>();
+    cloned::<TraceId>();
+    sent::<Builder<ServerMetrics>>();
+    sent::<Builder<ClientMetrics>>();
+    sent::<Connection<TcpStream>>();
+    sent::<RequestBody<Empty<Bytes>>>();
+    sent::<ResponseBody<Empty<Bytes>>>();
+    sent::<ResponseFuture<Ready<()>>>();
+    sent::<Error>();
+}
+
+// Whoever derives `Debug` for a type with a layer in it logs it, perhaps for each call.
+#[test]
+fn what_is_shown_of_a_layer_is_short() {
+    let registry = Registry::new();
+    let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
+    let metrics = builder.register(&registry).unwrap();
+    let mut service = metrics.layer().layer(Strict::default());
+    let ready = ServiceExt::<Request<Body>>::ready(&mut service);
+    ready.now_or_never().unwrap().unwrap();
+    let future = service.call(request());
+    let shown = [
+        format!("{metrics:?}"),
+        format!("{:?}", metrics.layer()),
+        format!("{future:?}"),
+        format!("{:?}", future.now_or_never().unwrap().unwrap().into_body()),
+    ];
+    for shown in shown {
+        assert!(shown.len() < 1_000, "{} bytes: {shown:.200}", shown.len());
+    }
+}
