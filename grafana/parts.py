@@ -6,15 +6,25 @@ SCHEMA = 42
 SOURCE = {"type": "prometheus", "uid": "$datasource"}
 
 GREEN, BLUE, YELLOW, ORANGE, RED, GREY = "#37872D", "#1F60C4", "#E0B400", "#FF780A", "#C4162A", "#8E8E8E"
+# A colour says what kind of end a code is, its shade which one.
 CODES = [
     ("ok", GREEN),
     ("cancell?ed", GREY),
-    ("invalid_?argument|not_?found|already_?exists|permission_?denied|out_?of_?range|unauthenticated", BLUE),
-    ("failed_?precondition|aborted", YELLOW),
+    ("invalid_?argument", BLUE), ("not_?found", "#5794F2"), ("already_?exists", "#8AB8FF"),
+    ("permission_?denied", "#3274D9"), ("out_?of_?range", "#C0D8FF"), ("unauthenticated", "#143D80"),
+    ("failed_?precondition", YELLOW), ("aborted", "#FADE2A"),
     ("resource_?exhausted", ORANGE),
-    ("unknown|deadline_?exceeded|unimplemented|internal|unavailable|data_?loss", RED),
+    ("internal", RED), ("unavailable", "#F2495C"), ("deadline_?exceeded", "#FF7383"),
+    ("unknown", "#8F0D1E"), ("unimplemented", "#FFA6B0"), ("data_?loss", "#5C0A14"),
 ]
-STATUSES = [("2..", GREEN), ("3..", GREY), ("4..", BLUE), ("5..", RED)]
+# The first is of any such status; a later one is of one alone.
+STATUSES = [
+    ("2..", GREEN), ("201", "#73BF69"),
+    ("3..", GREY),
+    ("4..", BLUE), ("401", "#143D80"), ("403", "#3274D9"), ("404", "#5794F2"), ("409", "#8AB8FF"), ("429", ORANGE),
+    ("499", GREY),
+    ("5..", RED), ("501", "#FFA6B0"), ("503", "#F2495C"), ("504", "#FF7383"),
+]
 OUTCOMES = [("success", GREEN), ("skipped", YELLOW), ("error", RED)]
 QUANTILES = [("p50", GREEN), ("p95", YELLOW), ("p99", ORANGE)]
 P50_95_99 = [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")]
@@ -138,10 +148,29 @@ def place(panels):
     return panels
 
 
-def variable(name, query, label, many=True):
+def states(words):
+    """The mappings of values to a word, or to a word and its colour."""
+    def shown(at, word):
+        text, *colour = (word,) if isinstance(word, str) else word
+        return {"text": text, "index": at, **({"color": colour[0]} if colour else {})}
+
+    return [{"type": "value", "options": {value: shown(at, words[value]) for at, value in enumerate(words)}}]
+
+
+def timeline(title, description, targets, w, h, words):
+    options = {"showValue": "auto", "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom"},
+               "mergeValues": True, "rowHeight": 0.8, "tooltip": {"mode": "single"}}
+    return panel("state-timeline", title, description, "none", targets, w, h, bad_under(1), options=options,
+                 defaults={"custom": {"fillOpacity": 80}, "mappings": states(words)})
+
+
+def variable(name, query, label, many=True, first=None):
+    """`first` is chosen where there is one of this name, else whatever comes first."""
     made = {"name": name, "type": "query", "label": label, "datasource": SOURCE, "definition": query, "refresh": 2,
             "query": {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
             "sort": 1, "multi": many, "includeAll": many, "options": [], "hide": 0, "regex": "", "current": {}}
+    if first:
+        made["current"] = {"text": first, "value": first}
     if many:
         made |= {"allValue": ".*", "current": {"text": "All", "value": "$__all"}}
     return made

@@ -49,7 +49,21 @@ def share(part, whole, by=""):
 
 
 def quantile(q, bucket, by="le"):
-    return f"histogram_quantile({q}, {rate(bucket, by)})"
+    return nth(q, rate(bucket, by))
+
+
+def nth(q, buckets):
+    """Absent, not NaN, where nothing was observed."""
+    return f"histogram_quantile({q}, {buckets}) >= 0"
+
+
+def in_flight(side, by="", *more):
+    """Of services that export no gauge, as most do, the calls that started and did not end."""
+    def total(name):
+        return f"sum{by and f' by ({by})'} ({side(name, *more)})"
+
+    begun, ended = total("started_total"), total("handled_total")
+    return f"{total('in_flight')} or ({begun} - ({ended} or 0 * {begun}))"
 
 
 def mean(family, matchers, by=""):

@@ -1,13 +1,20 @@
 """What a service calls, as it sees it itself."""
 
-from parts import CODES, SHORT, bad_over, dashboard, judged, merged, panel, q, sized, sorted_by, table, variable
-from queries import IS_FAULT, UNARY, client, mean, quantile, rate, share
+from parts import (CODES, SHORT, TO_SERVICE, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by,
+                   table, variable)
+from queries import IS_FAULT, JOB, UNARY, client, in_flight, mean, quantile, rate, share
 
 FAULTS, ENDED = client("handled_total", IS_FAULT), client("handled_total")
 BY, LEGEND = "job, grpc_service", "{{job}} to {{grpc_service}}"
 # What the clients need more than the servers, for the gRPC services of the mesh.
-MORE = " - ".join(mean(f"grpc_{side}_handling_seconds", f'grpc_service!~"$noise",{UNARY}', "grpc_service")
-                  for side in ("client", "server"))
+MORE = " - on (grpc_service) ".join(
+    mean(f"grpc_{side}_handling_seconds", f'{of}grpc_service!~"$noise",{UNARY}', "grpc_service")
+    for side, of in (("client", JOB + ","), ("server", "")))
+HANDLED, FAILED = (f'edge:grpc_client_{what}:rate5m{{source=~"$job"}}' for what in ("handled", "faults"))
+# As its alert has it: 0 at a server that no call reaches.
+AT_SERVER = ('label_replace(job:grpc_server_faults:ratio_rate5m, "target", "$1", "job", "(.*)") '
+             "or on (target) 0 * group by (target) (edge:grpc_client_handled:rate5m)")
+BEYOND = f"{FAILED} / ({HANDLED} > 0) - on (target) group_left () ({AT_SERVER})"
 
 
 def dependencies():
@@ -19,7 +26,8 @@ def dependencies():
         "table", "Dependencies", "Who calls whom now, and how well.", "none",
         [table(f"{rate(client('started_total'), BY)} {known}", "A"), table(share(FAULTS, ENDED, BY), "B"),
          table(quantile(0.5, bucket, BY + ", le"), "C"), table(quantile(0.99, bucket, BY + ", le"), "D")], 24, 7,
-        overrides=[sized("Rate", "reqps"), judged("Faults", "percentunit", bad_over(0.05)), sized("p50", "s"),
+        overrides=[column("From", ("links", [TO_SERVICE])), column("To", ("links", [TO_SERVICE])),
+                   sized("Rate", "reqps"), judged("Faults", "percentunit", bad_over(0.05)), sized("p50", "s"),
                    judged("p99", "s", bad_over(0.5))],
         transformations=merged(columns), options=sorted_by("From"))
 
@@ -48,16 +56,19 @@ def board():
               "its own deadlines.", "reqps", [q(rate(FAULTS, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES,
               none="no faults"),
         panel("timeseries", "Fault share", "Share of the calls out that ended in a fault.", "percentunit",
-              [q(share(FAULTS, ENDED, BY), LEGEND)], thresholds=bad_over(0.05), none="no traffic", high=0.06,
-              transformations=SHORT),
+              [q(share(FAULTS, ENDED, BY), LEGEND)], none="no traffic", high=0.06, transformations=SHORT),
+        panel("timeseries", "Faults beyond the server's", "Share of the calls that end in a fault at the client, less "
+              "that at the server; over the line for five minutes, the alert fires.", "percentunit",
+              [q(BEYOND, "{{source}} to {{target}}")], thresholds=bad_over(0.05), none="no traffic", low=None,
+              high=0.06),
         panel("timeseries", "p99 latency", "The slowest 1 % of the unary calls out take this long or longer.", "s",
               [q(quantile(0.99, client("handling_seconds_bucket", UNARY), BY + ", le"), LEGEND, exemplar=True)],
-              thresholds=bad_over(0.5), none="no traffic", transformations=SHORT),
-        panel("timeseries", "Client minus server latency", "Mean time at all clients less mean time at the servers: "
+              none="no traffic", transformations=SHORT),
+        panel("timeseries", "Client minus server latency", "Mean time at the clients less mean time at the servers: "
               "network, queues, connecting.", "s", [q(MORE, "{{grpc_service}}")], low=None, none="no traffic",
               transformations=SHORT),
         panel("timeseries", "In progress", "Calls out, started and not ended.", "short",
-              [q(f'sum by ({BY}) ({client("in_flight")})', LEGEND)], transformations=SHORT),
+              [q(in_flight(client, BY), LEGEND)], transformations=SHORT),
         panel("timeseries", "Messages", "Messages sent and received by the client, a second.", "short",
               [q(rate(client(f"msg_{verb}_total"), "grpc_service"), f"{{{{grpc_service}}}} {verb}")
                for verb in ("sent", "received")], transformations=SHORT),

@@ -1,22 +1,21 @@
 """Who is alive, and what runs on a schedule."""
 
-from parts import OUTCOMES, bad_over, bad_under, column, dashboard, merged, panel, q, sized, sorted_by, table, variable
-from queries import RANGE, of_job, rate
+from parts import (ORANGE, OUTCOMES, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by, states,
+                   table, timeline, variable)
+from queries import RANGE, nth, of_job, rate
 
-AGE = "time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds)"
+AGE = "time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds > 0)"
 INTERVAL = "max by (service) (mesh_heartbeat_expected_interval_seconds)"
 # Things that happen every ten seconds make a saw of a window of twenty.
 SLOW = {"interval": "1m"}
 
 
 def alive():
-    words = {"1": {"text": "alive", "index": 0}, "0": {"text": "late", "index": 1}}
-    options = {"showValue": "auto", "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom"},
-               "mergeValues": True, "rowHeight": 0.8, "tooltip": {"mode": "single"}}
+    seen = f"({AGE}) < bool on (service) 3 * {INTERVAL}"
     return [
-        panel("state-timeline", "Alive", "Alive where the last heartbeat is younger than three intervals.", "none",
-              [q(f"({AGE}) < bool on (service) 3 * {INTERVAL}", "{{service}}")], 12, 7, bad_under(1), options=options,
-              defaults={"custom": {"fillOpacity": 80}, "mappings": [{"type": "value", "options": words}]}),
+        timeline("Alive", "Alive where the last heartbeat is younger than three intervals.",
+                 [q(f"{seen} or on (service) (0 * {INTERVAL} - 1)", "{{service}}")], 12, 7,
+                 {"1": "alive", "0": "late", "-1": ("never seen", ORANGE)}),
         panel("bargauge", "Age of the last heartbeat, in intervals", "Over three intervals the alert goes pending.",
               "short", [q(f"({AGE}) / on (service) {INTERVAL}", "{{service}}")], 6, 7, bad_over(3),
               defaults={"min": 0, "max": 4}, options={"orientation": "horizontal", "displayMode": "basic"}),
@@ -26,25 +25,30 @@ def alive():
 
 
 def schedule():
-    by = "max by (job, instance, task)"
-    columns = {"job": "Service", "instance": "Instance", "task": "Task", "Value #D": "Runs", "Value #A": "Interval",
-               "Value #B": "Last success", "Value #C": "Next run in"}
-    words = {"1": {"text": "yes", "index": 0}, "0": {"text": "stopped", "index": 1}}
+    task = "job, instance, task"
+    by, runs = f"max by ({task})", of_job("mesh_task_runs_total", 'outcome="error"')
+    interval, done = of_job("mesh_task_interval_seconds"), of_job("mesh_task_last_success_timestamp_seconds") + " > 0"
+    due = f"{of_job('mesh_task_next_run_timestamp_seconds')} and on ({task}) {of_job('mesh_task_enabled')} == 1"
+    columns = {"job": "Service", "instance": "Instance", "task": "Task", "Value #A": "Runs", "Value #B": "Interval",
+               "Value #C": "Next run in", "Value #D": "Last success", "Value #E": "In intervals",
+               "Value #F": "Errors in 10 min"}
     return panel(
-        "table", "Tasks", "The schedule: how often, when a run last succeeded, when the next one is due.", "s",
-        [table(f"{by} ({of_job('mesh_task_interval_seconds')})", "A"),
-         table(f"1000 * {by} ({of_job('mesh_task_last_success_timestamp_seconds')} > 0)", "B"),
-         table(f"clamp_min({by} ({of_job('mesh_task_next_run_timestamp_seconds')}) - time(), 0)", "C"),
-         table(f"{by} ({of_job('mesh_task_enabled')})", "D")], 24, 7,
-        overrides=[sized("Last success", "dateTimeFromNow"),
-                   column("Runs", ("unit", "none"), ("mappings", [{"type": "value", "options": words}]))],
+        "table", "Tasks", "The schedule: how often, when the next run is due, when one last succeeded; red is five "
+        "intervals ago, and three errors: alerts, if it lasts.", "s",
+        [table(f"{by} ({of_job('mesh_task_enabled')})", "A"), table(f"{by} ({interval})", "B"),
+         table(f"clamp_min({by} ({due}) - time(), 0)", "C"), table(f"1000 * {by} ({done})", "D"),
+         table(f"(time() - {by} ({done})) / on ({task}) {by} ({interval})", "E"),
+         table(f"sum by ({task}) (increase({runs}[10m]))", "F")], 24, 7,
+        overrides=[column("Runs", ("unit", "none"), ("mappings", states({"1": "yes", "0": "stopped"}))),
+                   sized("Last success", "dateTimeFromNow"), judged("In intervals", "short", bad_over(5)),
+                   judged("Errors in 10 min", "short", bad_over(2.5))],
         transformations=merged(columns), options=sorted_by("Service"))
 
 
 def tasks():
     def slowest(family):
         buckets = f"sum by (job, task, le) (increase({of_job(family + '_bucket')}{RANGE}))"
-        return [q(f"histogram_quantile(0.95, {buckets})", "{{job}} {{task}}")]
+        return [q(nth(0.95, buckets), "{{job}} {{task}}")]
 
     runs = of_job("mesh_task_runs_total")
     return [

@@ -23,7 +23,7 @@ def board():
               "the alert fires.", "percentunit", [q(share(faults, handled, "job"), "{{job}}")],
               thresholds=bad_over(0.05), none="no traffic", high=0.06),
         panel("timeseries", "Latency", "Half, 95 % and 99 % of the calls are faster than these; p99 over the line for "
-              "ten minutes is an alert.", "s",
+              "ten minutes is an alert, but of streams, which take as long as they are open.", "s",
               [q(quantile(x, bucket), name, exemplar=x == 0.99) for x, name in P50_95_99],
               thresholds=bad_over(0.5), colours=QUANTILES, none="no traffic"),
         panel("timeseries", "Slower than 250 ms", "Share of the calls that took longer than 250 ms.", "percentunit",
@@ -40,5 +40,6 @@ def board():
     services = 'label_values(grpc_server_started_total{grpc_service!~"$noise"}, grpc_service)'
     methods = 'label_values(grpc_server_started_total{grpc_service="$grpc_service"}, grpc_method)'
     return dashboard("mesh-method", "Mesh method", "One method, at its servers and at those who call it.", panels,
-                     [variable("grpc_service", services, "gRPC service", many=False),
-                      variable("grpc_method", methods, "Method", many=False)])
+                     [variable("grpc_service", services, "gRPC service", many=False,
+                               first="vitalmesh.revert_name.v1.RevertNameService"),
+                      variable("grpc_method", methods, "Method", many=False, first="RevertName")])

@@ -1,6 +1,6 @@
 """The processes: CPU, memory, descriptors, Tokio, connections, scrapes, versions."""
 
-from parts import bad_over, dashboard, merged, panel, q, row, table, variable
+from parts import bad_over, dashboard, merged, panel, q, row, table, timeline, variable
 from queries import of_job, rate
 
 LEGEND = "{{job}} {{instance}}"
@@ -15,16 +15,20 @@ def lines(title, description, unit, targets, **more):
 def process():
     return [
         row("Process"),
+        timeline("Up", "Whether Prometheus gets the page of metrics; not for a minute, and an alert fires.",
+                 [q(of_job("up"), LEGEND)], 16, 7, {"1": "up", "0": "down"}),
+        panel("stat", "Restarts in an hour", "How often a process began anew.", "none",
+              [q(f'sum by (job) (changes({of_job("process_start_time_seconds")}[1h]))', "{{job}}")], 8, 7, bad_over(1)),
         lines("CPU", "Cores in use.", "short", [(rate(of_job("process_cpu_seconds_total"), BY), "")], interval="1m"),
         lines("Resident memory", "Memory that the process holds.", "bytes",
               [(of_job("process_resident_memory_bytes"), "")]),
         lines("Virtual memory", "Address space of the process.", "bytes",
               [(of_job("process_virtual_memory_bytes"), "")]),
-        lines("Descriptors in use", "Share of the open-files limit that is taken.", "percentunit",
+        lines("Descriptors in use", "Share of the open-files limit that is taken; the line is no alert.", "percentunit",
               [(f'{of_job("process_open_fds")} / {of_job("process_max_fds")}', "")], thresholds=bad_over(0.8), high=1),
         lines("Threads", "Threads of the operating system.", "short", [(of_job("process_threads"), "")]),
-        panel("stat", "Restarts in an hour", "How often a process began anew.", "none",
-              [q(f'sum by (job) (changes({of_job("process_start_time_seconds")}[1h]))', "{{job}}")], 8, 7, bad_over(1)),
+        lines("Series per target", "Samples on a scrape page.", "short",
+              [(of_job("scrape_samples_post_metric_relabeling"), "")]),
     ]
 
 
@@ -32,7 +36,7 @@ def tokio():
     busy = rate(of_job("tokio_workers_busy_seconds_total"), BY)
     return [
         row("Tokio"),
-        lines("Tokio busy share", "Share of the workers' time spent on tasks.", "percentunit",
+        lines("Tokio busy share", "Share of the workers' time spent on tasks; the line is no alert.", "percentunit",
               [(f"{busy} / sum by ({BY}) ({of_job('tokio_workers')})", "")], thresholds=bad_over(0.9), high=1),
         lines("Tokio tasks", "Tasks alive, and tasks that wait in the shared queue.", "short",
               [(of_job("tokio_alive_tasks"), " alive"), (of_job("tokio_global_queue_depth"), " queued")]),
@@ -49,8 +53,6 @@ def network():
               [(of_job("grpc_server_connections"), "")]),
         lines("gRPC connections opened and closed", "Connections that clients made and ended, a second.", "short",
               [(opened, " opened"), (closed, " closed")]),
-        lines("Series per target", "Samples on a scrape page.", "short",
-              [(of_job("scrape_samples_post_metric_relabeling"), "")]),
         lines("Scrape duration", "Time that Prometheus waits for a page; its limit is 4 s.", "s",
               [(of_job("scrape_duration_seconds"), "")]),
         panel("table", "Versions", "What runs: instances by version and revision.", "none",
@@ -64,9 +66,11 @@ def tracing():
     exported, dropped = (of_job(f"mesh_spans_{verb}_total") for verb in ("exported", "dropped"))
     return [
         row("Tracing"),
-        panel("timeseries", "Spans", "Spans that the collector took, and those that did not reach it, a second.", "short",
-              [q(rate(exported, BY), f"{LEGEND} exported"),
-               q(rate(dropped, f"{BY}, reason"), f"{LEGEND} dropped: {{{{reason}}}}")], 24, 7),
+        panel("timeseries", "Spans", "Spans that the collector took, and those that did not reach it, a second.",
+              "short",
+              [q(rate(exported, BY) + " > 0", f"{LEGEND} exported"),
+               q(rate(dropped, f"{BY}, reason") + " > 0", f"{LEGEND} dropped: {{{{reason}}}}")], 24, 7,
+              none="no spans: tracing is off, or nobody calls"),
     ]
 
 

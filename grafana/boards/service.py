@@ -1,9 +1,9 @@
 """One service: the questions of the older dashboard first, then calls, latency, shares, instances, streams."""
 
-from parts import (CODES, ONE_JOB, P50_95_99, QUANTILES, SHORT, TO_METHOD, bad_over, bad_under, column, dashboard,
+from parts import (CODES, ONE_JOB, P50_95_99, QUANTILES, RED, SHORT, TO_METHOD, bad_over, bad_under, column, dashboard,
                    judged, merged, panel, pie, q, row, sized, sorted_by, table)
-from queries import (BUCKET, FAULTS, HANDLED, RATE, STARTED, STREAM, UNARY, UP, increase, mean, of_job, quantile, rate,
-                     server, share)
+from queries import (BUCKET, FAULTS, HANDLED, RATE, STARTED, STREAM, UNARY, UP, in_flight, increase, mean, nth, of_job,
+                     quantile, rate, server, share)
 
 STREAMS_ONLY = server("started_total", STREAM)
 BY_METHOD, METHOD = "grpc_service, grpc_method", "{{grpc_service}}/{{grpc_method}}"
@@ -24,8 +24,7 @@ def now():
              none="no traffic"),
         stat("p99 latency", "The slowest 1 % of unary calls take this long or longer.", "s", quantile(0.99, BUCKET),
              bad_over(0.5), "no traffic"),
-        stat("In progress", "Calls started and not ended, streams among them.", "none",
-             f'sum({server("in_flight")})'),
+        stat("In progress", "Calls started and not ended, streams among them.", "none", in_flight(server)),
     ]
 
 
@@ -73,7 +72,7 @@ def latency():
               [q(f"sum by (le) (increase({BUCKET}{RATE}))", "{{le}}", format="heatmap", exemplar=True)],
               options=heat, none="no traffic"),
         panel("bargauge", "Latency distribution", "Quantiles of the time of a call over the whole range.", "s",
-              [q(f"histogram_quantile({x}, {increase(BUCKET, 'le')})", f"{x:.2f}")
+              [q(nth(x, increase(BUCKET, "le")), f"{x:.2f}")
                for x in (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)], 24, 7, bad_over(0.5), none="no traffic",
               options={"orientation": "horizontal", "displayMode": "basic"}),
     ]
@@ -93,10 +92,16 @@ def shares():
 
 def instances():
     busy = rate(STARTED, "instance")
+    limit = f"5 + 10 * {rate(server('handled_total', UNARY), 'instance')}"
+    dashed = {"matcher": {"id": "byRegexp", "options": "/ limit$/"}, "properties": [
+        {"id": "color", "value": {"mode": "fixed", "fixedColor": RED}},
+        {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 8]}}]}
     return [
         row("Instances"),
-        panel("timeseries", "In progress by instance", "Calls started and not ended.", "short",
-              [q(f'sum by (instance) ({server("in_flight")})', "{{instance}}")], 8),
+        panel("timeseries", "In progress by instance", "Unary calls started and not ended; over the dashed line, what "
+              "ends in ten seconds and five more, for five minutes, the alert fires.", "short",
+              [q(in_flight(server, "instance", UNARY), "{{instance}}"), q(limit, "{{instance}} limit")], 8,
+              overrides=[dashed]),
         panel("timeseries", "Imbalance", "Rate of the busiest instance over the mean: 1 is even.", "short",
               [q(f"max({busy}) / (avg({busy}) > 0)", "busiest over mean")], 8, none="no traffic", high=2),
         panel("timeseries", "Shed calls and panics", "Calls refused as too many were in progress, and handlers that "
@@ -107,7 +112,7 @@ def instances():
 
 def streams():
     sent, received = (rate(server(f"msg_{verb}_total", STREAM), BY_METHOD) for verb in ("sent", "received"))
-    started, opened = rate(STREAMS_ONLY, BY_METHOD), f'sum by ({BY_METHOD}) ({server("in_flight", STREAM)})'
+    started, opened = rate(STREAMS_ONLY, BY_METHOD), in_flight(server, BY_METHOD, STREAM)
 
     def lines(title, description, unit, targets, none="no method is a stream"):
         return panel("timeseries", title, description, unit, targets, 6, 7, none=none, transformations=SHORT)

@@ -32,16 +32,23 @@ def now():
     ]
 
 
+def burning(short, long, limit, does):
+    """The two windows that an alert takes together; the long one is dashed."""
+    dashed = {"matcher": {"id": "byRegexp", "options": f"/ {long}$/"},
+              "properties": [{"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 8]}}]}
+    return panel("timeseries", f"Burn rate over {short} and {long}", "Speed at which the budget goes: 1 uses it up "
+                 f"exactly; both over the line, an alert {does}.", "short",
+                 [q(burn(window), "{{job}} " + window) for window in (short, long)], 12, 7, bad_over(limit),
+                 none="no traffic", high=1.2 * limit, overrides=[dashed])
+
+
 def over_time():
     return [
-        panel("timeseries", "Burn rate", "Speed at which the budget goes: 1 uses it up exactly; over 14.4 for 5 m and "
-              "1 h an alert pages.", "short", [q(burn(w), "{{job}} " + w) for w in ("5m", "1h", "6h")],
-              thresholds=bad_over(14.4), none="no traffic", high=16),
-        panel("timeseries", "Slow burn rate", "The same over the long windows; over 3 (2 h and 1 d) or 1 (6 h and 3 d) "
-              "a ticket is written.", "short", [q(burn(w), "{{job}} " + w) for w in ("30m", "2h", "1d", "3d")],
-              thresholds=bad_over(3), none="no traffic", high=3.5),
+        *(burning(*pair) for pair in (("5m", "1h", 14.4, "pages"), ("30m", "6h", 6, "pages"),
+                                      ("2h", "1d", 3, "writes a ticket"), ("6h", "3d", 1, "writes a ticket"))),
         panel("timeseries", "Calls under 250 ms", "Share of unary calls that end within 250 ms; the line is the "
-              "objective.", "percentunit", [q(f'{rate(FAST, "job")} / ({rate(ALL, "job")} > 0)', "{{job}}")],
+              "objective and no alert.", "percentunit",
+              [q(f'{rate(FAST, "job")} / ({rate(ALL, "job")} > 0)', "{{job}}")],
               none="no traffic", low=None, thresholds=bad_under(0.99), defaults={"max": 1},
               custom={"axisSoftMin": 0.98}),
         panel("timeseries", "Faults", "Faults a second, by service and code.", "reqps",

@@ -21,7 +21,7 @@ from pathlib import Path
 import drive
 import mesh as running
 import model
-from prom import Prometheus, fill, for_panel, step_of
+from prom import Prometheus, fill, for_panel, label_values, step_of
 
 LIMIT = 1.0
 # Seconds: of light traffic, of faults at most, until the overview has data at most, and the range of the dashboards.
@@ -49,6 +49,7 @@ KINDS = {
     'grpc_server_started_total{grpc_service=~"dj[.]grpc[.].*|BookController|python_to_.*"}': {
         "Calls under old API names"
     },
+    "mesh_spans_exported_total > 0": {"Spans"},
 }
 REVERT = {"job": "revert-name", "grpc_service": "vitalmesh.revert_name.v1.RevertNameService"}
 # Panels that tell of faults: where they are, with which variables, what they are at most before and at least during.
@@ -60,7 +61,7 @@ FAULT_PANELS = [
     ("mesh-client/Fault share", {"job": "edge"}, 0, 0.1),
     ("mesh-client/Faults by code", {"job": "edge"}, 0, 0.5),
     ("mesh-slo/Faults", {}, 0, 0.5),
-    ("mesh-slo/Burn rate", {}, 0, 14.4),
+    ("mesh-slo/Burn rate over 5m and 1h", {}, 0, 14.4),
 ]
 # The same for those where less is worse: at least before, at most during.
 GOOD_PANELS = [
@@ -121,8 +122,8 @@ class Asked:
 class Story:
     """What was seen while the mesh was driven: made once, before the tests, which look at it."""
 
-    def __init__(self, mesh, driver):
-        self.mesh, self.asked = mesh, Asked(Prometheus(mesh.url))
+    def __init__(self, mesh, driver, pages):
+        self.mesh, self.asked, self.pages = mesh, Asked(Prometheus(mesh.url)), pages
         with ThreadPoolExecutor() as pool:
             self.healthy(pool, driver)
             self.failing(pool, driver)
@@ -196,6 +197,8 @@ class Live(unittest.TestCase):
             chosen = self.story.asked.prometheus.chosen(board, RANGE, choice)
             for query in model.expressions(board):
                 if "/$" in query.where:
+                    series, label = label_values(query.expr)
+                    self.assertTrue(self.answer(query.where, f"group by ({label}) ({fill(series, chosen)})"), query.where)
                     continue
                 panel = query.panel or {}
                 with self.subTest(query.where):
@@ -203,6 +206,7 @@ class Live(unittest.TestCase):
                     self.assertNotIn("$", filled.replace('"$1"', ""), "a variable that nobody sets")
                     result = self.answer(query.where, filled, None if query.instant else step_of(panel, chosen))
                     asked += 1
+                    self.assertNotIn("NaN", [row["value"][1] for row in result if query.instant], query.where)
                     # The old names: mesh services call nothing by them.
                     if (
                         panel
@@ -231,8 +235,17 @@ class Live(unittest.TestCase):
         rows = self.answer("topology", "edge:grpc_client_handled:rate5m > 0")
         self.assertEqual({(row["metric"]["source"], row["metric"]["target"]) for row in rows}, EDGES)
         rows = self.story.asked.panel("mesh-overview/Topology", {})
-        self.assertEqual({labels["id"] for labels, _ in rows}, {f"{a} to {b}" for a, b in EDGES})
+        self.assertEqual({labels["id"] for labels, _ in rows}, {f"{a}>{b}" for a, b in EDGES})
         self.assertTrue(all(value > 0 for _, value in rows), rows)
+
+    def test_each_rest_route_is_counted_from_the_start(self):
+        """But for paths and methods that are none."""
+        first, last = (model.requests(self.story.pages / name) for name in ("first", "last"))
+        born = {series for series, count in last.items() if count} - first.keys()
+        self.assertEqual({one for one in born if one[1] != "unknown" and one[3] != "405"}, set())
+        called = {series[:3] for series, count in last.items() if count}
+        never = {series[:3] for series in first} - called
+        self.assertEqual({one for one in never if one[1] != "/prometheus/metrics"}, set(), "no such route, or not driven")
 
     def test_no_alert_is_pending_on_a_healthy_mesh(self):
         self.assertEqual(self.story.alerts_before, [])
@@ -260,12 +273,13 @@ def opened(uid, streams):
 
 def main(programs):
     with tempfile.TemporaryDirectory() as scratch, running.Mesh(programs, scratch) as mesh:
-        driver = drive.Driver(mesh)
+        driver, pages = drive.Driver(mesh), Path(scratch)
+        mesh.save_pages(pages / "first")
         try:
-            Live.story = Story(mesh, driver)
+            Live.story = Story(mesh, driver, pages)
         finally:
             driver.close()
-        pages = Path(scratch) / "pages"
+        pages = pages / "last"
         mesh.save_pages(pages)
         lint = subprocess.run([sys.executable, Path(__file__).with_name("lint.py"), pages])
         unittest.main(argv=[sys.argv[0]], exit=False, verbosity=1).result.wasSuccessful() or sys.exit(1)

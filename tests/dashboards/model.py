@@ -68,3 +68,14 @@ def families(folder):
                     raise ValueError(f"{page.name}: {name} has no TYPE")
                 found[base][1].update(re.findall(r'([a-zA-Z_]\w*)="(?:[^"\\]|\\.)*"', line))
     return found
+
+
+def requests(folder):
+    """How many HTTP requests the saved pages count, by service, route, method and status."""
+    found = {}
+    for page in folder.glob("*.txt"):
+        for line in re.findall(r"^http_server_requests_total\{.*", page.read_text(), re.M):
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            series = (page.stem, labels["route"], labels["method"], labels["status"])
+            found[series] = float(line.rsplit(" ", 1)[1])
+    return found

@@ -33,7 +33,7 @@ class Prometheus:
 
     def choices(self, query, chosen):
         """The values of a `label_values(series, label)` variable, in order."""
-        series, label = re.fullmatch(r"label_values\((.*), *(\w+)\)", query).groups()
+        series, label = label_values(query)
         body, _ = self.instant(f"group by ({label}) ({fill(series, chosen)})", time.time())
         return sorted(row["metric"][label] for row in body["data"]["result"])
 
@@ -46,7 +46,7 @@ class Prometheus:
                 found = self.choices(variable["query"]["query"], chosen)
                 if not found:
                     raise AssertionError(f"{board['uid']}: ${name} has no value")
-                wanted = (choice or {}).get(name)
+                wanted = (choice or {}).get(name, variable["current"].get("value"))
                 if wanted in found:
                     chosen[name] = wanted
                 else:
@@ -54,6 +54,11 @@ class Prometheus:
             elif name != "datasource":
                 chosen[name] = variable["current"]["value"]
         return chosen
+
+
+def label_values(query):
+    """The series and the label that a variable asks for."""
+    return re.fullmatch(r"label_values\((.*), *(\w+)\)", query).groups()
 
 
 def windows(step):

@@ -68,32 +68,37 @@ def table(panel, frames, none):
     return tag("table", head + body)
 
 
-def edge(source, target, words):
+def edge(source, target, words, colour):
     """An arrow beside the straight line between two nodes, so that there is room for the one back."""
     (x1, y1), (x2, y2) = source, target
     if source == target:
-        return circle(x1, y1 - 50, 22, LINE, 1) + text(x1, y1 - 76, words)
+        return circle(x1, y1 - 50, 22, colour, 1) + text(x1, y1 - 76, words)
     length = math.hypot(x2 - x1, y2 - y1)
     ux, uy = (x2 - x1) / length, (y2 - y1) / length
     x1, y1 = x1 - uy * BESIDE + ux * (NODE + 4), y1 + ux * BESIDE + uy * (NODE + 4)
     x2, y2 = x2 - uy * BESIDE - ux * (NODE + 6), y2 + ux * BESIDE - uy * (NODE + 6)
     words = text((x1 + x2) / 2 - uy * 16, (y1 + y2) / 2 + ux * 16 + 4, words)
-    return line(x1, y1, x2, y2, LINE, marker_end="url(#arrow)") + words
+    return line(x1, y1, x2, y2, colour, marker_end="url(#arrow)") + words
 
 
 def node_graph(panel, rows, width, height, none):
     if not rows:
         return nothing(none)
     unit = panel["options"]["edges"]["mainStatUnit"]
+
+    def stat(value):
+        return f"{value:.2f} {unit}"  # as Grafana's panel has it
+
     names = sorted({row[end] for row in rows for end in ("source", "target")})
     spot = {}
     for n, name in enumerate(names):
         turn = 2 * math.pi * n / len(names) - math.pi
         spot[name] = (width / 2 + (width / 2 - 110) * math.cos(turn), height / 2 + (height / 2 - 60) * math.sin(turn))
-    body = ARROW + "".join(edge(spot[r["source"]], spot[r["target"]], written(r["Value"], unit)) for r in rows)
+    ends = [(spot[row["source"]], spot[row["target"]], stat(row["Value"]), row["color"]) for row in rows]
+    body = ARROW + "".join(edge(*one) for one in ends)
     for name, (x, y) in spot.items():
         into = sum(row["Value"] for row in rows if row["target"] == name)
-        body += circle(x, y, NODE, PALETTE[5], 2, "#181b1f") + text(x, y + 4, written(into, unit))
+        body += circle(x, y, NODE, PALETTE[5], 2, "#181b1f") + text(x, y + 4, stat(into))
         body += text(x, y + NODE + 18, name)
     return picture(width, height, body)
 
@@ -103,7 +108,7 @@ def states(panel, series, width, height, span, none):
         return nothing(none)
     defaults = panel["fieldConfig"]["defaults"]
     steps, mappings = defaults["thresholds"]["steps"], defaults.get("mappings", [])
-    words = {key: value["text"] for mapping in mappings for key, value in mapping["options"].items()}
+    mapped = {key: value for mapping in mappings for key, value in mapping["options"].items()}
     plot = Plot(width, height, span, 0, len(series), "none", left=110)
     body, tall = plot.times(), plot.height / len(series) - 8
     for n, one in enumerate(series):
@@ -111,7 +116,9 @@ def states(panel, series, width, height, span, none):
         body += plot.name(y + 12, one.name)
         ends = [at for at, _ in one.points[1:]] + [span[1]]
         for (at, value), end in zip(one.points, ends, strict=True):
-            body += rect(plot.x(at), y, plot.x(end) - plot.x(at) + 0.4, tall, step_colour(steps, value), 0.8)
+            colour = mapped.get(f"{value:g}", {}).get("color") or step_colour(steps, value)
+            body += rect(plot.x(at), y, plot.x(end) - plot.x(at) + 0.4, tall, colour, 0.8)
         last = f"{one.points[-1][1]:g}"
-        body += text(plot.x((one.points[0][0] + span[1]) / 2), y + 16, words.get(last, last), style="fill:#fff")
+        words = mapped.get(last, {}).get("text", last)
+        body += text(plot.x((one.points[0][0] + span[1]) / 2), y + 16, words, style="fill:#fff")
     return picture(width, height, body)
