@@ -5,6 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
+    LogsService, LogsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -13,6 +19,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, Status};
@@ -28,7 +35,7 @@ use crate::eventually;
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<SeenSpan>>>,
+    seen: Seen,
     server: JoinHandle<()>,
 }
 
@@ -51,9 +58,33 @@ pub struct SeenSpan {
     pub took: Duration,
 }
 
-#[derive(Debug)]
+/// A log line that a collector was sent. Attributes are written as texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeenLine {
+    pub service: String,
+    pub resource: BTreeMap<String, String>,
+    pub level: String,
+    pub severity: i32,
+    pub message: String,
+    /// Empty where the line is about no call.
+    pub trace_id: String,
+    pub span_id: String,
+    pub sampled: bool,
+    pub attributes: BTreeMap<String, String>,
+    /// Since 1970.
+    pub at: Duration,
+}
+
+/// What a collector was sent up to now.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    spans: Arc<Mutex<Vec<SeenSpan>>>,
+    lines: Arc<Mutex<Vec<SeenLine>>>,
+}
+
+#[derive(Clone, Debug)]
 struct Handler {
-    seen: Arc<Mutex<Vec<SeenSpan>>>,
+    seen: Seen,
     answers: bool,
 }
 
@@ -78,15 +109,16 @@ impl Collector {
     async fn serve(address: SocketAddr, answers: bool) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::default();
+        let seen = Seen::default();
         let handler = Handler {
-            seen: Arc::clone(&seen),
+            seen: seen.clone(),
             answers,
         };
         let server = tokio::spawn(async move {
             let incoming = TcpIncoming::from(listener);
-            let service = TraceServiceServer::new(handler);
-            let server = Server::builder().add_service(service);
+            let server = Server::builder()
+                .add_service(TraceServiceServer::new(handler.clone()))
+                .add_service(LogsServiceServer::new(handler));
             server.serve_with_incoming(incoming).await.unwrap();
         });
         Self {
@@ -103,7 +135,21 @@ impl Collector {
 
     /// All spans up to now.
     pub fn spans(&self) -> Vec<SeenSpan> {
-        self.seen.lock().unwrap().clone()
+        self.seen.spans.lock().unwrap().clone()
+    }
+
+    /// All log lines up to now.
+    pub fn lines(&self) -> Vec<SeenLine> {
+        self.seen.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a log line with this message.
+    pub async fn line(&self, message: &str) -> SeenLine {
+        eventually(message, async || {
+            let mut lines = self.lines().into_iter();
+            lines.find(|line| line.message == message)
+        })
+        .await
     }
 
     /// Waits for this many spans of one trace.
@@ -138,29 +184,61 @@ impl TraceService for Handler {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, tonic::Status> {
-        let spans = request.into_inner().resource_spans.into_iter();
-        self.seen.lock().unwrap().extend(spans.flat_map(seen));
-        if !self.answers {
-            std::future::pending::<()>().await;
-        }
-        Ok(Response::new(ExportTraceServiceResponse::default()))
+        let sent = request.into_inner().resource_spans.into_iter();
+        keep(&self.seen.spans, sent.flat_map(seen_spans));
+        self.answer(ExportTraceServiceResponse::default()).await
     }
 }
 
-fn seen(sent: ResourceSpans) -> impl Iterator<Item = SeenSpan> {
+#[tonic::async_trait]
+impl LogsService for Handler {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, tonic::Status> {
+        let sent = request.into_inner().resource_logs.into_iter();
+        keep(&self.seen.lines, sent.flat_map(seen_lines));
+        self.answer(ExportLogsServiceResponse::default()).await
+    }
+}
+
+impl Handler {
+    async fn answer<T>(&self, answer: T) -> Result<Response<T>, tonic::Status> {
+        if !self.answers {
+            std::future::pending::<()>().await;
+        }
+        Ok(Response::new(answer))
+    }
+}
+
+fn keep<T>(kept: &Mutex<Vec<T>>, new: impl Iterator<Item = T>) {
+    kept.lock().unwrap().extend(new);
+}
+
+fn seen_spans(sent: ResourceSpans) -> impl Iterator<Item = SeenSpan> {
     let resource = texts(sent.resource.unwrap_or_default().attributes);
     let spans = sent.scope_spans.into_iter().flat_map(|scope| scope.spans);
     spans.map(move |span| SeenSpan::new(&resource, span))
 }
 
+fn seen_lines(sent: ResourceLogs) -> impl Iterator<Item = SeenLine> {
+    let resource = texts(sent.resource.unwrap_or_default().attributes);
+    let lines = sent.scope_logs.into_iter();
+    let lines = lines.flat_map(|scope| scope.log_records);
+    lines.map(move |line| SeenLine::new(&resource, line))
+}
+
 fn texts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
-    let text = |value: Option<AnyValue>| match value.and_then(|any| any.value) {
-        Some(Value::StringValue(text)) => text,
-        Some(Value::IntValue(number)) => number.to_string(),
-        other => panic!("an attribute is {other:?}"),
-    };
     let pairs = attributes.into_iter();
     pairs.map(|pair| (pair.key, text(pair.value))).collect()
+}
+
+fn text(value: Option<AnyValue>) -> String {
+    match value.and_then(|any| any.value) {
+        Some(Value::StringValue(text)) => text,
+        Some(Value::IntValue(number)) => number.to_string(),
+        other => panic!("a value is {other:?}"),
+    }
 }
 
 fn hex(id: &[u8]) -> String {
@@ -196,5 +274,24 @@ impl SeenSpan {
     /// An attribute's text; empty where it is missing.
     pub fn attribute(&self, key: &str) -> &str {
         self.attributes.get(key).map_or("", String::as_str)
+    }
+}
+
+// === impl SeenLine ===
+
+impl SeenLine {
+    fn new(resource: &BTreeMap<String, String>, line: LogRecord) -> Self {
+        Self {
+            service: resource["service.name"].clone(),
+            resource: resource.clone(),
+            severity: line.severity_number,
+            level: line.severity_text,
+            message: text(line.body),
+            trace_id: hex(&line.trace_id),
+            span_id: hex(&line.span_id),
+            sampled: line.flags & 1 == 1,
+            attributes: texts(line.attributes),
+            at: Duration::from_nanos(line.time_unix_nano),
+        }
     }
 }

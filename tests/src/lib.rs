@@ -15,7 +15,7 @@ mod stock;
 mod wait;
 mod wire;
 
-pub use self::collector::{Collector, SeenSpan};
+pub use self::collector::{Collector, SeenLine, SeenSpan};
 pub use self::http::{Answer, get, send, send_json};
 pub use self::loopback::{free_address, own_ip};
 pub use self::mesh::{Mesh, bookstore, channel, counter, edge, revert_name, time};

@@ -16,6 +16,7 @@ use tonic::server::NamedService;
 
 use crate::callee;
 use crate::channel::Channel;
+use crate::export::otlp::Resource;
 use crate::heartbeat::{self, HeartbeatSettings};
 use crate::process;
 use crate::rest::Route;
@@ -24,6 +25,7 @@ use crate::runtime::reachable;
 use crate::server::Service;
 use crate::stack::BoxError;
 use crate::tasks::Task;
+use crate::telemetry::{self, LogSink};
 use crate::trace::{TraceSettings, Tracer};
 
 /// Collects the parts of a service while it is built.
@@ -79,16 +81,20 @@ impl Assembly {
         })
     }
 
-    /// Begins to record spans as `settings` say, from before the first channel is made. What it
-    /// gives sends the last ones.
-    pub(crate) fn trace(
+    /// Begins to record spans as `settings` say, from before the first channel is made, and to
+    /// send the lines of `log`. What it gives sends the last ones.
+    pub(crate) fn export(
         &mut self,
         settings: &TraceSettings,
+        log: Option<&LogSink>,
     ) -> prometheus::Result<impl Future<Output = ()> + Send + use<>> {
-        let started = Tracer::start(settings, self.name, &self.instance, &self.registry)?;
-        let (tracer, flush) = started;
+        let resource = Resource::new(self.name, &self.instance);
+        let (tracer, spans) = Tracer::start(settings, &resource, &self.registry)?;
+        let lines = telemetry::export(log, settings.collector(), &resource, &self.registry)?;
         self.tracer = tracer;
-        Ok(flush)
+        Ok(async {
+            tokio::join!(spans, lines);
+        })
     }
 
     /// The service's metrics; whatever is registered here is scraped.

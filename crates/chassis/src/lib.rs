@@ -12,6 +12,7 @@ mod channel;
 mod config;
 mod context;
 mod data_file;
+mod export;
 mod health;
 mod heartbeat;
 mod http2;

@@ -17,7 +17,7 @@ use crate::config::{Settings, Verb, one_line, parse_invocation};
 use crate::running::Running;
 use crate::server::{Service, StartError, bind};
 use crate::stack::BoxError;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, LogSink};
 
 /// A setting is wrong or a port is taken.
 const EXIT_USAGE: u8 = 2;
@@ -36,8 +36,9 @@ pub fn main<S: Service>() -> ExitCode {
     let ended = match invocation.command {
         Some(Verb::Healthcheck) => healthcheck(config.settings().grpc_address),
         None => {
-            log(config.settings());
+            let log = start_log(config.settings());
             bind(config)
+                .map(|bound| bound.with_log(log))
                 .map_err(Into::into)
                 .and_then(|bound| run(async { Ok(vec![bound.start().await?]) }))
         }
@@ -66,10 +67,15 @@ pub fn exit(ended: Result<(), BoxError>) -> ExitCode {
     }
 }
 
-/// Sends the process's log where `settings` say.
+/// Sends the process's log where `settings` say, but to no collector: that is for the log of a
+/// program with one service.
 pub fn log(settings: &Settings) {
+    let _ = start_log(settings);
+}
+
+fn start_log(settings: &Settings) -> Option<LogSink> {
     let format = settings.log_format.unwrap_or_else(LogFormat::detect);
-    telemetry::init(format, settings.log_level.clone());
+    telemetry::init(format, settings.log_level.clone())
 }
 
 /// Starts services on a runtime of their own and stops them at SIGTERM or SIGINT. A second

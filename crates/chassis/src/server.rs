@@ -18,6 +18,7 @@ use crate::stack::limit::LimitLayer;
 use crate::stack::panic::CatchPanicLayer;
 use crate::stack::span::SpanLayer;
 use crate::stack::{self, BoxError, Layers};
+use crate::telemetry::LogSink;
 use crate::{health, process, rest};
 
 /// What the chassis needs to know of a service. The type is its configuration.
@@ -59,6 +60,7 @@ pub struct Bound<S> {
     grpc: Listener,
     http: Option<Listener>,
     scrape: Listener,
+    log: Option<LogSink>,
 }
 
 /// The addresses of a service's ports.
@@ -145,6 +147,7 @@ pub fn bind<S: Service>(config: S) -> Result<Bound<S>, StartError> {
         http: config.http_address().map(http).transpose()?,
         scrape: bind(scrape, limits, "--scrape-address (SCRAPE_ADDRESS)")?,
         config,
+        log: None,
     })
 }
 
@@ -182,6 +185,11 @@ impl<S: Service> Bound<S> {
         &mut self.config
     }
 
+    /// The service whose log this is, so that it goes to the service's collector.
+    pub(crate) fn with_log(self, log: Option<LogSink>) -> Self {
+        Self { log, ..self }
+    }
+
     /// Puts the service together and serves it.
     ///
     /// # Errors
@@ -210,7 +218,7 @@ impl<S: Service> Bound<S> {
         let timeout = settings.call_timeout.max(settings.stream_timeout);
         let mut assembly = Assembly::new::<S>(Registry::new(), addresses.grpc, &served, timeout)?;
         let registry = assembly.registry.clone();
-        let flush = assembly.trace(&settings.trace)?;
+        let flush = assembly.export(&settings.trace, self.log.as_ref())?;
         let tracer = assembly.tracer.clone();
         process::register(&registry, &tokio::runtime::Handle::current())?;
         self.config.build(&mut assembly).await?;

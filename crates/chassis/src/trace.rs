@@ -5,7 +5,6 @@
 //! Where no collector is set, and in a trace that is not sampled, a span is one check.
 
 pub(crate) mod conventions;
-mod exporter;
 mod otlp;
 mod settings;
 mod span;
@@ -15,18 +14,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 use prometheus::Registry;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use self::exporter::{Counts, Exporter};
-use self::otlp::Resource;
 pub use self::settings::{Collector, Ratio, TraceSettings};
 use self::span::Span;
 pub(crate) use self::span::{Kind, OpenSpan};
 use crate::context::TraceContext;
-
-/// Spans that wait for the exporter; what does not fit is dropped and counted.
-const QUEUE: usize = 2048;
+use crate::export;
+use crate::export::Outbox;
+use crate::export::otlp::Resource;
 
 /// Begins the spans of one service. Cheap to clone; without a collector it is nothing.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +32,7 @@ pub(crate) struct Tracer {
 /// Where spans go that have ended.
 #[derive(Debug)]
 struct Recorder {
-    spans: mpsc::Sender<Span>,
-    counts: Counts,
+    spans: Outbox<Span>,
     ratio: Ratio,
 }
 
@@ -49,30 +43,12 @@ impl Tracer {
     /// counts are in `registry` also where no collector is set. Needs a runtime.
     pub(crate) fn start(
         settings: &TraceSettings,
-        service: &'static str,
-        instance: &str,
+        resource: &Resource,
         registry: &Registry,
     ) -> prometheus::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
-        let counts = Counts::register(registry)?;
-        let stop = CancellationToken::new();
-        let collector = settings.otlp_endpoint.0.clone();
-        let (recorder, exporting) = match collector {
-            None => (None, None),
-            Some(collector) => {
-                let (recorder, spans) = Recorder::new(settings.trace_ratio, counts.clone());
-                let resource = Resource::new(service, instance);
-                let exporter = Exporter::new(collector, spans, resource, counts);
-                let running = tokio::spawn(exporter.run(stop.clone()));
-                (Some(Arc::new(recorder)), Some(running))
-            }
-        };
-        let flush = async move {
-            stop.cancel();
-            if let Some(running) = exporting {
-                // It fails only by a panic, which is logged.
-                let _ = running.await;
-            }
-        };
+        let (spans, flush) = export::start(settings.collector(), resource, registry)?;
+        let ratio = settings.trace_ratio;
+        let recorder = spans.map(|spans| Arc::new(Recorder { spans, ratio }));
         Ok((Self { recorder }, flush))
     }
 
@@ -101,36 +77,19 @@ impl Tracer {
     }
 }
 
-// === impl Recorder ===
-
-impl Recorder {
-    fn new(ratio: Ratio, counts: Counts) -> (Self, mpsc::Receiver<Span>) {
-        let (sender, spans) = mpsc::channel(QUEUE);
-        let recorder = Self {
-            spans: sender,
-            counts,
-            ratio,
-        };
-        (recorder, spans)
-    }
-
-    /// Never waits: a span that does not fit is dropped and counted.
-    fn record(&self, span: Span) {
-        if self.spans.try_send(span).is_err() {
-            self.counts.queue_full.inc();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use prometheus::IntCounter;
+    use tokio::sync::mpsc;
 
-    fn tracer(ratio: &str) -> (Tracer, mpsc::Receiver<Span>, Counts) {
-        let counts = Counts::register(&Registry::new()).unwrap();
-        let (recorder, spans) = Recorder::new(ratio.parse().unwrap(), counts.clone());
-        let recorder = Some(Arc::new(recorder));
-        (Tracer { recorder }, spans, counts)
+    use super::*;
+    use crate::export::QUEUE;
+
+    fn tracer(ratio: &str) -> (Tracer, mpsc::Receiver<Span>, IntCounter) {
+        let (spans, waiting, full) = Outbox::held();
+        let ratio = ratio.parse().unwrap();
+        let recorder = Some(Arc::new(Recorder { spans, ratio }));
+        (Tracer { recorder }, waiting, full)
     }
 
     #[test]
@@ -168,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_span_after_a_full_queue_is_dropped_and_counted() {
-        let (tracer, mut spans, counts) = tracer("1");
+        let (tracer, mut spans, full) = tracer("1");
         let record = |count| {
             for _ in 0..count {
                 let trace = tracer.sample(TraceContext::root());
@@ -176,11 +135,11 @@ mod tests {
             }
         };
         record(QUEUE);
-        assert_eq!(counts.queue_full.get(), 0);
+        assert_eq!(full.get(), 0);
         record(3);
-        assert_eq!(counts.queue_full.get(), 3);
+        assert_eq!(full.get(), 3);
         assert_eq!(spans.try_recv().unwrap().name, "work");
         record(1);
-        assert_eq!(counts.queue_full.get(), 3);
+        assert_eq!(full.get(), 3);
     }
 }

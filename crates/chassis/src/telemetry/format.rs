@@ -1,15 +1,15 @@
 //! The two shapes of a log line. Values are escaped in both, so that no client writes a line.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::fields::Fields;
 use crate::context::CallContext;
 
 /// `12:00:00.000 WARN vitalmesh::call call ended code=Internal trace_id=…`
@@ -19,64 +19,6 @@ pub(super) struct Human;
 /// `{"timestamp":"…","level":"WARN","target":"…","message":"…",…}`
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Json;
-
-#[derive(Debug, Default)]
-struct Fields {
-    values: Map<String, Value>,
-}
-
-impl Fields {
-    fn of(event: &Event<'_>) -> Self {
-        let mut fields = Self::default();
-        event.record(&mut fields);
-        if let Some(context) = CallContext::current() {
-            let trace = Value::String(context.trace.to_string());
-            fields.values.insert("trace_id".to_owned(), trace);
-        }
-        fields
-    }
-}
-
-impl Visit for Fields {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.values.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.values.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.values.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.values.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.values
-            .insert(field.name().to_owned(), escaped(value).into());
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut source = value.source();
-        while let Some(cause) = source {
-            // Many errors already say what their cause says.
-            let cause_text = cause.to_string();
-            if !text.ends_with(&cause_text) {
-                let _ = write!(text, ": {cause_text}");
-            }
-            source = cause.source();
-        }
-        self.record_str(field, &text);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
-    }
-}
 
 impl<S, N> FormatEvent<S, N> for Human
 where
@@ -89,7 +31,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::of(event).values;
+        let mut fields = traced(event);
         let meta = event.metadata();
         let now = jiff::Zoned::now();
         write!(
@@ -125,7 +67,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let meta = event.metadata();
-        let mut line = Fields::of(event).values;
+        let mut line = traced(event);
         line.insert("timestamp".to_owned(), Timestamp::now().to_string().into());
         line.insert("level".to_owned(), meta.level().as_str().into());
         line.insert("target".to_owned(), meta.target().into());
@@ -133,20 +75,14 @@ where
     }
 }
 
-/// Spells out what would change how the rest of a line is shown: controls, and the characters
-/// that reorder or hide text.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
-                escaped.extend(c.escape_unicode());
-            }
-            c if c.is_control() => escaped.extend(c.escape_default()),
-            c => escaped.push(c),
-        }
+/// An event's fields and the trace that it belongs to.
+fn traced(event: &Event<'_>) -> Map<String, Value> {
+    let mut fields = Fields::of(event);
+    if let Some(context) = CallContext::current() {
+        let trace = Value::String(context.trace.to_string());
+        fields.insert("trace_id".to_owned(), trace);
     }
-    escaped
+    fields
 }
 
 fn is_plain(text: &str) -> bool {

@@ -6,10 +6,10 @@ use http::Uri;
 
 use crate::config::service_url;
 
-/// Where spans go, and of how many traces.
+/// Where spans and log lines go, and of how many traces there are spans.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct TraceSettings {
-    /// The OpenTelemetry collector that spans are sent to by OTLP over gRPC, such as
+    /// The OpenTelemetry collector that spans and log lines are sent to by OTLP over gRPC, such as
     /// http://127.0.0.1:4317 [default: none, no spans]
     #[arg(
         long,
@@ -26,13 +26,21 @@ pub struct TraceSettings {
 
 /// A collector's URL; set to an empty text it is none, as if it were not set.
 #[derive(Clone, Debug, Default)]
-pub struct Collector(pub(super) Option<Uri>);
+pub struct Collector(Option<Uri>);
 
 /// A share of traces, taken by their ids, so that services with one ratio take the same ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ratio {
     /// How many of the 2^63 values of an id's low bits, without the lowest, are taken.
     taken: u64,
+}
+
+// === impl TraceSettings ===
+
+impl TraceSettings {
+    pub(crate) const fn collector(&self) -> Option<&Uri> {
+        self.otlp_endpoint.0.as_ref()
+    }
 }
 
 // === impl Collector ===

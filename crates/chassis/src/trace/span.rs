@@ -5,9 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Recorder;
 use crate::context::TraceContext;
-
-/// Bytes of a text in a span, which may be a client's or another service's.
-const MAX_TEXT: usize = 256;
+use crate::export::{Value, cut};
 
 /// What a span stands for, with OTLP's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +26,7 @@ pub(crate) struct OpenSpan {
 
 /// A span that has ended.
 #[derive(Debug)]
-pub(super) struct Span {
+pub(crate) struct Span {
     pub(super) trace: TraceContext,
     pub(super) kind: Kind,
     pub(super) name: String,
@@ -37,13 +35,6 @@ pub(super) struct Span {
     pub(super) attributes: Vec<(&'static str, Value)>,
     /// Why the span failed, if it did.
     pub(super) failure: Option<String>,
-}
-
-/// What an attribute says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
-    Text(String),
-    Number(i64),
 }
 
 // === impl OpenSpan ===
@@ -90,40 +81,7 @@ impl Drop for OpenSpan {
     fn drop(&mut self) {
         if let Some(span) = self.span.take() {
             let took = self.begun.elapsed();
-            self.recorder.record(Span { took, ..span });
+            self.recorder.spans.put(Span { took, ..span });
         }
-    }
-}
-
-// === impl Value ===
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(cut(text).to_owned())
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
-}
-
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_TEXT)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_cut_at_256_bytes_between_characters() {
-        let most = "x".repeat(256);
-        assert_eq!(cut(&most), most);
-        assert_eq!(cut(&"x".repeat(257)), most);
-        let wide = format!("x{}", "é".repeat(200));
-        assert_eq!(cut(&wide).len(), 255);
-        assert_eq!(cut(""), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Sends spans to a collector, in batches, and never asks a call to wait.
+//! Sends one signal to a collector, in batches.
 
 use std::mem;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use tonic::client::Grpc;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
-use super::otlp::{EXPORT, ExportRequest, ExportResponse, Resource};
-use super::span::Span;
+use super::Signal;
+use super::otlp::{ExportRequest, ExportResponse, Resource};
 use crate::channel::Transport;
 
-/// Spans in one request: about 300 kB, far below the 4 MiB that collectors take.
+/// Items in one request: about 300 kB, far below the 4 MiB that collectors take.
 const BATCH: usize = 512;
-/// How long the first span of a batch waits for more.
+/// How long the first item of a batch waits for more.
 const DELAY: Duration = Duration::from_secs(1);
-/// How long a collector may take. Meanwhile spans queue.
+/// How long a collector may take. Meanwhile items queue.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What became of the spans.
+/// What became of the items.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
     exported: IntCounter,
@@ -32,13 +32,13 @@ pub(super) struct Counts {
     refused: IntCounter,
 }
 
-/// Takes spans from the queue until it is stopped.
+/// Takes items from the queue until it is stopped.
 #[derive(Debug)]
-pub(super) struct Exporter {
+pub(super) struct Exporter<S> {
     collector: Uri,
     client: Grpc<Transport>,
-    spans: mpsc::Receiver<Span>,
-    batch: Vec<Span>,
+    queue: mpsc::Receiver<S>,
+    batch: Vec<S>,
     resource: Resource,
     counts: Counts,
     failing: bool,
@@ -47,21 +47,16 @@ pub(super) struct Exporter {
 // === impl Counts ===
 
 impl Counts {
-    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub(super) fn register<S: Signal>(registry: &Registry) -> prometheus::Result<Self> {
         let counter = |opts: Opts| -> prometheus::Result<IntCounter> {
             let counter = IntCounter::with_opts(opts)?;
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
-        let dropped = |reason| {
-            let help = "Recorded spans that did not reach the collector.";
-            counter(Opts::new("mesh_spans_dropped_total", help).const_label("reason", reason))
-        };
+        let opts = |(name, help)| Opts::new(name, help);
+        let dropped = |reason| counter(opts(S::DROPPED).const_label("reason", reason));
         Ok(Self {
-            exported: counter(Opts::new(
-                "mesh_spans_exported_total",
-                "Spans that the collector took.",
-            ))?,
+            exported: counter(opts(S::EXPORTED))?,
             queue_full: dropped("queue_full")?,
             refused: dropped("export_failed")?,
         })
@@ -70,10 +65,10 @@ impl Counts {
 
 // === impl Exporter ===
 
-impl Exporter {
+impl<S: Signal> Exporter<S> {
     pub(super) fn new(
         collector: Uri,
-        spans: mpsc::Receiver<Span>,
+        queue: mpsc::Receiver<S>,
         resource: Resource,
         counts: Counts,
     ) -> Self {
@@ -81,7 +76,7 @@ impl Exporter {
             // The bare transport: its calls are neither counted as the mesh's nor traced.
             client: Grpc::new(Transport::new(collector.clone())),
             collector,
-            spans,
+            queue,
             batch: Vec::new(),
             resource,
             counts,
@@ -101,22 +96,22 @@ impl Exporter {
             }
             self.export().await;
         }
-        self.spans.close();
-        while self.spans.recv_many(&mut self.batch, BATCH).await > 0 {
+        self.queue.close();
+        while self.queue.recv_many(&mut self.batch, BATCH).await > 0 {
             self.export().await;
         }
         self.export().await;
     }
 
-    /// Waits for a span, then for a full batch or [`DELAY`]. Leaves the batch empty when nobody
-    /// is left to send spans. Keeps what it has when it is dropped.
+    /// Waits for an item, then for a full batch or [`DELAY`]. Leaves the batch empty when nobody
+    /// is left to send one. Keeps what it has when it is dropped.
     async fn fill(&mut self) {
-        let (spans, batch) = (&mut self.spans, &mut self.batch);
-        if spans.recv_many(batch, BATCH).await == 0 {
+        let (queue, batch) = (&mut self.queue, &mut self.batch);
+        if queue.recv_many(batch, BATCH).await == 0 {
             return;
         }
         let full = async {
-            while batch.len() < BATCH && spans.recv_many(batch, BATCH - batch.len()).await > 0 {}
+            while batch.len() < BATCH && queue.recv_many(batch, BATCH - batch.len()).await > 0 {}
         };
         let _ = timeout(DELAY, full).await;
     }
@@ -141,11 +136,15 @@ impl Exporter {
         self.log_change(problem.as_deref());
     }
 
-    async fn send(&mut self, batch: Vec<Span>) -> Result<ExportResponse, Status> {
-        let request = Request::new(ExportRequest::new(&self.resource, batch));
-        let codec = ProstCodec::<ExportRequest, ExportResponse>::default();
-        let path = PathAndQuery::from_static(EXPORT);
-        let answer = self.client.unary(request, path, codec).await?;
+    async fn send(&mut self, batch: Vec<S>) -> Result<ExportResponse, Status> {
+        let items = batch.into_iter().map(Into::into).collect();
+        let request = ExportRequest::<S::Message>::new(&self.resource, items);
+        let codec = ProstCodec::<_, ExportResponse>::default();
+        let path = PathAndQuery::from_static(S::METHOD);
+        let answer = self
+            .client
+            .unary(Request::new(request), path, codec)
+            .await?;
         Ok(answer.into_inner())
     }
 
@@ -154,9 +153,9 @@ impl Exporter {
         let collector = &self.collector;
         match (problem, self.failing) {
             (Some(reason), false) => {
-                tracing::warn!(%collector, reason, "spans are lost");
+                tracing::warn!(%collector, reason, "{} are lost", S::NAME);
             }
-            (None, true) => tracing::info!(%collector, "spans are taken again"),
+            (None, true) => tracing::info!(%collector, "{} are taken again", S::NAME),
             _ => {}
         }
         self.failing = problem.is_some();
@@ -166,13 +165,13 @@ impl Exporter {
 // === impl ExportResponse ===
 
 impl ExportResponse {
-    /// How many of `count` spans the collector did not take, and why.
+    /// How many of `count` items the collector did not take, and why.
     fn lost(self, count: u64) -> (u64, Option<String>) {
         let Some(partial) = self.partial_success else {
             return (0, None);
         };
-        // A text without a number is a warning about spans that were taken.
-        match u64::try_from(partial.rejected_spans).unwrap_or(0) {
+        // A text without a number is a warning about items that were taken.
+        match u64::try_from(partial.rejected).unwrap_or(0) {
             0 => (0, None),
             rejected => (rejected.min(count), Some(partial.error_message)),
         }
@@ -186,9 +185,9 @@ mod tests {
 
     #[test]
     fn what_a_collector_rejects_is_lost_and_no_more_than_was_sent() {
-        let lost = |rejected_spans| {
+        let lost = |rejected| {
             let partial = PartialSuccess {
-                rejected_spans,
+                rejected,
                 error_message: "too old".to_owned(),
             };
             let answer = ExportResponse {

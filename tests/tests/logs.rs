@@ -1,0 +1,180 @@
+//! The log lines of the real programs, as a collector gets them.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tonic::{Code, Request};
+use vitalmesh_proto::revert_name::v1::RevertNameRequest;
+use vitalmesh_proto::revert_name::v1::revert_name_service_client::RevertNameServiceClient;
+use vitalmesh_tests::{
+    Collector, Program, SeenLine, SeenSpan, channel, eventually, free_address, scrape, within,
+};
+
+const EXPORTED: &str = "mesh_log_lines_exported_total";
+const QUEUE_FULL: &str = "mesh_log_lines_dropped_total{reason=\"queue_full\"}";
+const FAILED: &str = "mesh_log_lines_dropped_total{reason=\"export_failed\"}";
+
+/// A call to revert-name that fails on demand, in a trace.
+async fn fail(leaf: &Program, trace_id: &str, flags: &str) {
+    let mut request = Request::new(RevertNameRequest {
+        name: "internal".to_owned(),
+        delay: 0,
+    });
+    let traceparent = format!("00-{trace_id}-00f067aa0ba902b7-{flags}");
+    let metadata = request.metadata_mut();
+    metadata.insert("traceparent", traceparent.parse().unwrap());
+    let mut client = RevertNameServiceClient::new(channel(leaf.address("grpc").await));
+    let ended = client.revert_name(request).await.unwrap_err();
+    assert_eq!(ended.code(), Code::Internal);
+}
+
+/// The fields of a line on standard error that are not parts of a record of their own.
+fn fields(line: &Value) -> Vec<(String, String)> {
+    let own = ["level", "message", "timestamp", "trace_id"];
+    let fields = line.as_object().unwrap().iter();
+    fields
+        .filter(|(key, _)| !own.contains(&key.as_str()))
+        .map(|(key, value)| match value {
+            Value::String(text) => (key.clone(), text.clone()),
+            value => (key.clone(), value.to_string()),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_line_of_a_call_is_sent_as_it_is_logged_with_the_ids_of_the_calls_span() {
+    let collector = Collector::start().await;
+    let leaf = Program::service("revert-name", &["--otlp-endpoint", &collector.url()]);
+    let trace_id = "b".repeat(32);
+    fail(&leaf, &trace_id, "01").await;
+
+    let logged = leaf.logged("call ended").await;
+    let sent = collector.line("call ended").await;
+    let spans: [SeenSpan; 1] = collector.trace(&trace_id, 1).await.try_into().unwrap();
+    let [span] = spans;
+    assert_eq!(
+        (&sent.service, &sent.resource),
+        (&span.service, &span.resource)
+    );
+    assert_eq!((&*sent.level, sent.severity), ("WARN", 13));
+    assert_eq!(logged["level"], "WARN");
+    assert_eq!(sent.trace_id, trace_id);
+    assert_eq!(logged["trace_id"], trace_id);
+    assert_eq!(sent.span_id, span.span_id);
+    assert!(sent.sampled);
+    assert_eq!(Vec::from_iter(sent.attributes), fields(&logged));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    assert!(span.started <= sent.at && sent.at <= now, "{:?}", sent.at);
+}
+
+#[tokio::test]
+async fn a_line_is_sent_also_where_its_trace_is_not_recorded() {
+    let collector = Collector::start().await;
+    let leaf = Program::service("revert-name", &["--otlp-endpoint", &collector.url()]);
+    let trace_id = "c".repeat(32);
+    fail(&leaf, &trace_id, "00").await;
+    let sent = collector.line("call ended").await;
+    assert_eq!((&sent.trace_id, sent.sampled), (&trace_id, false));
+    let mut spans = collector.spans();
+    spans.retain(|span| span.trace_id == sent.trace_id);
+    assert_eq!(spans, []);
+}
+
+#[tokio::test]
+async fn every_line_from_the_first_to_the_stop_is_sent() {
+    let collector = Collector::start().await;
+    let leaf = Program::service("time", &["--otlp-endpoint", &collector.url()]);
+    let page = leaf.address("scrape").await;
+    let serving = collector.line("serving").await;
+    assert_eq!(
+        (serving.service.as_str(), serving.trace_id.as_str()),
+        ("time", "")
+    );
+    eventually("the line is counted", async || {
+        (scrape(page).await.value(EXPORTED)? >= 1.0).then_some(())
+    })
+    .await;
+    leaf.signal(Signal::TERM);
+    let (status, logged) = leaf.ended().await;
+    assert!(status.success());
+    let logged = logged.iter().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["message"].as_str().unwrap().to_owned()
+    });
+    // The last line comes when the exporter has gone.
+    let logged: Vec<_> = logged.filter(|message| message != "stopped").collect();
+    let sent: Vec<_> = collector
+        .lines()
+        .into_iter()
+        .map(|line| line.message)
+        .collect();
+    assert_eq!(sent, logged);
+}
+
+#[tokio::test]
+async fn sending_lines_makes_no_lines_to_send() {
+    let collector = Collector::start().await;
+    let flags = ["--otlp-endpoint", &collector.url(), "--log-level", "trace"];
+    let leaf = Program::service("time", &flags);
+    // What HTTP/2 does for each export is logged at these levels.
+    eventually("a line of other code", async || {
+        leaf.lines()
+            .iter()
+            .any(|line| line.contains("\"h2::"))
+            .then_some(())
+    })
+    .await;
+    collector.line("serving").await;
+    leaf.signal(Signal::TERM);
+    leaf.ended().await;
+    let other = |line: &SeenLine| !line.attributes["target"].starts_with("vitalmesh");
+    let other: Vec<_> = collector.lines().into_iter().filter(other).collect();
+    assert_eq!(other, []);
+}
+
+#[tokio::test]
+async fn lines_that_nobody_takes_are_counted_and_say_so_once() {
+    let nobody = format!("http://{}", free_address());
+    let leaf = Program::service("revert-name", &["--otlp-endpoint", &nobody]);
+    let page = leaf.address("scrape").await;
+    let lost = leaf.logged("log lines are lost").await;
+    assert_eq!(lost["level"], "WARN");
+    for digit in ["1", "2", "3"] {
+        fail(&leaf, &digit.repeat(32), "00").await;
+    }
+    // The first line, the two that say what is lost, and those of the calls.
+    let page = eventually("the loss is counted", async || {
+        let page = scrape(page).await;
+        (page.value(FAILED)? >= 5.0).then_some(page)
+    });
+    let page = page.await;
+    assert_eq!(page.value(EXPORTED), Some(0.0));
+    assert_eq!(page.value(QUEUE_FULL), Some(0.0));
+    let said = leaf
+        .lines()
+        .iter()
+        .filter(|line| line.contains("log lines are lost"))
+        .count();
+    assert_eq!(said, 1);
+}
+
+#[tokio::test]
+async fn a_silent_collector_bounds_the_lines_and_delays_no_stop() {
+    let collector = Collector::start_silent().await;
+    let leaf = Program::service("revert-name", &["--otlp-endpoint", &collector.url()]);
+    let page = leaf.address("scrape").await;
+    // 512 lines are in the request without an answer, 2048 wait.
+    let full = eventually("a full queue", async || {
+        for _ in 0..200 {
+            fail(&leaf, &"d".repeat(32), "00").await;
+        }
+        let page = scrape(page).await;
+        (page.value(QUEUE_FULL)? > 0.0).then_some(page)
+    });
+    assert_eq!(full.await.value(EXPORTED), Some(0.0));
+    leaf.signal(Signal::TERM);
+    let ((status, _), _) = within(Duration::from_secs(8), leaf.ended()).await;
+    assert!(status.success());
+}
