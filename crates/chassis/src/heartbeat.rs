@@ -35,7 +35,7 @@ pub struct HeartbeatSettings {
     #[arg(long, env, default_value = "http://127.0.0.1:50053", value_parser = service_url)]
     pub edge_url: Uri,
 
-    /// When heartbeats are sent: cron with seconds, in UTC, at least once a day
+    /// When heartbeats are sent: cron with seconds, in UTC, at least once a day; or off
     #[arg(long, env, default_value = "*/10 * * * * *", value_parser = at_least_daily)]
     pub heartbeat_cron: Schedule,
 }
@@ -121,6 +121,7 @@ mod tests {
     #[test]
     fn a_heart_beats_at_least_daily() {
         assert!(at_least_daily("0 0 4 * * *").is_ok());
+        assert!(at_least_daily("off").is_ok());
         let error = at_least_daily("0 0 4 * * MON").unwrap_err();
         assert!(error.contains("once a day"), "{error}");
         assert!(at_least_daily("often").unwrap_err().contains("six fields"));

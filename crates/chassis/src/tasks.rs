@@ -23,7 +23,7 @@ use crate::stack::BoxError;
 pub struct Task {
     /// Names the task in metrics and logs.
     pub name: &'static str,
-    /// When it runs, in UTC.
+    /// When it runs, in UTC. One that is off never runs, and says so in its metrics.
     pub schedule: Schedule,
     /// How long after each scheduled time the work begins, to spread many instances.
     pub phase: Duration,
@@ -75,6 +75,9 @@ impl Tasks {
 
     async fn add(&mut self, runner: Arc<Runner>) -> Result<(), JobSchedulerError> {
         self.runners.push(Arc::clone(&runner));
+        if runner.is_off() {
+            return Ok(());
+        }
         if runner.at_start() {
             let first = run(Arc::clone(&runner), Trigger::Start, self.stop.clone());
             self.runs.spawn(first);
@@ -118,35 +121,56 @@ async fn run(runner: Arc<Runner>, trigger: Trigger, stop: CancellationToken) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc::error::TryRecvError;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
     use super::*;
 
-    #[tokio::test]
-    async fn the_scheduler_runs_a_task_until_it_is_stopped() {
-        let (ran, mut runs) = tokio::sync::mpsc::unbounded_channel();
+    fn task(schedule: &str, at_start: bool) -> (Task, UnboundedReceiver<()>) {
+        let (ran, runs) = unbounded_channel();
         let task = Task {
             name: "test",
-            schedule: "* * * * * *".parse().unwrap(),
+            schedule: schedule.parse().unwrap(),
             phase: Duration::ZERO,
             timeout: Duration::from_secs(3),
-            at_start: false,
+            at_start,
             work: Box::new(move || {
                 let ran = ran.clone();
                 async move { Ok(ran.send(())?) }.boxed()
             }),
         };
+        (task, runs)
+    }
+
+    fn enabled(registry: &Registry) -> String {
+        let (_, page) = grpc_prometheus::encode(registry, None);
+        let series = r#"mesh_task_enabled{task="test"} "#;
+        let line = page.lines().find_map(|line| line.strip_prefix(series));
+        line.map(str::to_owned).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_runs_a_task_until_it_is_stopped() {
+        let (task, mut runs) = task("* * * * * *", false);
         let registry = Registry::new();
-        let enabled = || {
-            let (_, page) = grpc_prometheus::encode(&registry, None);
-            let series = r#"mesh_task_enabled{task="test"} "#;
-            let line = page.lines().find_map(|line| line.strip_prefix(series));
-            line.map(str::to_owned).unwrap()
-        };
         let tasks = Tasks::start(vec![task], &registry).await.unwrap();
         runs.recv().await.unwrap();
-        assert_eq!(enabled(), "1");
+        assert_eq!(enabled(&registry), "1");
         tasks.stop().await;
-        assert_eq!(enabled(), "0");
+        assert_eq!(enabled(&registry), "0");
         while runs.try_recv().is_ok() {}
         assert!(runs.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_off_does_not_even_run_at_the_start() {
+        let (task, mut runs) = task("off", true);
+        let registry = Registry::new();
+        let tasks = Tasks::start(vec![task], &registry).await.unwrap();
+        assert_eq!(enabled(&registry), "0");
+        tasks.runs.close();
+        tasks.runs.wait().await;
+        assert_eq!(runs.try_recv(), Err(TryRecvError::Empty));
+        tasks.stop().await;
     }
 }

@@ -58,7 +58,7 @@ pub struct Config {
     #[arg(long, env, default_value_t = 1_000_000)]
     pub heartbeat_max_rows: u32,
 
-    /// When heartbeats that are too old or too many are deleted: cron with seconds, in UTC
+    /// When heartbeats that are too old or too many are deleted: cron with seconds, in UTC; or off
     #[arg(long, env, default_value = "0 */10 * * * *")]
     pub prune_cron: Schedule,
 }

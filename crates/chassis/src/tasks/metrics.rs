@@ -79,7 +79,7 @@ impl TaskMetrics {
             )?,
             enabled: gauge(
                 "mesh_task_enabled",
-                "1 while runs of the task begin, 0 once it was stopped.",
+                "1 while runs of the task begin, 0 where it is off or was stopped.",
             )?,
             last_success: gauge(
                 "mesh_task_last_success_timestamp_seconds",
@@ -95,7 +95,7 @@ impl TaskMetrics {
             )?,
         };
         metrics.plan(&task.schedule);
-        metrics.set_enabled(true);
+        metrics.set_enabled(!task.schedule.is_off());
         Ok(metrics)
     }
 

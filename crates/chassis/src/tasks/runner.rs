@@ -46,6 +46,10 @@ impl Runner {
         }
     }
 
+    pub(super) const fn is_off(&self) -> bool {
+        self.task.schedule.is_off()
+    }
+
     pub(super) const fn at_start(&self) -> bool {
         self.task.at_start
     }

@@ -9,11 +9,14 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 
 const MAX_LENGTH: usize = 128;
+const OFF: &str = "off";
 
-/// When a task runs: a cron expression with seconds, in UTC. `*/10 * * * * *` is every 10 s.
+/// When a task runs: a cron expression with seconds, in UTC. `*/10 * * * * *` is every 10 s; `off`
+/// is never.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    cron: Cron,
+    /// None where it is off.
+    cron: Option<Cron>,
     expression: String,
 }
 
@@ -24,35 +27,43 @@ pub enum ScheduleError {
     #[error("a cron expression has at most {MAX_LENGTH} characters")]
     TooLong,
     /// No cron expression.
-    #[error("{0}; expected six fields: second minute hour day month weekday")]
+    #[error("{0}; expected six fields: second minute hour day month weekday, or off")]
     Syntax(#[from] croner::errors::CronError),
     /// Such as the 30th of February.
-    #[error("this never happens")]
+    #[error("this never happens; off switches a task off")]
     Never,
 }
 
 // === impl Schedule ===
 
 impl Schedule {
-    /// The next time, if there is one.
-    pub(crate) fn next(&self) -> Option<DateTime<Utc>> {
-        self.cron.find_next_occurrence(&Utc::now(), false).ok()
+    pub(super) const fn is_off(&self) -> bool {
+        self.cron.is_none()
     }
 
-    /// How long from the next time to the one after it.
+    /// The next time, if there is one.
+    pub(crate) fn next(&self) -> Option<DateTime<Utc>> {
+        self.after(Utc::now())
+    }
+
+    /// How long from the next time to the one after it; 0 where it is off.
     pub fn interval(&self) -> Duration {
         // Not by croner's iterator, which leaves out every other one of consecutive seconds.
-        let after = |time| self.cron.find_next_occurrence(&time, false).ok();
-        match self.next().map(|first| (first, after(first))) {
+        match self.next().map(|first| (first, self.after(first))) {
             Some((first, Some(second))) => (second - first).to_std().unwrap_or_default(),
             _ => Duration::ZERO,
         }
     }
 
+    fn after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.cron.as_ref()?.find_next_occurrence(&time, false).ok()
+    }
+
     /// The last time as seconds since 1970, and how long ago it was.
     pub(super) fn last(&self) -> (i64, Duration) {
         let now = Utc::now();
-        let last = self.cron.find_previous_occurrence(&now, true);
+        let cron = self.cron.as_ref();
+        let last = cron.and_then(|cron| cron.find_previous_occurrence(&now, true).ok());
         let second = last.unwrap_or(now).timestamp();
         let ago = now.timestamp_millis() - second * 1000;
         (second, Duration::from_millis(ago.unsigned_abs()))
@@ -66,6 +77,12 @@ impl FromStr for Schedule {
         if expression.len() > MAX_LENGTH {
             return Err(ScheduleError::TooLong);
         }
+        if expression == OFF {
+            return Ok(Self {
+                cron: None,
+                expression: OFF.to_owned(),
+            });
+        }
         // As tokio-cron-scheduler parses it, which silently drops a job that never happens.
         let cron = CronParser::builder()
             .seconds(Seconds::Required)
@@ -73,7 +90,7 @@ impl FromStr for Schedule {
             .build()
             .parse(expression)?;
         let schedule = Self {
-            cron,
+            cron: Some(cron),
             expression: expression.to_owned(),
         };
         match schedule.next() {
@@ -100,6 +117,7 @@ mod tests {
         assert_eq!(interval("*/10 * * * * *"), 10);
         assert_eq!(interval("0 * * * * *"), 60);
         assert_eq!(interval("0 0 4 * * *"), 86_400);
+        assert_eq!(interval("off"), 0);
     }
 
     #[test]
@@ -114,7 +132,10 @@ mod tests {
     #[test]
     fn bad_expressions_are_refused_with_the_reason() {
         let error = |cron: &str| cron.parse::<Schedule>().unwrap_err().to_string();
-        assert_eq!(error("0 0 0 30 2 *"), "this never happens");
+        assert_eq!(
+            error("0 0 0 30 2 *"),
+            "this never happens; off switches a task off"
+        );
         assert!(error(&"*,".repeat(65)).contains("at most 128 characters"));
         for wrong in [
             "",
@@ -122,6 +143,7 @@ mod tests {
             "61 * * * * *",
             "*/0 * * * * *",
             "é * * * * *",
+            "Off",
         ] {
             assert!(error(wrong).contains("six fields"), "{wrong}");
         }
