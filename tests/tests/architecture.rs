@@ -122,10 +122,14 @@ fn grpc_prometheus_knows_no_crate_of_ours_and_the_chassis_only_two() {
 }
 
 #[test]
-fn matched_knows_no_crate_of_ours() {
+fn matched_and_store_know_no_crate_of_ours_and_only_services_keep_stores() {
     let all = packages();
-    let arrows = ours(&all["vitalmesh-matched"].normal, &all);
-    assert_eq!(arrows, BTreeSet::new());
+    for name in ["vitalmesh-matched", "vitalmesh-store"] {
+        let arrows = ours(&all[name].normal, &all);
+        assert_eq!(arrows, BTreeSet::new(), "{name}");
+    }
+    let expected = BTreeSet::from(["vitalmesh-bookstore", "vitalmesh-edge"]);
+    assert_eq!(users("vitalmesh-store", &all), expected);
 }
 
 #[test]

@@ -131,6 +131,7 @@ impl From<StoreError> for Status {
         let message = error.to_string();
         match error {
             StoreError::Busy => Self::resource_exhausted(message),
+            StoreError::Panicked => Self::internal(message),
             StoreError::Unwritable(_) | StoreError::Unreadable(_) | StoreError::Closed => {
                 Self::unavailable(message)
             }

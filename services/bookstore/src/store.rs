@@ -11,14 +11,12 @@ mod writer;
 use std::error::Error;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use vitalmesh_proto::bookstore::v1::Book;
+use vitalmesh_store::{MOST_WAITING, NoAnswer, Queue, Session, Unwritable};
 
 pub use self::database::OpenError;
 pub use self::seed::SeedError;
@@ -27,7 +25,6 @@ use self::database::{Database, Row};
 use self::writer::{Command, Writer};
 use crate::draft::Draft;
 
-const QUEUE: usize = 1024;
 /// Books that a list reads at a time.
 const PAGE: usize = 256;
 /// Titles that are recommended: those of the first books.
@@ -41,9 +38,8 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    queue: mpsc::Sender<Command>,
+    queue: Queue<Command>,
     readers: SqlitePool,
-    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,14 +59,18 @@ pub(crate) struct Cursor {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{QUEUE} books are waiting to be stored; send this one again later")]
+    #[error("{MOST_WAITING} books are waiting to be stored; send this one again later")]
     Busy,
     #[error("the bookstore cannot write now; send the book again later")]
-    Unwritable(#[source] Arc<dyn Error + Send + Sync>),
+    Unwritable(#[source] Unwritable),
     #[error("the bookstore cannot read now; ask again later")]
     Unreadable(#[source] Arc<sqlx::Error>),
     #[error("the bookstore is closed; try again later")]
     Closed,
+    #[error(
+        "the bookstore failed over this book; look whether it is there, and send it again if not"
+    )]
+    Panicked,
 }
 
 // === impl Store ===
@@ -86,23 +86,16 @@ impl Store {
         let database = Database::claim(folder, settings)?;
         let connection = database.open().await?;
         let readers = database.readers();
-        let (queue, commands) = mpsc::channel(QUEUE);
-        let writer = tokio::spawn(Writer::new(database, connection, commands).run());
-        Ok(Self {
-            shared: Arc::new(Shared {
-                queue,
-                readers,
-                writer: Mutex::new(Some(writer)),
-            }),
-        })
+        let queue = Queue::start(Writer::new(database), Session::new("books", connection));
+        let shared = Arc::new(Shared { queue, readers });
+        Ok(Self { shared })
     }
 
     /// Stores a book; returns it with its id after its commit. It is stored also if the caller has
     /// gone by then.
     pub(crate) async fn create(&self, draft: Draft) -> Result<Book, StoreError> {
-        let (done, stored) = oneshot::channel();
-        self.shared.queue.try_send(Command::Create(draft, done))?;
-        stored.await.map_err(|_| StoreError::Closed)?
+        let queue = &self.shared.queue;
+        queue.try_ask(|waiter| (draft, waiter)).await?
     }
 
     /// The book with this id.
@@ -152,24 +145,7 @@ impl Store {
     /// Stores what is waiting, refuses what comes later, and closes the file.
     pub async fn close(&self) {
         self.shared.readers.close().await;
-        // An error says that the writer has ended already.
-        let _ = self.shared.queue.send(Command::Close).await;
-        if let Some(writer) = self.shared.take_writer()
-            && let Err(error) = writer.await
-        {
-            tracing::error!(%error, "the bookstore's writer failed");
-        }
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn take_writer(&self) -> Option<JoinHandle<()>> {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.shared.queue.close().await;
     }
 }
 
@@ -205,11 +181,12 @@ impl Cursor {
 
 // === impl StoreError ===
 
-impl From<TrySendError<Command>> for StoreError {
-    fn from(refused: TrySendError<Command>) -> Self {
-        match refused {
-            TrySendError::Full(_) => Self::Busy,
-            TrySendError::Closed(_) => Self::Closed,
+impl From<NoAnswer> for StoreError {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Full => Self::Busy,
+            NoAnswer::Closed => Self::Closed,
+            NoAnswer::Panicked => Self::Panicked,
         }
     }
 }

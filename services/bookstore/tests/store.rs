@@ -9,9 +9,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use tonic::{Code, Request, Status};
 use vitalmesh_bookstore::{Bookstore, OpenError, Store, StoreSettings};
-use vitalmesh_chassis::ClaimError;
 use vitalmesh_proto::bookstore::v1::bookstore_service_server::BookstoreService;
 use vitalmesh_proto::bookstore::v1::{Book, CreateBookRequest, RetrieveBookRequest};
+use vitalmesh_store::ClaimError;
 
 async fn open(folder: &Path) -> Result<Store, OpenError> {
     Store::open(folder, &StoreSettings::default()).await

@@ -46,6 +46,7 @@ impl From<StoreError> for Status {
                 Self::resource_exhausted(message)
             }
             StoreError::Unwritable(_) | StoreError::Closed => Self::unavailable(message),
+            StoreError::Panicked => Self::internal(message),
         }
     }
 }
@@ -111,5 +112,6 @@ mod tests {
             Status::from(StoreError::Busy).code(),
             Code::ResourceExhausted
         );
+        assert_eq!(Status::from(StoreError::Panicked).code(), Code::Internal);
     }
 }

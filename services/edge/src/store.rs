@@ -10,15 +10,12 @@ mod known;
 mod retention;
 mod writer;
 
-use std::error::Error;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use vitalmesh_store::{MOST_WAITING, NoAnswer, Queue, Session, Unwritable};
 
 pub use self::database::OpenError;
 pub use self::known::ServiceStatus;
@@ -26,8 +23,6 @@ pub use self::known::ServiceStatus;
 use self::database::Database;
 use self::known::Known;
 use self::writer::{Command, Writer};
-
-const QUEUE: usize = 1024;
 
 /// A handle to the store; clones share it.
 #[derive(Clone, Debug)]
@@ -37,9 +32,8 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    queue: mpsc::Sender<Command>,
+    queue: Queue<Command>,
     known: Arc<Known>,
-    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,14 +70,16 @@ pub struct Beat {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{QUEUE} beats are waiting to be stored; send this one again later")]
+    #[error("{MOST_WAITING} beats are waiting to be stored; send this one again later")]
     Busy,
     #[error("{max} services are known, which is the most; use one of their names")]
     TooManyServices { max: usize },
     #[error("the heartbeat store cannot write now; send the beat again later")]
-    Unwritable(#[source] Arc<dyn Error + Send + Sync>),
+    Unwritable(#[source] Unwritable),
     #[error("the heartbeat store is closed; send the beat again later")]
     Closed,
+    #[error("the heartbeat store failed over this beat; send it again")]
+    Panicked,
 }
 
 // === impl Store ===
@@ -95,32 +91,23 @@ impl Store {
         let database = Database::lock(folder, &settings)?;
         let (connection, known) = database.open().await?;
         let known = Arc::new(known);
-        let (queue, commands) = mpsc::channel(QUEUE);
-        let writer = Writer::new(database, connection, Arc::clone(&known), settings, commands);
-        let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        Ok(Self {
-            shared: Arc::new(Shared {
-                queue,
-                known,
-                writer,
-            }),
-        })
+        let writer = Writer::new(database, Arc::clone(&known), settings);
+        let queue = Queue::start(writer, Session::new("heartbeats", connection));
+        let shared = Arc::new(Shared { queue, known });
+        Ok(Self { shared })
     }
 
     /// Stores a beat, once for each sequence number; returns after its commit.
     pub async fn beat(&self, beat: Beat) -> Result<(), StoreError> {
-        let (done, verdict) = oneshot::channel();
-        self.shared.queue.try_send(Command::Beat(beat, done))?;
-        verdict.await.map_err(|_| StoreError::Closed)?
+        let queue = &self.shared.queue;
+        queue.try_ask(|waiter| Command::Beat(beat, waiter)).await?
     }
 
     /// Deletes what is too old or too much; returns the number of beats deleted.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
-            let (done, deleted) = oneshot::channel();
-            self.send(Command::Prune(done)).await?;
-            let deleted = deleted.await.map_err(|_| StoreError::Closed)??;
+            let deleted = self.shared.queue.ask(Command::Prune).await??;
             total += deleted;
             if deleted < retention::STEP {
                 return Ok(total);
@@ -135,30 +122,7 @@ impl Store {
 
     /// Stores what is waiting, refuses what comes later, and closes the file.
     pub async fn close(&self) {
-        // An error says that the writer has ended already.
-        let _ = self.send(Command::Close).await;
-        if let Some(writer) = self.shared.take_writer()
-            && let Err(error) = writer.await
-        {
-            tracing::error!(%error, "the heartbeat store's writer failed");
-        }
-    }
-
-    /// Waits for room in the queue.
-    async fn send(&self, command: Command) -> Result<(), StoreError> {
-        let sent = self.shared.queue.send(command).await;
-        sent.map_err(|_| StoreError::Closed)
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn take_writer(&self) -> Option<JoinHandle<()>> {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.shared.queue.close().await;
     }
 }
 
@@ -179,11 +143,12 @@ impl Default for StoreSettings {
 
 // === impl StoreError ===
 
-impl From<TrySendError<Command>> for StoreError {
-    fn from(refused: TrySendError<Command>) -> Self {
-        match refused {
-            TrySendError::Full(_) => Self::Busy,
-            TrySendError::Closed(_) => Self::Closed,
+impl From<NoAnswer> for StoreError {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Full => Self::Busy,
+            NoAnswer::Closed => Self::Closed,
+            NoAnswer::Panicked => Self::Panicked,
         }
     }
 }

@@ -16,8 +16,8 @@ use proptest::sample::Index;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
-use vitalmesh_chassis::ClaimError;
 use vitalmesh_edge::{Beat, OpenError, ServiceStatus, Store, StoreError, StoreSettings};
+use vitalmesh_store::ClaimError;
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -742,6 +742,33 @@ async fn a_locked_database_fails_the_whole_batch_and_none_of_it_is_stored() {
     lock.rollback().await.unwrap();
     store.beat(beat("time", 21)).await.unwrap();
     assert_eq!(sequences(&folder).await, [1, 21]);
+}
+
+/// A count that has no room for one more makes the writer panic where overflows are checked.
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn a_panic_of_the_writer_costs_its_batch_and_later_beats_are_stored() {
+    let folder = folder();
+    let store = open(&folder).await;
+    store.beat(beat("time", 1)).await.unwrap();
+    store.beat(beat("edge", 1)).await.unwrap();
+    store.close().await;
+    drop(store);
+    let mut connection = connect(&database(&folder)).await;
+    let full = "UPDATE services SET beats = 9223372036854775807 WHERE service = 'time'";
+    sqlx::query(full).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let store = open(&folder).await;
+    let batch = ["edge", "time", "edge"].map(|service| store.beat(beat(service, 2)));
+    for verdict in join_all(batch).await {
+        let error = verdict.unwrap_err();
+        assert!(matches!(error, StoreError::Panicked), "{error:?}");
+    }
+    store.beat(beat("edge", 3)).await.unwrap();
+    store.prune().await.unwrap();
+    store.close().await;
+    assert_eq!(sequences(&folder).await, [1, 1, 3]);
 }
 
 #[tokio::test]

@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
-use vitalmesh_chassis::{ClaimError, DataFile};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
 use vitalmesh_proto::bookstore::v1::{Book, CreateBookRequest};
+use vitalmesh_store::{ClaimError, Damage, Limits, Synchronous};
 
 use super::StoreSettings;
 use super::seed::{self, SeedError};
 
 const FILE: &str = "bookstore.db";
-const PAGE_BYTES: u64 = 4096;
 const SCHEMA_VERSION: i64 = 1;
 const READERS: u32 = 4;
 /// How long a read waits for one of them.
@@ -38,9 +37,7 @@ pub(super) type Row = (i32, String, String, String, String, i32, String, i32);
 /// The database file, this process's for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Database {
-    file: DataFile,
-    options: SqliteConnectOptions,
-    max_pages: u64,
+    file: vitalmesh_store::Database,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,23 +60,17 @@ pub enum OpenError {
 
 impl Database {
     pub(super) fn claim(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
-        let file = DataFile::claim(folder, FILE)?;
-        let options = SqliteConnectOptions::new()
-            .filename(file.path())
-            .create_if_missing(true)
-            .busy_timeout(settings.busy_timeout)
-            // What fails is logged once a change, by the writer.
-            .disable_statement_logging();
-        Ok(Self {
-            file,
-            options,
-            max_pages: settings.max_bytes / PAGE_BYTES,
-        })
+        let limits = Limits {
+            max_bytes: settings.max_bytes,
+            busy_timeout: settings.busy_timeout,
+        };
+        let file = vitalmesh_store::Database::claim(folder, FILE, limits, Synchronous::Full)?;
+        Ok(Self { file })
     }
 
     /// Connects after a check of all pages. Books are never set aside: a corrupt file is an error.
     pub(super) async fn open(&self) -> Result<SqliteConnection, OpenError> {
-        let mut connection = self.options.connect().await?;
+        let mut connection = self.file.connect().await?;
         match self.check_and_prepare(&mut connection).await {
             Ok(()) => Ok(connection),
             Err(error) => {
@@ -92,8 +83,8 @@ impl Database {
 
     /// Connects again to what was open before.
     pub(super) async fn reconnect(&self) -> sqlx::Result<SqliteConnection> {
-        let mut connection = self.options.connect().await?;
-        self.configure(&mut connection).await?;
+        let mut connection = self.file.connect().await?;
+        self.file.configure(&mut connection).await?;
         Ok(connection)
     }
 
@@ -103,7 +94,8 @@ impl Database {
             .max_connections(READERS)
             .acquire_timeout(READER_TIMEOUT)
             .connect_lazy_with(
-                self.options
+                self.file
+                    .options()
                     .clone()
                     .create_if_missing(false)
                     .read_only(true),
@@ -111,23 +103,16 @@ impl Database {
     }
 
     async fn check_and_prepare(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
-        let check: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-            .fetch_one(&mut *connection)
-            .await?;
         let path = || self.file.path().to_owned();
-        if check != "ok" {
-            let (path, what) = (path(), check);
+        if let Some(what) = vitalmesh_store::Database::check(connection).await? {
+            let path = path();
             return Err(OpenError::Corrupt { path, what });
         }
-        let (version, objects): (i64, i64) = sqlx::query_as(
-            "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version",
-        )
-        .fetch_one(&mut *connection)
-        .await?;
+        let (version, objects) = vitalmesh_store::Database::version(connection).await?;
         match (version, objects) {
-            (SCHEMA_VERSION, 1..) => Ok(self.configure(connection).await?),
+            (SCHEMA_VERSION, 1..) => Ok(self.file.configure(connection).await?),
             (0, 0) => {
-                self.configure(connection).await?;
+                self.file.configure(connection).await?;
                 create(connection).await
             }
             (found, _) if found > SCHEMA_VERSION => Err(OpenError::Newer {
@@ -138,30 +123,19 @@ impl Database {
         }
     }
 
-    async fn configure(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        let max_pages = self.max_pages;
-        let limit = AssertSqlSafe(format!("PRAGMA max_page_count = {max_pages}"));
-        sqlx::raw_sql("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-            .execute(&mut *connection)
-            .await?;
-        sqlx::raw_sql(limit).execute(connection).await?;
-        Ok(())
-    }
-
-    /// SQLITE_CORRUPT and SQLITE_NOTADB, in their extended forms too, with the file's name.
+    /// What is wrong with the file itself, with its name.
     fn named(&self, error: OpenError) -> OpenError {
-        let OpenError::Sqlite(sqlx::Error::Database(database)) = &error else {
+        let OpenError::Sqlite(cause) = &error else {
             return error;
         };
-        let code = database.code().and_then(|code| code.parse::<u32>().ok());
         let path = self.file.path().to_owned();
-        match code.map(|code| code & 0xff) {
-            Some(11) => OpenError::Corrupt {
+        match Damage::of(cause) {
+            Some(Damage::Corrupt) => OpenError::Corrupt {
                 path,
-                what: database.message().to_owned(),
+                what: cause.to_string(),
             },
-            Some(26) => OpenError::Foreign { path },
-            _ => error,
+            Some(Damage::Foreign) => OpenError::Foreign { path },
+            None => error,
         }
     }
 }

@@ -6,15 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
-use vitalmesh_chassis::{ClaimError, DataFile};
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use vitalmesh_store::{ClaimError, Damage, Limits, Synchronous};
 
 use super::StoreSettings;
 use super::known::Known;
 
 const FILE: &str = "heartbeats.db";
-const PAGE_BYTES: u64 = 4096;
 const SCHEMA_VERSION: i64 = 1;
 /// Tables and indices of that version.
 const SCHEMA_OBJECTS: i64 = 4;
@@ -52,9 +51,7 @@ COMMIT;
 
 #[derive(Debug)]
 pub(super) struct Database {
-    file: DataFile,
-    options: SqliteConnectOptions,
-    max_pages: u64,
+    file: vitalmesh_store::Database,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -75,30 +72,24 @@ pub enum OpenError {
 
 impl Database {
     pub(super) fn lock(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
-        let file = DataFile::claim(folder, FILE)?;
-        let options = SqliteConnectOptions::new()
-            .filename(file.path())
-            .create_if_missing(true)
-            .busy_timeout(settings.busy_timeout)
-            // What fails is logged once a change, by the writer.
-            .disable_statement_logging();
-        Ok(Self {
-            file,
-            options,
-            max_pages: settings.max_bytes / PAGE_BYTES,
-        })
+        let limits = Limits {
+            max_bytes: settings.max_bytes,
+            busy_timeout: settings.busy_timeout,
+        };
+        let file = vitalmesh_store::Database::claim(folder, FILE, limits, Synchronous::Normal)?;
+        Ok(Self { file })
     }
 
     /// Connects to a database that has our schema, made if the file is empty.
     pub(super) async fn connect(&self) -> Result<(SqliteConnection, Known), OpenError> {
-        let mut connection = self.options.connect().await?;
+        let mut connection = self.file.connect().await?;
         let outcome = self.prepare(&mut connection).await;
         self.kept_if_ok(connection, outcome).await
     }
 
     /// As `connect`, after a check of all pages; a corrupt database is set aside.
     pub(super) async fn open(&self) -> Result<(SqliteConnection, Known), OpenError> {
-        let mut connection = self.options.connect().await?;
+        let mut connection = self.file.connect().await?;
         let outcome = self.check_and_prepare(&mut connection).await;
         match self.kept_if_ok(connection, outcome).await {
             Err(OpenError::Corrupt { what, .. }) => {
@@ -113,25 +104,18 @@ impl Database {
         &self,
         connection: &mut SqliteConnection,
     ) -> Result<Known, OpenError> {
-        let check: String = sqlx::query_scalar("PRAGMA quick_check(1)")
-            .fetch_one(&mut *connection)
-            .await?;
-        if check != "ok" {
-            return Err(self.corrupt(check));
+        if let Some(what) = vitalmesh_store::Database::check(connection).await? {
+            return Err(self.corrupt(what));
         }
         self.prepare(connection).await
     }
 
     async fn prepare(&self, connection: &mut SqliteConnection) -> Result<Known, OpenError> {
-        let (version, objects): (i64, i64) = sqlx::query_as(
-            "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version",
-        )
-        .fetch_one(&mut *connection)
-        .await?;
+        let (version, objects) = vitalmesh_store::Database::version(connection).await?;
         match (version, objects) {
-            (SCHEMA_VERSION, SCHEMA_OBJECTS) => self.configure(connection).await?,
+            (SCHEMA_VERSION, SCHEMA_OBJECTS) => self.file.configure(connection).await?,
             (0, 0) => {
-                self.configure(connection).await?;
+                self.file.configure(connection).await?;
                 sqlx::raw_sql(SCHEMA).execute(&mut *connection).await?;
             }
             (found, _) if found > SCHEMA_VERSION => {
@@ -141,18 +125,6 @@ impl Database {
             _ => return Err(self.corrupt(format!("{objects} tables in version {version}"))),
         }
         Ok(Known::load(connection).await?)
-    }
-
-    /// Not among the options of the connection: those that fail leave it closing behind our back,
-    /// and SQLite would then delete the write-ahead log of the database that took its place.
-    async fn configure(&self, connection: &mut SqliteConnection) -> Result<(), OpenError> {
-        let max_pages = self.max_pages;
-        let limit = AssertSqlSafe(format!("PRAGMA max_page_count = {max_pages}"));
-        sqlx::raw_sql("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
-            .execute(&mut *connection)
-            .await?;
-        sqlx::raw_sql(limit).execute(connection).await?;
-        Ok(())
     }
 
     /// Closes the connection unless all went well; the error at hand says more than one of closing.
@@ -206,16 +178,11 @@ impl Database {
     }
 }
 
-/// Whether SQLite said SQLITE_CORRUPT or SQLITE_NOTADB, in their extended forms too, or a row is
-/// not what was written.
+/// Whether SQLite said so, or a row is not what was written.
 pub(super) fn is_corruption(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<u32>().ok());
-            matches!(code.map(|code| code & 0xff), Some(11 | 26))
-        }
-        _ => false,
+        error => Damage::of(error).is_some(),
     }
 }
 

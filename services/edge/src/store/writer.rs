@@ -1,36 +1,28 @@
-//! The writer: the one task that changes the database, a batch at a time.
+//! The writer: a batch of beats in one transaction, and the steps of pruning.
 
-use std::error::Error;
 use std::sync::Arc;
 
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+use vitalmesh_store::{Session, Write};
 
 use super::batch::{self, Verdict};
 use super::database::{self, Database, OpenError};
 use super::known::Known;
 use super::{Beat, StoreError, StoreSettings, retention};
 
-const BATCH: usize = 256;
-
 #[derive(Debug)]
 pub(super) enum Command {
     Beat(Beat, oneshot::Sender<Verdict>),
     Prune(oneshot::Sender<Result<u64, StoreError>>),
-    Close,
 }
 
 #[derive(Debug)]
 pub(super) struct Writer {
     database: Database,
-    /// None after a failed write: the next one gets another connection.
-    connection: Option<SqliteConnection>,
     is_corrupt: bool,
     known: Arc<Known>,
     settings: StoreSettings,
-    commands: mpsc::Receiver<Command>,
-    is_failing: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,61 +38,26 @@ enum WriteError {
 impl Writer {
     pub(super) const fn new(
         database: Database,
-        connection: SqliteConnection,
         known: Arc<Known>,
         settings: StoreSettings,
-        commands: mpsc::Receiver<Command>,
     ) -> Self {
         Self {
             database,
-            connection: Some(connection),
             is_corrupt: false,
             known,
             settings,
-            commands,
-            is_failing: false,
-        }
-    }
-
-    pub(super) async fn run(mut self) {
-        let mut waiting = Vec::with_capacity(BATCH);
-        while self.commands.recv_many(&mut waiting, BATCH).await > 0 {
-            self.obey(&mut waiting).await;
-        }
-        // The last connection to close moves the write-ahead log into the database.
-        if let Some(connection) = self.connection
-            && let Err(error) = connection.close().await
-        {
-            tracing::error!(%error, "cannot close the heartbeat database");
-        }
-    }
-
-    async fn obey(&mut self, waiting: &mut Vec<Command>) {
-        let mut beats = Vec::with_capacity(waiting.len());
-        let mut waiters = Vec::with_capacity(waiting.len());
-        let mut prunes = Vec::new();
-        for command in waiting.drain(..) {
-            match command {
-                Command::Beat(beat, waiter) => {
-                    beats.push(beat);
-                    waiters.push(waiter);
-                }
-                Command::Prune(waiter) => prunes.push(waiter),
-                Command::Close => self.commands.close(),
-            }
-        }
-        if !beats.is_empty() {
-            self.store(&beats, waiters).await;
-        }
-        for waiter in prunes {
-            self.prune(waiter).await;
         }
     }
 
     /// A waiter that is gone takes nothing away: its beat is stored all the same.
-    async fn store(&mut self, beats: &[Beat], waiters: Vec<oneshot::Sender<Verdict>>) {
-        let outcome = self.write(beats).await;
-        match self.settled(outcome).await {
+    async fn store(
+        &mut self,
+        beats: &[Beat],
+        waiters: Vec<oneshot::Sender<Verdict>>,
+        session: &mut Session,
+    ) {
+        let outcome = self.add(beats, session).await;
+        match self.settled(outcome, session).await {
             Ok(verdicts) => {
                 for (waiter, verdict) in waiters.into_iter().zip(verdicts) {
                     let _ = waiter.send(verdict);
@@ -114,31 +71,27 @@ impl Writer {
         }
     }
 
-    async fn prune(&mut self, waiter: oneshot::Sender<Result<u64, StoreError>>) {
-        let outcome = self.delete().await;
-        let _ = waiter.send(self.settled(outcome).await);
+    async fn prune(
+        &mut self,
+        waiter: oneshot::Sender<Result<u64, StoreError>>,
+        session: &mut Session,
+    ) {
+        let outcome = self.delete(session).await;
+        let _ = waiter.send(self.settled(outcome, session).await);
     }
 
-    async fn write(&mut self, beats: &[Beat]) -> Result<Vec<Verdict>, WriteError> {
-        let known = Arc::clone(&self.known);
-        let settings = self.settings.clone();
-        let connection = self.connection().await?;
-        Ok(batch::write(beats, &known, &settings, connection).await?)
+    async fn add(
+        &mut self,
+        beats: &[Beat],
+        session: &mut Session,
+    ) -> Result<Vec<Verdict>, WriteError> {
+        let connection = session.connection(self.reconnect()).await?;
+        Ok(batch::write(beats, &self.known, &self.settings, connection).await?)
     }
 
-    async fn delete(&mut self) -> Result<u64, WriteError> {
-        let known = Arc::clone(&self.known);
-        let settings = self.settings.clone();
-        let connection = self.connection().await?;
-        Ok(retention::prune(&known, &settings, connection).await?)
-    }
-
-    async fn connection(&mut self) -> Result<&mut SqliteConnection, OpenError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.reconnect().await?,
-        };
-        Ok(self.connection.insert(connection))
+    async fn delete(&mut self, session: &mut Session) -> Result<u64, WriteError> {
+        let connection = session.connection(self.reconnect()).await?;
+        Ok(retention::prune(&self.known, &self.settings, connection).await?)
     }
 
     /// What is known stays: a fresh database learns it again, beat by beat.
@@ -152,33 +105,40 @@ impl Writer {
         Ok(connection)
     }
 
-    async fn disconnect(&mut self, error: &WriteError) {
-        self.is_corrupt |= error.is_corruption();
-        if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close().await
-        {
-            tracing::debug!(%error, "cannot close the heartbeat database after a failed write");
-        }
+    async fn settled<T>(
+        &mut self,
+        outcome: Result<T, WriteError>,
+        session: &mut Session,
+    ) -> Result<T, StoreError> {
+        self.is_corrupt |= outcome.as_ref().is_err_and(WriteError::is_corruption);
+        session
+            .settled(outcome)
+            .await
+            .map_err(StoreError::Unwritable)
     }
+}
 
-    /// Logs when writing begins to fail and when it works again.
-    async fn settled<T>(&mut self, outcome: Result<T, WriteError>) -> Result<T, StoreError> {
-        let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
-        match outcome {
-            Ok(value) => {
-                if was_failing {
-                    tracing::info!("heartbeats are stored again");
+impl Write for Writer {
+    type Command = Command;
+
+    async fn write(&mut self, batch: Vec<Command>, session: &mut Session) {
+        let mut beats = Vec::with_capacity(batch.len());
+        let mut waiters = Vec::with_capacity(batch.len());
+        let mut prunes = Vec::new();
+        for command in batch {
+            match command {
+                Command::Beat(beat, waiter) => {
+                    beats.push(beat);
+                    waiters.push(waiter);
                 }
-                Ok(value)
+                Command::Prune(waiter) => prunes.push(waiter),
             }
-            Err(error) => {
-                if !was_failing {
-                    let cause = &error as &(dyn Error + 'static);
-                    tracing::error!(error = cause, "heartbeats cannot be stored");
-                }
-                self.disconnect(&error).await;
-                Err(StoreError::Unwritable(Arc::new(error)))
-            }
+        }
+        if !beats.is_empty() {
+            self.store(&beats, waiters, session).await;
+        }
+        for waiter in prunes {
+            self.prune(waiter, session).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The file of a service's store: one process at a time has it.
+//! The claim of a file: one process at a time has it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 ///
 /// The lock is on a file beside it, which a kill frees and a restart finds free.
 #[derive(Debug)]
-pub struct DataFile {
+pub(crate) struct Claim {
     path: PathBuf,
     _lock: File,
 }
@@ -32,15 +32,15 @@ pub enum ClaimError {
     },
 }
 
-// === impl DataFile ===
+// === impl Claim ===
 
-impl DataFile {
+impl Claim {
     /// Claims `name` in `folder`, which is made if it is missing; the file itself is not.
     ///
     /// # Errors
     ///
     /// Where the folder cannot be written, or another process has the file.
-    pub fn claim(folder: &Path, name: &str) -> Result<Self, ClaimError> {
+    pub(crate) fn of(folder: &Path, name: &str) -> Result<Self, ClaimError> {
         let path = folder.join(name);
         let lock = lock(folder, &path.with_extension("lock")).map_err(|source| {
             let path = folder.to_owned();
@@ -53,7 +53,7 @@ impl DataFile {
     }
 
     /// Where the file is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
