@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{iter, pending};
-use tonic::{Code, Request, Status, Streaming};
-use vitalmesh_matched::{Matched, Protocol, Requests, Settings};
+use tonic::{Code, Request, Status};
+use vitalmesh_counter::Increase;
+use vitalmesh_matched::{Matched, Settings};
 use vitalmesh_proto::counter::v1::counter_service_client::CounterServiceClient;
 use vitalmesh_proto::counter::v1::{
-    CountdownRequest, IncreaseRequest, IncreaseStreamRequest, IncreaseStreamResponse, SumRequest,
+    CountdownRequest, IncreaseRequest, IncreaseStreamRequest, SumRequest,
 };
 use vitalmesh_tests::{
     Mesh, Program, Wire, channel, counter, eventually, get, run, scrape, within,
@@ -20,35 +21,6 @@ use vitalmesh_tests::{
 const STOPS_WITHIN: Duration = Duration::from_millis(100);
 
 type Client<T = tonic::transport::Channel> = CounterServiceClient<T>;
-
-/// How `IncreaseStream` says which answer belongs to which request.
-#[derive(Debug)]
-struct Increase(Client);
-
-impl Protocol for Increase {
-    type Request = IncreaseStreamRequest;
-    type Response = IncreaseStreamResponse;
-    type Responses = Streaming<IncreaseStreamResponse>;
-
-    async fn open(&self, requests: Requests<Self>) -> Result<Self::Responses, Status> {
-        Ok(self.0.clone().increase_stream(requests).await?.into_inner())
-    }
-
-    fn set_id(request: &mut IncreaseStreamRequest, id: u64) {
-        request.request_id = id;
-    }
-
-    fn id(response: &IncreaseStreamResponse) -> u64 {
-        response.request_id
-    }
-
-    fn result(response: IncreaseStreamResponse) -> Result<IncreaseStreamResponse, Status> {
-        match response.failure {
-            Some(failure) => Err(Status::new(failure.code.into(), failure.message)),
-            None => Ok(response),
-        }
-    }
-}
 
 fn client(address: SocketAddr) -> Client {
     Client::new(channel(address))

@@ -12,11 +12,11 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Status, Streaming};
 use vitalmesh_chassis::{BoxError, Uri};
-use vitalmesh_counter::increase;
-use vitalmesh_matched::{Matched, Protocol, Requests, Settings};
+use vitalmesh_counter::{Increase, increase};
+use vitalmesh_matched::{Matched, Settings};
 use vitalmesh_proto::counter::v1::counter_service_client::CounterServiceClient;
 use vitalmesh_proto::counter::v1::{
     IncreaseRequest, IncreaseStreamRequest, IncreaseStreamResponse,
@@ -48,10 +48,6 @@ pub(crate) enum Asker {
     },
     Matched(Matched<Increase>),
 }
-
-/// How `IncreaseStream` says which answer belongs to which request.
-#[derive(Debug)]
-pub(crate) struct Increase(Client);
 
 // === impl Source ===
 
@@ -164,31 +160,4 @@ fn absent(url: &Uri, error: &dyn std::error::Error) -> BoxError {
         deepest = source;
     }
     format!("no counter answers at {url}: {deepest}; `mesh up` runs one").into()
-}
-
-// === impl Increase ===
-
-impl Protocol for Increase {
-    type Request = IncreaseStreamRequest;
-    type Response = IncreaseStreamResponse;
-    type Responses = Streaming<IncreaseStreamResponse>;
-
-    async fn open(&self, requests: Requests<Self>) -> Result<Self::Responses, Status> {
-        Ok(self.0.clone().increase_stream(requests).await?.into_inner())
-    }
-
-    fn set_id(request: &mut IncreaseStreamRequest, id: u64) {
-        request.request_id = id;
-    }
-
-    fn id(response: &IncreaseStreamResponse) -> u64 {
-        response.request_id
-    }
-
-    fn result(response: IncreaseStreamResponse) -> Result<IncreaseStreamResponse, Status> {
-        match response.failure {
-            Some(failure) => Err(Status::new(failure.code.into(), failure.message)),
-            None => Ok(response),
-        }
-    }
 }

@@ -1,0 +1,38 @@
+//! How `IncreaseStream` says which answer belongs to which request, for its callers.
+
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+use vitalmesh_matched::{Protocol, Requests};
+use vitalmesh_proto::counter::v1::counter_service_client::CounterServiceClient;
+use vitalmesh_proto::counter::v1::{IncreaseStreamRequest, IncreaseStreamResponse};
+
+/// The stream of this client's counter.
+#[derive(Debug)]
+pub struct Increase(pub CounterServiceClient<Channel>);
+
+// === impl Increase ===
+
+impl Protocol for Increase {
+    type Request = IncreaseStreamRequest;
+    type Response = IncreaseStreamResponse;
+    type Responses = Streaming<IncreaseStreamResponse>;
+
+    async fn open(&self, requests: Requests<Self>) -> Result<Self::Responses, Status> {
+        Ok(self.0.clone().increase_stream(requests).await?.into_inner())
+    }
+
+    fn set_id(request: &mut IncreaseStreamRequest, id: u64) {
+        request.request_id = id;
+    }
+
+    fn id(response: &IncreaseStreamResponse) -> u64 {
+        response.request_id
+    }
+
+    fn result(response: IncreaseStreamResponse) -> Result<IncreaseStreamResponse, Status> {
+        match response.failure {
+            Some(failure) => Err(Status::new(failure.code.into(), failure.message)),
+            None => Ok(response),
+        }
+    }
+}
