@@ -14,6 +14,8 @@ use vitalmesh_chassis::BoxError;
 pub(crate) const HOW_TO_GET: &str = "prometheus is not installed: `apt-get install prometheus`, \
                                      or its release from prometheus.io, then run this again.";
 const PORT: u16 = 9090;
+/// A version that has it without being asked only warns.
+const EXEMPLARS: &str = "--enable-feature=exemplar-storage";
 const RULES: [(&str, &str); 2] = [
     (
         "recording.yml",
@@ -67,6 +69,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.display()))
             .arg(format!("--web.listen-address={address}"))
+            .arg(EXEMPLARS)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.join("prometheus.log"))?)
@@ -130,6 +133,16 @@ scrape_configs:
         assert_eq!(configuration(&targets), expected);
         let global = include_str!("../../../prometheus.yml").split("\n\n").next();
         assert!(expected.starts_with(global.unwrap()));
+    }
+
+    #[test]
+    fn the_features_are_those_of_docker_compose() {
+        let compose = include_str!("../../../docker-compose.yml");
+        let features = compose.lines().filter_map(|line| {
+            let flag = line.trim().strip_prefix("- ")?;
+            flag.starts_with("--enable-feature").then_some(flag)
+        });
+        assert_eq!(features.collect::<Vec<_>>(), [EXEMPLARS]);
     }
 
     #[test]

@@ -70,7 +70,10 @@ pub(super) const STEPS: [Step; 5] = [
     Step {
         title: "The error budget burns: the alert is pending",
         plan: FAULTY,
-        look: &[("Mesh SLO", "Burn rate"), ("Mesh overview", "Alerts")],
+        look: &[
+            ("Mesh SLO", "Burn rate over 5m and 1h"),
+            ("Mesh overview", "Alerts"),
+        ],
         checks: &[Check {
             expression: r#"ALERTS{alertname="MeshErrorBudgetBurnFast",job="revert-name",alertstate="pending"}"#,
             expected: 1.0..=1.0,
