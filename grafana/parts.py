@@ -11,17 +11,17 @@ CODES = [
     ("ok", GREEN),
     ("cancell?ed", GREY),
     ("invalid_?argument", BLUE), ("not_?found", "#5794F2"), ("already_?exists", "#8AB8FF"),
-    ("permission_?denied", "#3274D9"), ("out_?of_?range", "#C0D8FF"), ("unauthenticated", "#143D80"),
+    ("permission_?denied", "#3274D9"), ("out_?of_?range", "#C0D8FF"), ("unauthenticated", "#33A2E5"),
     ("failed_?precondition", YELLOW), ("aborted", "#FADE2A"),
     ("resource_?exhausted", ORANGE),
     ("internal", RED), ("unavailable", "#F2495C"), ("deadline_?exceeded", "#FF7383"),
-    ("unknown", "#8F0D1E"), ("unimplemented", "#FFA6B0"), ("data_?loss", "#5C0A14"),
+    ("unknown", "#99434F"), ("unimplemented", "#FFA6B0"), ("data_?loss", "#E0226E"),
 ]
 # The first is of any such status; a later one is of one alone.
 STATUSES = [
     ("2..", GREEN), ("201", "#73BF69"),
     ("3..", GREY),
-    ("4..", BLUE), ("401", "#143D80"), ("403", "#3274D9"), ("404", "#5794F2"), ("409", "#8AB8FF"), ("429", ORANGE),
+    ("4..", BLUE), ("401", "#33A2E5"), ("403", "#3274D9"), ("404", "#5794F2"), ("409", "#8AB8FF"), ("429", ORANGE),
     ("499", GREY),
     ("5..", RED), ("501", "#FFA6B0"), ("503", "#F2495C"), ("504", "#FF7383"),
 ]

@@ -30,7 +30,7 @@ def schedule():
     interval, done = of_job("mesh_task_interval_seconds"), of_job("mesh_task_last_success_timestamp_seconds") + " > 0"
     due = f"{of_job('mesh_task_next_run_timestamp_seconds')} and on ({task}) {of_job('mesh_task_enabled')} == 1"
     columns = {"job": "Service", "instance": "Instance", "task": "Task", "Value #A": "Runs", "Value #B": "Interval",
-               "Value #C": "Next run in", "Value #D": "Last success", "Value #E": "In intervals",
+               "Value #C": "Next run in", "Value #D": "Last success", "Value #E": "Intervals ago",
                "Value #F": "Errors in 10 min"}
     return panel(
         "table", "Tasks", "The schedule: how often, when the next run is due, when one last succeeded; red is five "
@@ -40,7 +40,7 @@ def schedule():
          table(f"(time() - {by} ({done})) / on ({task}) {by} ({interval})", "E"),
          table(f"sum by ({task}) (increase({runs}[10m]))", "F")], 24, 7,
         overrides=[column("Runs", ("unit", "none"), ("mappings", states({"1": "yes", "0": "stopped"}))),
-                   sized("Last success", "dateTimeFromNow"), judged("In intervals", "short", bad_over(5)),
+                   sized("Last success", "dateTimeFromNow"), judged("Intervals ago", "short", bad_over(5)),
                    judged("Errors in 10 min", "short", bad_over(2.5))],
         transformations=merged(columns), options=sorted_by("Service"))
 

@@ -62,19 +62,19 @@ def network():
     ]
 
 
-def tracing():
-    exported, dropped = (of_job(f"mesh_spans_{verb}_total") for verb in ("exported", "dropped"))
-    return [
-        row("Tracing"),
-        panel("timeseries", "Spans", "Spans that the collector took, and those that did not reach it, a second.",
-              "short",
-              [q(rate(exported, BY) + " > 0", f"{LEGEND} exported"),
-               q(rate(dropped, f"{BY}, reason") + " > 0", f"{LEGEND} dropped: {{{{reason}}}}")], 24, 7,
-              none="no spans: tracing is off, or nobody calls"),
-    ]
+def to_the_collector():
+    def panel_of(title, what, family):
+        exported, dropped = (of_job(f"{family}_{verb}_total") for verb in ("exported", "dropped"))
+        return panel("timeseries", title, f"{what} that the collector took, and those that did not reach it, a second.",
+                     "short", [q(rate(exported, BY) + " > 0", f"{LEGEND} exported"),
+                               q(rate(dropped, f"{BY}, reason") + " > 0", f"{LEGEND} dropped: {{{{reason}}}}")], 12, 7,
+                     none="none go there: tracing is off, or nothing happens")
+
+    return [row("Spans and log lines"), panel_of("Spans", "Spans", "mesh_spans"),
+            panel_of("Log lines", "Log lines", "mesh_log_lines")]
 
 
 def board():
     jobs = variable("job", "label_values(process_start_time_seconds, job)", "Service")
     return dashboard("mesh-runtime", "Mesh runtime", "The processes: CPU, memory, descriptors, Tokio, scrapes.",
-                     [*process(), *tokio(), *network(), *tracing()], [jobs])
+                     [*process(), *tokio(), *network(), *to_the_collector()], [jobs])

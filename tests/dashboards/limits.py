@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the dashboards draw beside the values: the limit of each alert where its link leads, and a colour for each code."""
+"""What the dashboards draw beside values: each alert's limit where its link leads, and a colour for each code."""
 
 import re
 import unittest
@@ -8,8 +8,10 @@ import model
 from model import ROOT
 
 BOARDS = [model.load(path) for path in model.DASHBOARDS]
-CODES = """OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied ResourceExhausted
-FailedPrecondition Aborted OutOfRange Unimplemented Internal Unavailable DataLoss Unauthenticated""".split()
+CODES = """
+    OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied ResourceExhausted
+    FailedPrecondition Aborted OutOfRange Unimplemented Internal Unavailable DataLoss Unauthenticated
+""".split()
 # Where each alert's limit is drawn.
 LIMITS = {
     "MeshTargetDown": [("mesh-runtime/Up", 1)],

@@ -20,8 +20,6 @@ REMOVED = {"graph", "singlestat", "table-old", "grafana-worldmap-panel", "heatma
 OWN = {"up", "ALERTS", "scrape_duration_seconds", "scrape_samples_post_metric_relabeling"}
 # Exported, and of no use on a chart.
 UNSHOWN = {
-    "mesh_log_lines_dropped_total": "a loss is a line of the log itself, beside that of the spans",
-    "mesh_log_lines_exported_total": "how much is logged is a question to the log store",
     "mesh_recommendations_total": "the messages of RecommendBooks tell the same",
     "tokio_workers_busy_ratio": "the busy seconds tell the same over any window",
 }
@@ -76,9 +74,9 @@ def all_expressions():
                 yield where, expr, set()
     for file, _, name, expr in model.rules():
         yield f"{file}/{name}", expr, set()
-    # What a span leads to; $__tags are its service.
+    # The numbers that a span leads to; $__tags are its service.
     for path in sorted((ROOT / "grafana/provisioning/datasources").glob("*.yml")):
-        for expr in re.findall(r"^ +query: (.+)", path.read_text(), re.M):
+        for expr in re.findall(r"^ +- name: .+\n +query: (.+)", path.read_text(), re.M):
             yield f"{path.name}/{expr[:20]}", expr.replace("$$__tags", 'job="time"'), set()
 
 

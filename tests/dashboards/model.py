@@ -70,12 +70,12 @@ def families(folder):
     return found
 
 
-def requests(folder):
-    """How many HTTP requests the saved pages count, by service, route, method and status."""
-    found = {}
-    for page in folder.glob("*.txt"):
-        for line in re.findall(r"^http_server_requests_total\{.*", page.read_text(), re.M):
-            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
-            series = (page.stem, labels["route"], labels["method"], labels["status"])
-            found[series] = float(line.rsplit(" ", 1)[1])
+def counters(folder):
+    """The value of each counter's series, histograms' parts among them, by service, name and labels."""
+    kinds, found = families(folder), {}
+    for page in pathlib.Path(folder).glob("*.txt"):
+        for name, labels, value in re.findall(r"^(\w+)(\{.*\})? (\S+)", page.read_text(), re.M):
+            base = name if name in kinds else re.sub(r"_(bucket|sum|count)$", "", name)
+            if kinds[base][0] in ("counter", "histogram"):
+                found[page.stem, name, labels] = float(value)
     return found
