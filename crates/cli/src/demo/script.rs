@@ -48,6 +48,7 @@ pub(super) const STEPS: [Step; 5] = [
         title: "Of the calls of revert-name, 30 % fail: GET /proxy/internal",
         plan: FAULTY,
         look: &[
+            ("Mesh overview", "Topology"),
             ("Mesh overview", "Fault share by service"),
             ("Mesh client", "Faults by code"),
         ],
