@@ -70,15 +70,15 @@ class Mesh:
         return {**urls, **own, "DATA_DIR": str(self.scratch / job), "LOG_FORMAT": "json", "PATH": os.environ["PATH"]}
 
     def start(self, job):
-        log = (self.scratch / f"{job}.log").open("ab")
-        self.running[job] = subprocess.Popen(
-            [self.programs / job],
-            env=self.settings(job),
-            cwd=self.scratch,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
+        with (self.scratch / f"{job}.log").open("ab") as log:
+            self.running[job] = subprocess.Popen(
+                [self.programs / job],
+                env=self.settings(job),
+                cwd=self.scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         wait_for(f"http://{self.scrape[job]}/readyz")
 
     def stop(self, name):

@@ -23,7 +23,8 @@ def services():
 
 def mounts(service):
     """Where the folders and files of this tree are inside of a service."""
-    return {inside: outside for outside, inside in re.findall(r"- \./([^:\s]+):([^:\s]+):ro", services()[service])}
+    named = re.findall(r'[ "]\./([^:\s]+):([^:\s]+):ro', services()[service])
+    return {inside: outside for outside, inside in named}
 
 
 def on_disk(service, inside):
@@ -37,11 +38,19 @@ def on_disk(service, inside):
 class Provisioning(unittest.TestCase):
     def test_what_is_mounted_exists_and_cannot_be_written(self):
         # Docker would make a folder of a file that is missing.
-        outside = re.findall(r"- (\./[^:\s]+):(\S+)", COMPOSE)
-        self.assertTrue(outside)
+        outside = re.findall(r'[ "](\./[^:\s]+):([^\s"]+)', COMPOSE)
+        self.assertEqual(len(outside), COMPOSE.count("./"))
         for path, rest in outside:
             self.assertTrue((ROOT / path).exists(), path)
             self.assertTrue(rest.endswith(":ro"), path)
+
+    def test_each_configuration_that_a_command_names_is_mounted(self):
+        named = {name: re.findall(r'-config(?:\.file)?=([^\s"]+)', text) for name, text in services().items()}
+        self.assertEqual([name for name, paths in named.items() if paths],
+                         ["prometheus", "otel-collector", "tempo", "loki"])
+        for name, paths in named.items():
+            for path in paths:
+                self.assertTrue((on_disk(name, path) or ROOT / "missing").is_file(), f"{name}: {path}")
 
     def test_grafana_finds_its_provisioning_and_the_dashboards(self):
         self.assertEqual(on_disk("grafana", "/etc/grafana/provisioning"), ROOT / "grafana/provisioning")
