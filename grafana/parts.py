@@ -114,6 +114,9 @@ def panel(kind, title, description, unit, targets, w=12, h=8, thresholds=None, c
     if kind in SINGLE:
         options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, **(options or {})}
         targets = [{"instant": True, "range": False, **target} for target in targets]
+    if kind == "stat" and any("{{" in target["legendFormat"] for target in targets):
+        # A single value would stand there without saying whose it is.
+        options["textMode"] = "value_and_name"
     targets = [{"refId": "ABCDEFGHIJKL"[n], "datasource": SOURCE, "editorMode": "code", **target}
                for n, target in enumerate(targets)]
     return {"type": kind, "title": title, "description": description, "datasource": SOURCE, "targets": targets,

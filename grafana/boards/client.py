@@ -14,7 +14,7 @@ HANDLED, FAILED = (f'edge:grpc_client_{what}:rate5m{{source=~"$job"}}' for what 
 # As its alert has it: 0 at a server that no call reaches.
 AT_SERVER = ('label_replace(job:grpc_server_faults:ratio_rate5m, "target", "$1", "job", "(.*)") '
              "or on (target) 0 * group by (target) (edge:grpc_client_handled:rate5m)")
-BEYOND = f"{FAILED} / ({HANDLED} > 0) - on (target) group_left () ({AT_SERVER})"
+BEYOND = f"clamp_min({FAILED} / ({HANDLED} > 0) - on (target) group_left () ({AT_SERVER}), 0)"
 
 
 def dependencies():
@@ -59,8 +59,7 @@ def board():
               [q(share(FAULTS, ENDED, BY), LEGEND)], none="no traffic", high=0.06, transformations=SHORT),
         panel("timeseries", "Faults beyond the server's", "Share of the calls that end in a fault at the client, less "
               "that at the server; over the line for five minutes, the alert fires.", "percentunit",
-              [q(BEYOND, "{{source}} to {{target}}")], thresholds=bad_over(0.05), none="no traffic", low=None,
-              high=0.06),
+              [q(BEYOND, "{{source}} to {{target}}")], thresholds=bad_over(0.05), none="no traffic", high=0.06),
         panel("timeseries", "p99 latency", "The slowest 1 % of the unary calls out take this long or longer.", "s",
               [q(quantile(0.99, client("handling_seconds_bucket", UNARY), BY + ", le"), LEGEND, exemplar=True)],
               none="no traffic", transformations=SHORT),
@@ -71,7 +70,7 @@ def board():
               [q(in_flight(client, BY), LEGEND)], transformations=SHORT),
         panel("timeseries", "Messages", "Messages sent and received by the client, a second.", "short",
               [q(rate(client(f"msg_{verb}_total"), "grpc_service"), f"{{{{grpc_service}}}} {verb}")
-               for verb in ("sent", "received")], transformations=SHORT),
+               for verb in ("sent", "received")], 24, 7, transformations=SHORT),
         old_names(),
     ]
     jobs = variable("job", "label_values(grpc_client_started_total, job)", "Client")

@@ -16,9 +16,7 @@ def process():
     return [
         row("Process"),
         timeline("Up", "Whether Prometheus gets the page of metrics; not for a minute, and an alert fires.",
-                 [q(of_job("up"), LEGEND)], 16, 7, {"1": "up", "0": "down"}),
-        panel("stat", "Restarts in an hour", "How often a process began anew.", "none",
-              [q(f'sum by (job) (changes({of_job("process_start_time_seconds")}[1h]))', "{{job}}")], 8, 7, bad_over(1)),
+                 [q(of_job("up"), LEGEND)], 24, 6, {"1": "up", "0": "down"}),
         lines("CPU", "Cores in use.", "short", [(rate(of_job("process_cpu_seconds_total"), BY), "")], interval="1m"),
         lines("Resident memory", "Memory that the process holds.", "bytes",
               [(of_job("process_resident_memory_bytes"), "")]),
@@ -27,8 +25,8 @@ def process():
         lines("Descriptors in use", "Share of the open-files limit that is taken; the line is no alert.", "percentunit",
               [(f'{of_job("process_open_fds")} / {of_job("process_max_fds")}', "")], thresholds=bad_over(0.8), high=1),
         lines("Threads", "Threads of the operating system.", "short", [(of_job("process_threads"), "")]),
-        lines("Series per target", "Samples on a scrape page.", "short",
-              [(of_job("scrape_samples_post_metric_relabeling"), "")]),
+        panel("stat", "Restarts in an hour", "How often a process began anew.", "none",
+              [q(f'sum by (job) (changes({of_job("process_start_time_seconds")}[1h]))', "{{job}}")], 8, 7, bad_over(1)),
     ]
 
 
@@ -53,6 +51,8 @@ def network():
               [(of_job("grpc_server_connections"), "")]),
         lines("gRPC connections opened and closed", "Connections that clients made and ended, a second.", "short",
               [(opened, " opened"), (closed, " closed")]),
+        lines("Series per target", "Samples on a scrape page.", "short",
+              [(of_job("scrape_samples_post_metric_relabeling"), "")]),
         lines("Scrape duration", "Time that Prometheus waits for a page; its limit is 4 s.", "s",
               [(of_job("scrape_duration_seconds"), "")]),
         panel("table", "Versions", "What runs: instances by version and revision.", "none",

@@ -125,10 +125,14 @@ class Lint(unittest.TestCase):
                 self.assertNotIn(panel["type"], REMOVED, where)
                 if panel["type"] == "row":
                     continue
-                self.assertRegex(panel["description"], r"\S.*\.$", where)
+                self.assertRegex(panel["description"], r"^\S.*\.$", where)
+                self.assertNotRegex(panel["description"], r"[.!?] [A-Z]", f"{where}: one sentence")
                 self.assertTrue(panel["fieldConfig"]["defaults"]["unit"], where)
                 refs = [target["refId"] for target in panel["targets"]]
                 self.assertTrue(refs and len(refs) == len(set(refs)), where)
+                named = any("{{" in target.get("legendFormat", "") for target in panel["targets"])
+                if panel["type"] == "stat" and named:
+                    self.assertEqual(panel["options"]["textMode"], "value_and_name", f"{where}: whose value is it?")
                 if panel["type"] == "nodeGraph":
                     self.assertEqual(refs, ["edges"], where)
 

@@ -109,7 +109,8 @@ def states(panel, series, width, height, span, none):
     defaults = panel["fieldConfig"]["defaults"]
     steps, mappings = defaults["thresholds"]["steps"], defaults.get("mappings", [])
     mapped = {key: value for mapping in mappings for key, value in mapping["options"].items()}
-    plot = Plot(width, height, span, 0, len(series), "none", left=110)
+    left = 40 + 6 * max(len(one.name) for one in series)
+    plot = Plot(width, height, span, 0, len(series), "none", left=left)
     body, tall = plot.times(), plot.height / len(series) - 8
     for n, one in enumerate(series):
         y = plot.y(len(series) - n) + 4
