@@ -1,107 +1,109 @@
-//! Throughput of a tonic server over 127.0.0.1 with the layer and without it, in pairs of runs
-//! that alternate, and the median of their ratios.
+//! A tonic server over 127.0.0.1 with the layer and without it: calls per second, and processor
+//! time of the server per call.
 //!
-//! `loopback [pairs] [seconds per run]`; the default is 21 pairs of 1 s.
+//! `loopback [rounds] [milliseconds per slice] [callers]`; the default is 150 rounds of slices of
+//! 40 ms, about 100 s, of 64 callers who share a connection: fewer callers are fewer calls per
+//! system call, so a call costs more. Each round has three servers of its own: without the layer, with it, and for control
+//! another without it. They take turns, four slices each, and a round gives one ratio of each kind.
+//! A server is a thread and so is the client: the throughput is that of the slower of the two, the
+//! processor time is that of the server's thread, in the kernel too.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
-    pin::{Pin, pin},
+    net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::try_join_all;
 use grpc_prometheus::ServerMetrics;
-use grpc_prometheus_bench::{Messages, PATH, descriptor_set};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use grpc_prometheus_bench::{Messages, PATH, answer::Answer, descriptor_set, ratios::Ratios};
+use http::Request;
 use http_body::Body as _;
 use prometheus::Registry;
-use tokio::{net::TcpListener, runtime::Runtime};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{
+    net::TcpListener,
+    runtime::{self, Runtime},
+    sync::{mpsc, oneshot},
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
     body::Body,
-    server::NamedService,
     service::Routes,
     transport::{Channel, Endpoint, Server},
 };
 use tower::{BoxError, Service, ServiceExt};
 
-const CALLERS: usize = 64;
+const SLICES: usize = 4;
+const NAMES: [&str; 2] = ["with / without the layer", "without / without, for control"];
+
+type Question = oneshot::Sender<Duration>;
 
 type Result<T> = std::result::Result<T, BoxError>;
 
-/// Reads the request and answers one message.
-#[derive(Clone)]
-struct Answer;
-
-impl NamedService for Answer {
-    const NAME: &'static str = "bench.v1.Service0";
+/// A server on a thread of its own, and a connection to it.
+struct Served {
+    channel: Channel,
+    /// Asks for the processor time of the thread; it ends when nobody can ask any more.
+    clock: mpsc::Sender<Question>,
 }
 
-impl<B> Service<Request<B>> for Answer
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, std::result::Result<Response<Body>, Infallible>>;
+#[derive(Clone, Copy)]
+struct Slice {
+    length: Duration,
+    callers: u64,
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        Box::pin(async move {
-            let mut body = pin!(request.into_body());
-            while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
-            let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", HeaderValue::from_static("0"));
-            let answer = Messages {
-                count: 1,
-                trailers: Some(trailers),
-            };
-            Ok(Response::new(Body::new(answer)))
-        })
-    }
+/// What some slices of one server took together.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    calls: f64,
+    time: Duration,
+    processor: Duration,
 }
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let pairs = number(arguments.next(), 21)?;
-    let run = Duration::from_secs(number(arguments.next(), 1)?);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let without = serve(&runtime, false)?;
-    let with = serve(&runtime, true)?;
-    let warm_up = Duration::from_millis(500);
-    measure(&runtime, &without, warm_up)?;
-    measure(&runtime, &with, warm_up)?;
-    let mut ratios = Vec::new();
-    for pair in 0..pairs {
-        // Who goes first gains or loses by it, so they take turns.
-        let first = if pair % 2 == 0 { &without } else { &with };
-        let second = if pair % 2 == 0 { &with } else { &without };
-        let calls = [
-            measure(&runtime, first, run)?,
-            measure(&runtime, second, run)?,
-        ];
-        let [without, with] = if pair % 2 == 0 {
-            calls
-        } else {
-            [calls[1], calls[0]]
-        };
-        println!("pair {pair}: {without:.0} calls/s without, {with:.0} with");
-        ratios.push(with / without);
+    let rounds = number(arguments.next(), 150)?;
+    let slice = Slice {
+        length: Duration::from_millis(number(arguments.next(), 40)?),
+        callers: number(arguments.next(), 64)?,
+    };
+    let runtime = single_thread()?;
+    let mut throughput = [(); 2].map(|()| Ratios::default());
+    let mut processor = [(); 2].map(|()| Ratios::default());
+    let mut all = [Spent::default(); 3];
+    for turn in 0..rounds {
+        let [without, with, control] = round(&runtime, turn, slice)?;
+        for (index, other) in [with, control].into_iter().enumerate() {
+            throughput[index].push(other.throughput() / without.throughput());
+            processor[index].push(other.per_call() / without.per_call());
+        }
+        for (sum, spent) in all.iter_mut().zip([without, with, control]) {
+            sum.add(spent);
+        }
     }
-    report(ratios);
+    for (kind, ratios) in [("throughput", throughput), ("processor time", processor)] {
+        for (name, ratios) in NAMES.iter().zip(ratios) {
+            if let Some(median) = ratios.median() {
+                println!("{kind}, {name}: {median}");
+            }
+        }
+    }
+    let [without, with, control] = all.map(|spent| spent.per_call() * 1e6);
+    println!("per call: {without:.2} µs without, {with:.2} µs with, {control:.2} µs for control");
     Ok(())
+}
+
+fn single_thread() -> std::io::Result<Runtime> {
+    let mut builder = runtime::Builder::new_current_thread();
+    builder.enable_all().build()
 }
 
 fn number(argument: Option<String>, default: u64) -> Result<u64> {
@@ -112,64 +114,72 @@ fn number(argument: Option<String>, default: u64) -> Result<u64> {
     number.map_err(|_| format!("{argument:?} is not a whole number").into())
 }
 
-fn report(mut ratios: Vec<f64>) {
-    ratios.sort_by(f64::total_cmp);
-    let last = ratios.len().saturating_sub(1) as f64;
-    let quartiles = [0.25, 0.5, 0.75].map(|share| ratios.get((last * share).round() as usize));
-    if let [Some(first), Some(median), Some(third)] = quartiles {
-        println!("median of the ratios: {median:.4} (quartiles {first:.4} and {third:.4})");
+/// Three new servers: without, with, and without the layer.
+fn round(runtime: &Runtime, turn: u64, slice: Slice) -> Result<[Spent; 3]> {
+    let servers = [
+        Served::new(runtime, false)?,
+        Served::new(runtime, true)?,
+        Served::new(runtime, false)?,
+    ];
+    for served in &servers {
+        served.run(runtime, slice)?;
+    }
+    let mut spent = [Spent::default(); 3];
+    for index in 0..SLICES {
+        // Who goes first gains or loses by it: forth and back, and from another one each round.
+        let mut order = [0, 1, 2].map(|place| (place + turn as usize) % 3);
+        if index % 2 == 1 {
+            order.reverse();
+        }
+        for server in order {
+            spent[server].add(servers[server].run(runtime, slice)?);
+        }
+    }
+    Ok(spent)
+}
+
+async fn serve(listener: TcpListener, metered: bool) -> Result<()> {
+    let incoming = TcpListenerStream::new(listener);
+    let routes = Routes::new(Answer);
+    if metered {
+        let metrics = ServerMetrics::builder().descriptor_set(&descriptor_set(20));
+        let metrics = metrics.register(&Registry::new())?;
+        let server = Server::builder().layer(metrics.layer()).add_routes(routes);
+        Ok(server.serve_with_incoming(incoming).await?)
+    } else {
+        let server = Server::builder().add_routes(routes);
+        Ok(server.serve_with_incoming(incoming).await?)
     }
 }
 
-fn serve(runtime: &Runtime, metered: bool) -> Result<Channel> {
+/// The server's thread: serves until nobody can ask for its processor time any more.
+fn run_server(
+    metered: bool,
+    address: oneshot::Sender<SocketAddr>,
+    mut asked: mpsc::Receiver<Question>,
+) -> Result<()> {
+    let runtime = single_thread()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let incoming = TcpListenerStream::new(listener);
-        let routes = Routes::new(Answer);
-        if metered {
-            let metrics = ServerMetrics::builder().descriptor_set(&descriptor_set(20));
-            let metrics = metrics.register(&Registry::new())?;
-            let server = Server::builder().layer(metrics.layer()).add_routes(routes);
-            tokio::spawn(server.serve_with_incoming(incoming));
-        } else {
-            let server = Server::builder().add_routes(routes);
-            tokio::spawn(server.serve_with_incoming(incoming));
+        _ = address.send(listener.local_addr()?);
+        let serving = tokio::spawn(serve(listener, metered));
+        while let Some(answer) = asked.recv().await {
+            let time = clock_gettime(ClockId::ThreadCPUTime);
+            _ = answer.send(Duration::new(time.tv_sec as u64, time.tv_nsec as u32));
         }
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-        Ok(endpoint.connect().await?)
+        serving.abort();
+        Ok(())
     })
 }
 
-/// Calls per second of many callers at once.
-fn measure(runtime: &Runtime, channel: &Channel, run: Duration) -> Result<f64> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let done = Arc::new(AtomicU64::new(0));
-    runtime.block_on(async {
-        let callers = (0..CALLERS).map(|_| {
-            let (channel, stop, done) = (channel.clone(), Arc::clone(&stop), Arc::clone(&done));
-            tokio::spawn(call_until(channel, stop, done))
-        });
-        let callers: Vec<_> = callers.collect();
-        tokio::time::sleep(run).await;
-        stop.store(true, Ordering::Relaxed);
-        for caller in callers {
-            caller.await??;
-        }
-        Ok(done.load(Ordering::Relaxed) as f64 / run.as_secs_f64())
-    })
-}
-
-async fn call_until(
-    mut channel: Channel,
-    stop: Arc<AtomicBool>,
-    done: Arc<AtomicU64>,
-) -> Result<()> {
+/// Calls until it is told to stop, and says how many.
+async fn call_until(mut channel: Channel, stop: Arc<AtomicBool>) -> Result<u32> {
+    let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
         call(&mut channel).await?;
-        done.fetch_add(1, Ordering::Relaxed);
+        done += 1;
     }
-    Ok(())
+    Ok(done)
 }
 
 /// One call, which must end in an OK.
@@ -187,8 +197,73 @@ async fn call(channel: &mut Channel) -> Result<()> {
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         trailers = frame?.into_trailers().ok();
     }
-    match trailers.as_ref().and_then(|all| all.get("grpc-status")) {
+    match trailers.unwrap_or_default().get("grpc-status") {
         Some(status) if status == "0" => Ok(()),
         other => Err(format!("grpc-status is {other:?} and not 0").into()),
+    }
+}
+
+// === impl Served ===
+
+impl Served {
+    fn new(runtime: &Runtime, metered: bool) -> Result<Self> {
+        let (address, bound) = oneshot::channel();
+        let (clock, asked) = mpsc::channel(1);
+        thread::spawn(move || {
+            if let Err(error) = run_server(metered, address, asked) {
+                eprintln!("server: {error}");
+            }
+        });
+        let channel = runtime.block_on(async {
+            let endpoint = Endpoint::from_shared(format!("http://{}", bound.await?))?;
+            Ok::<_, BoxError>(endpoint.connect().await?)
+        })?;
+        Ok(Self { channel, clock })
+    }
+
+    /// A slice of many callers at once.
+    fn run(&self, runtime: &Runtime, slice: Slice) -> Result<Spent> {
+        runtime.block_on(async {
+            let stop = Arc::new(AtomicBool::new(false));
+            let before = self.processor().await?;
+            let start = Instant::now();
+            let caller = |_| tokio::spawn(call_until(self.channel.clone(), Arc::clone(&stop)));
+            let callers: Vec<_> = (0..slice.callers).map(caller).collect();
+            tokio::time::sleep(slice.length).await;
+            stop.store(true, Ordering::Relaxed);
+            let done = try_join_all(callers).await?;
+            let done = done.into_iter().sum::<Result<u32>>()?;
+            Ok(Spent {
+                calls: f64::from(done),
+                time: start.elapsed(),
+                processor: self.processor().await?.saturating_sub(before),
+            })
+        })
+    }
+
+    /// What its thread has used.
+    async fn processor(&self) -> Result<Duration> {
+        let (answer, answered) = oneshot::channel();
+        self.clock.send(answer).await?;
+        Ok(answered.await?)
+    }
+}
+
+// === impl Spent ===
+
+impl Spent {
+    fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.time += other.time;
+        self.processor += other.processor;
+    }
+
+    fn throughput(&self) -> f64 {
+        self.calls / self.time.as_secs_f64()
+    }
+
+    /// Seconds of the server's processor.
+    fn per_call(&self) -> f64 {
+        self.processor.as_secs_f64() / self.calls
     }
 }
