@@ -1,5 +1,6 @@
 //! The one accept loop, for REST, gRPC and scrape ports alike.
 
+mod activity;
 mod adapter;
 mod connections;
 mod overdue;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use self::activity::{Activity, Watched};
 use self::adapter::Adapter;
 use self::connections::{Connections, Drain};
 use self::overdue::CallExecutor;
@@ -198,9 +200,11 @@ where
             methods: self.methods,
             limits: self.limits,
         };
+        let activity = Activity::default();
+        let io = Watched::new(sniffed, activity.clone());
         let ended = match is_http2 {
-            true => serve_http2(sniffed, adapter, &self.limits, drain).await,
-            false => serve_http1(sniffed, adapter, drain).await,
+            true => serve_http2(io, activity, adapter, &self.limits, drain).await,
+            false => serve_http1(io, adapter, drain).await,
         };
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "connection ended");
@@ -218,7 +222,7 @@ fn is_peers(error: &io::Error) -> bool {
 }
 
 async fn serve_http1<S, B>(
-    io: Sniffed<TcpStream>,
+    io: Watched<Sniffed<TcpStream>>,
     adapter: Adapter<S>,
     drain: Drain,
 ) -> hyper::Result<()>
@@ -242,8 +246,11 @@ where
     connection.await
 }
 
+/// Told to end, it ends when the peer has answered a last PING, for which one that is only far away
+/// gets its time; one that says nothing and waits for nothing is not waited for.
 async fn serve_http2<S, B>(
-    io: Sniffed<TcpStream>,
+    io: Watched<Sniffed<TcpStream>>,
+    activity: Activity,
     adapter: Adapter<S>,
     limits: &Limits,
     drain: Drain,
@@ -257,12 +264,16 @@ where
         >,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let builder = http2::builder(CallExecutor, limits.streams);
+    let builder = http2::builder(CallExecutor(activity.clone()), limits.streams);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), adapter));
     tokio::select! {
         biased;
         ended = &mut connection => return ended,
         _ = drain => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    tokio::select! {
+        biased;
+        ended = connection => ended,
+        () = activity.silent() => Ok(()),
+    }
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::activity::{Activity, OpenCall};
+
 /// How long after its deadline a call may take to end in order, with a status.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -26,8 +28,8 @@ pub(super) fn expect_end(deadline: Option<Instant>) {
 }
 
 /// Runs the calls of an HTTP/2 connection, one task each.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CallExecutor;
+#[derive(Clone, Debug)]
+pub(super) struct CallExecutor(pub(super) Activity);
 
 pin_project! {
     /// A call, dropped when it is overdue: its stream is reset with CANCEL.
@@ -37,6 +39,7 @@ pin_project! {
         call: F,
         deadline: Option<Instant>,
         timer: Option<Pin<Box<Sleep>>>,
+        open: OpenCall,
     }
 }
 
@@ -48,18 +51,19 @@ where
 {
     fn execute(&self, call: F) {
         // Ends with its call or its connection.
-        tokio::spawn(Bounded::new(call));
+        tokio::spawn(Bounded::new(call, self.0.call()));
     }
 }
 
 // === impl Bounded ===
 
 impl<F> Bounded<F> {
-    const fn new(call: F) -> Self {
+    const fn new(call: F, open: OpenCall) -> Self {
         Self {
             call,
             deadline: None,
             timer: None,
+            open,
         }
     }
 }
@@ -95,10 +99,14 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn bounded<F: Future<Output = ()>>(call: F) -> Bounded<F> {
+        Bounded::new(call, Activity::default().call())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_in_its_body_is_dropped_a_second_after_its_deadline() {
         let begun = Instant::now();
-        let hanging = Bounded::new(async {
+        let hanging = bounded(async {
             sleep(SECOND).await;
             expect_end(Some(begun + 5 * SECOND));
             pending().await
@@ -110,13 +118,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_ends_or_has_no_deadline_is_left_alone() {
         let begun = Instant::now();
-        Bounded::new(async {
+        bounded(async {
             expect_end(Some(begun + 5 * SECOND));
             sleep(SECOND).await;
         })
         .await;
         assert_eq!(begun.elapsed().as_secs(), 1);
-        let endless = Bounded::new(async {
+        let endless = bounded(async {
             expect_end(None);
             pending().await
         });
