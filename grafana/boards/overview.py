@@ -7,12 +7,15 @@ from queries import BUCKET, FAULTS, HANDLED, IS_FAULT, SERVICES, STARTED, UP, of
 LATE = ("(time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds > 0)) > on (service) "
         "3 * max by (service) (mesh_heartbeat_expected_interval_seconds)")
 FAULTY = 0.05
+TARGETS = "job_service:grpc_client_target:info"
+# Not a service's calls of itself: the panel would draw a line of no length, at no number.
+OTHERS = f'({TARGETS} unless on (job, target) label_replace({TARGETS}, "target", "$1", "job", "(.*)"))'
 
 
 def along(*matchers):
     """The calls a second along each edge."""
     calls = rate(",".join(('grpc_client_handled_total{grpc_service!~"$noise"', *matchers)) + "}", "job, grpc_service")
-    known = f"{calls} * on (job, grpc_service) group_left (target) job_service:grpc_client_target:info"
+    known = f"{calls} * on (job, grpc_service) group_left (target) {OTHERS}"
     return f'sum by (source, target) (label_replace({known}, "source", "$1", "job", "(.*)"))'
 
 

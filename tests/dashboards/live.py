@@ -235,7 +235,7 @@ class Live(unittest.TestCase):
         rows = self.answer("topology", "edge:grpc_client_handled:rate5m > 0")
         self.assertEqual({(row["metric"]["source"], row["metric"]["target"]) for row in rows}, EDGES)
         rows = self.story.asked.panel("mesh-overview/Topology", {})
-        self.assertEqual({labels["id"] for labels, _ in rows}, {f"{a}>{b}" for a, b in EDGES})
+        self.assertEqual({labels["id"] for labels, _ in rows}, {f"{a}>{b}" for a, b in EDGES if a != b})
         self.assertTrue(all(value > 0 for _, value in rows), rows)
 
     def test_every_counter_is_there_from_the_start(self):

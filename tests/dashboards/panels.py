@@ -48,6 +48,10 @@ def others(spelling):
         made += [series(f"{family}_handling_seconds_count", {**own, **of}, 0, 10)]
         made += [series(f"{family}_handling_seconds_sum", {**own, **of}, 0, 4 if side == "server" else 5)]
     own = {"job": "things", "instance": "things"}
+    # It calls itself too.
+    asked = {"job": "things", "grpc_service": of["grpc_service"]}
+    made += [series(f"grpc_client_{name}_total", {**asked, "grpc_type": unary, **code}, 0, 1)
+             for name, code in (("started", {}), ("handled", {"grpc_code": ok}))]
     made += [series("grpc_server_started_total", {**own, **watched}, 3, 5)]
     made += [series("grpc_server_handled_total", {**own, **watched, "grpc_code": ok}, 0, 5)]
     return [*made, series("grpc_server_msg_sent_total", {**own, **watched}, 0, 20)]
@@ -108,7 +112,7 @@ class Panels(unittest.TestCase):
         for spelling in (GO, PYTHON):
             unary, stream, ok, fault, cancel = spelling
             of, job = {"grpc_service": "others.v1.Things", "grpc_method": "Get"}, {"job": "things"}
-            edge = {"job": "caller", "grpc_service": "others.v1.Things"}
+            caller, edge = {"job": "caller"}, {"job": "caller", "grpc_service": "others.v1.Things"}
             watched, typed = {**of, "grpc_method": "Watch"}, {"grpc_type": unary}
             asked = [
                 ("mesh-overview/Services up/A", {}, [({}, 2)]),
@@ -132,11 +136,12 @@ class Panels(unittest.TestCase):
                 ("mesh-service/Messages a stream/A", job, [(watched, 4)]),
                 ("mesh-method/Fault share/A", of, [(job, 0.1)]),
                 ("mesh-method/Callers/A", of, [({"job": "caller"}, 2)]),
-                ("mesh-client/Dependencies/A", {}, [({**edge, "target": "things"}, 2)]),
-                ("mesh-client/Dependencies/B", {}, [(edge, 0.1)]),
-                ("mesh-client/In progress/A", {}, [(edge, 4)]),
-                ("mesh-client/Client minus server latency/A", {}, [({"grpc_service": "others.v1.Things"}, 0.1)]),
-                ("mesh-client/Faults beyond the server's/A", {}, [({"source": "caller", "target": "things"}, 0.033)]),
+                ("mesh-client/Dependencies/A", caller, [({**edge, "target": "things"}, 2)]),
+                ("mesh-client/Dependencies/B", caller, [(edge, 0.1)]),
+                ("mesh-client/In progress/A", caller, [(edge, 4)]),
+                ("mesh-client/Client minus server latency/A", caller, [({"grpc_service": of["grpc_service"]}, 0.1)]),
+                ("mesh-client/Faults beyond the server's/A", caller, [
+                    ({"source": "caller", "target": "things"}, 0.033)]),
                 ("mesh-slo/Availability over the range/A", {}, [(job, 0.933)]),
                 ("mesh-slo/Calls under 250 ms/A", {}, [(job, 0)]),
             ]
