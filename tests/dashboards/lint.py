@@ -74,6 +74,8 @@ def all_expressions():
                 yield where, expr, set()
     for file, _, name, expr in model.rules():
         yield f"{file}/{name}", expr, set()
+    for alert, expr in model.runbooks():
+        yield f"{alert}.md", expr, set()
     # The numbers that a span leads to; $__tags are its service.
     for path in sorted((ROOT / "grafana/provisioning/datasources").glob("*.yml")):
         for expr in re.findall(r"^ +- name: .+\n +query: (.+)", path.read_text(), re.M):
@@ -225,7 +227,12 @@ class Lint(unittest.TestCase):
         text = (ROOT / "deploy/prometheus/rules/alerts.yml").read_text()
         alerts = [name for _, kind, name, _ in model.rules() if kind == "alert"]
         self.assertEqual(re.findall(r"runbook_url: docs/runbooks/(\w+)\.md", text), alerts)
-        self.assertEqual(sorted(path.stem for path in (ROOT / "docs/runbooks").glob("*.md")), sorted(alerts))
+        pages = sorted((ROOT / "docs/runbooks").glob("*.md"))
+        self.assertEqual([path.stem for path in pages], sorted(alerts))
+        for page in pages:
+            heads = re.findall(r"^#+ (.*)", page.read_text(), re.M)
+            self.assertEqual(heads, [page.stem, "What it means", "How to look", "What to do"])
+        self.assertEqual({alert for alert, _ in model.runbooks()}, set(alerts))
         for part in ("summary", "description", "dashboard_url"):
             self.assertEqual(text.count(f"          {part}: "), len(alerts), part)
         self.assertEqual(text.count("description: '"), len(re.findall(r"description: '.*\$value", text)), "the value")
@@ -273,7 +280,9 @@ class Lint(unittest.TestCase):
 
     def test_each_family_is_shown(self):
         shown = set()
-        for _, expr, _ in all_expressions():
+        for where, expr, _ in all_expressions():
+            if where.endswith(".md"):
+                continue
             shown |= {re.sub(r"_(bucket|sum|count)$", "", name) for name in names(expr)[0]}
         silent = sorted(model.families(PAGES).keys() - shown)
         print(f"\nshown by nothing: {', '.join(silent) or 'none'}", file=sys.stderr)

@@ -222,6 +222,8 @@ class Live(unittest.TestCase):
                 result = self.answer(f"{file}/{name}", expr)
                 if kind == "record":
                     self.assertTrue(result, f"{name}: empty")
+        for alert, expr in model.runbooks():
+            self.answer(f"{alert}.md", expr)
 
     def test_the_rules_are_loaded_and_healthy(self):
         with urllib.request.urlopen(f"{self.story.mesh.url}/api/v1/rules", timeout=30) as answer:

@@ -51,6 +51,14 @@ def rules():
             yield path.name, head[2], head[3], expr
 
 
+def runbooks():
+    """(alert, expression) of each line to look at in docs/runbooks."""
+    for path in sorted((ROOT / "docs/runbooks").glob("*.md")):
+        for block in re.findall(r"```text\n(.*?)```", path.read_text(), re.S):
+            for expr in block.splitlines():
+                yield path.stem, expr
+
+
 def families(folder):
     """Family to (type, label names, services) over the saved pages `<service>.txt`."""
     found = {}
