@@ -18,6 +18,10 @@ const CANCELED: &str = "grpc_server_handled_total{grpc_code=\"Canceled\",\
                         grpc_method=\"RecommendBooks\",\
                         grpc_service=\"vitalmesh.bookstore.v1.BookstoreService\",\
                         grpc_type=\"server_stream\"}";
+const OVERDUE: &str = "grpc_client_handled_total{grpc_code=\"DeadlineExceeded\",\
+                       grpc_method=\"RecommendBooks\",\
+                       grpc_service=\"vitalmesh.bookstore.v1.BookstoreService\",\
+                       grpc_type=\"server_stream\"}";
 const MOST: i32 = 10_000_000;
 /// Scrapes without a change that make a standstill.
 const STILL: u32 = 30;
@@ -109,6 +113,8 @@ async fn a_browser_that_closes_cancels_the_call() {
         (value(addresses.scrape, CANCELED).await == 1.0).then_some(())
     })
     .await;
+    let of_client = CANCELED.replace("grpc_server", "grpc_client");
+    assert_eq!(value(addresses.scrape, &of_client).await, 1.0);
     let made = value(addresses.scrape, MADE).await;
     assert!(made < f64::from(MOST) / 2.0, "{made} were made");
     assert_eq!(standstill(addresses.scrape).await, made);
@@ -166,4 +172,11 @@ async fn a_stream_over_its_time_ends_with_an_error_line_and_is_cut() {
         error.contains("\"grpc_code\":\"DeadlineExceeded\""),
         "{error}"
     );
+    // The head said 200; the call behind it tells.
+    let answered = "http_server_requests_total{method=\"GET\",route=\"/{n}\",status=\"200\"}";
+    eventually("the download is counted", async || {
+        (value(addresses.scrape, answered).await == 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(value(addresses.scrape, OVERDUE).await, 1.0);
 }
