@@ -139,6 +139,18 @@ impl Database {
     }
 }
 
+// === impl Limits ===
+
+impl Default for Limits {
+    /// 1 GiB, 1 s.
+    fn default() -> Self {
+        Self {
+            max_bytes: 1 << 30,
+            busy_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
 // === impl Synchronous ===
 
 impl fmt::Display for Synchronous {

@@ -10,9 +10,10 @@ use vitalmesh_chassis::{
 use vitalmesh_proto::bookstore::v1::FILE_DESCRIPTOR_SET;
 use vitalmesh_proto::bookstore::v1::bookstore_service_server::BookstoreServiceServer;
 use vitalmesh_proto::legacy;
+use vitalmesh_store::Limits;
 
 use crate::rest::ROUTES;
-use crate::{Bookstore, Store, StoreSettings, Upstream, router};
+use crate::{Bookstore, Store, Upstream, router};
 
 /// What the bookstore is told at its start.
 #[derive(clap::Args, Clone, Debug)]
@@ -80,7 +81,7 @@ impl Service for Config {
     }
 
     async fn build(self, assembly: &mut Assembly) -> Result<(), BoxError> {
-        let store = Store::open(&self.data_dir, &StoreSettings::default())
+        let store = Store::open(&self.data_dir, Limits::default())
             .await
             .map_err(|error| format!("--data-dir (DATA_DIR): {error}"))?;
         let bookstore = Bookstore::new(store.clone(), assembly.registry())?;

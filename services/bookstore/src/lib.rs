@@ -12,4 +12,4 @@ pub use books::Bookstore;
 pub use config::Config;
 pub use draft::InvalidBook;
 pub use rest::{Channel, Upstream, router};
-pub use store::{OpenError, SeedError, Store, StoreError, StoreSettings};
+pub use store::{OpenError, SeedError, Store, StoreError};

@@ -12,11 +12,10 @@ use std::error::Error;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 use vitalmesh_proto::bookstore::v1::Book;
-use vitalmesh_store::{MOST_WAITING, NoAnswer, Queue, Session, Unwritable};
+use vitalmesh_store::{Limits, MOST_WAITING, NoAnswer, Queue, Session, Unwritable};
 
 pub use self::database::OpenError;
 pub use self::seed::SeedError;
@@ -40,14 +39,6 @@ pub struct Store {
 struct Shared {
     queue: Queue<Command>,
     readers: SqlitePool,
-}
-
-#[derive(Clone, Debug)]
-pub struct StoreSettings {
-    /// The database file never grows beyond this; writes fail instead.
-    pub max_bytes: u64,
-    /// How long a write waits while another program locks the database.
-    pub busy_timeout: Duration,
 }
 
 /// Where a list goes on: after this year and id.
@@ -82,8 +73,8 @@ impl Store {
     /// # Errors
     ///
     /// Where another process has it, or it is not a bookstore's.
-    pub async fn open(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
-        let database = Database::claim(folder, settings)?;
+    pub async fn open(folder: &Path, limits: Limits) -> Result<Self, OpenError> {
+        let database = Database::claim(folder, limits)?;
         let connection = database.open().await?;
         let readers = database.readers();
         let queue = Queue::start(Writer::new(database), Session::new("books", connection));
@@ -146,17 +137,6 @@ impl Store {
     pub async fn close(&self) {
         self.shared.readers.close().await;
         self.shared.queue.close().await;
-    }
-}
-
-// === impl StoreSettings ===
-
-impl Default for StoreSettings {
-    fn default() -> Self {
-        Self {
-            max_bytes: 1 << 30,
-            busy_timeout: Duration::from_secs(1),
-        }
     }
 }
 

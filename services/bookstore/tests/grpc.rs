@@ -7,13 +7,14 @@ use prost::Message;
 use tempfile::TempDir;
 use tonic::service::Routes;
 use tonic::{Code, Status};
-use vitalmesh_bookstore::{Bookstore, Store, StoreSettings};
+use vitalmesh_bookstore::{Bookstore, Store};
 use vitalmesh_proto::bookstore::v1::bookstore_service_client::BookstoreServiceClient;
 use vitalmesh_proto::bookstore::v1::bookstore_service_server::BookstoreServiceServer;
 use vitalmesh_proto::bookstore::v1::{
     Book, CreateBookRequest, ListBooksRequest, ListRecommendationsRequest, RecommendBooksRequest,
     Recommendation, RetrieveBookRequest,
 };
+use vitalmesh_store::Limits;
 
 type Client = BookstoreServiceClient<Routes>;
 
@@ -22,9 +23,7 @@ const MESSAGE_LIMIT: usize = 4 << 20;
 
 async fn bookstore() -> (Client, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), &StoreSettings::default())
-        .await
-        .unwrap();
+    let store = Store::open(folder.path(), Limits::default()).await.unwrap();
     let bookstore = Bookstore::new(store, &Registry::new()).unwrap();
     let routes = Routes::new(BookstoreServiceServer::new(bookstore));
     (BookstoreServiceClient::new(routes), folder)

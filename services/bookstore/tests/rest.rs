@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tonic::service::Routes;
 use tonic::{Code, Response, Status};
 use tower::ServiceExt;
-use vitalmesh_bookstore::{Bookstore, Store, StoreSettings, Upstream, router};
+use vitalmesh_bookstore::{Bookstore, Store, Upstream, router};
 use vitalmesh_proto::bookstore::v1::bookstore_service_client::BookstoreServiceClient;
 use vitalmesh_proto::bookstore::v1::bookstore_service_server::{
     BookstoreService, BookstoreServiceServer,
@@ -24,6 +24,7 @@ use vitalmesh_proto::bookstore::v1::{
     Book, CreateBookRequest, ListBooksRequest, ListRecommendationsRequest,
     ListRecommendationsResponse, RecommendBooksRequest, Recommendation, RetrieveBookRequest,
 };
+use vitalmesh_store::Limits;
 
 /// A bookstore's routes and its gRPC side.
 struct Shop {
@@ -50,9 +51,7 @@ struct Failing {
 impl Shop {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), &StoreSettings::default())
-            .await
-            .unwrap();
+        let store = Store::open(folder.path(), Limits::default()).await.unwrap();
         let bookstore = Bookstore::new(store, &Registry::new()).unwrap();
         Self::before(BookstoreServiceServer::new(bookstore), 2, Some(folder))
     }

@@ -8,13 +8,13 @@ use prometheus::Registry;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use tonic::{Code, Request, Status};
-use vitalmesh_bookstore::{Bookstore, OpenError, Store, StoreSettings};
+use vitalmesh_bookstore::{Bookstore, OpenError, Store};
 use vitalmesh_proto::bookstore::v1::bookstore_service_server::BookstoreService;
 use vitalmesh_proto::bookstore::v1::{Book, CreateBookRequest, RetrieveBookRequest};
-use vitalmesh_store::ClaimError;
+use vitalmesh_store::{ClaimError, Limits};
 
 async fn open(folder: &Path) -> Result<Store, OpenError> {
-    Store::open(folder, &StoreSettings::default()).await
+    Store::open(folder, Limits::default()).await
 }
 
 async fn create(store: &Store, title: &str) -> Result<Book, Status> {
@@ -119,11 +119,11 @@ async fn the_schema_of_a_newer_program_and_of_a_stranger_are_refused() {
 #[tokio::test]
 async fn a_full_database_refuses_books_and_is_still_read() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = StoreSettings {
+    let limits = Limits {
         max_bytes: 64 << 10,
-        ..StoreSettings::default()
+        ..Limits::default()
     };
-    let store = Store::open(folder.path(), &settings).await.unwrap();
+    let store = Store::open(folder.path(), limits).await.unwrap();
     let mut last = None;
     let refused = loop {
         match create(&store, &"a".repeat(300)).await {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use vitalmesh_store::{MOST_WAITING, NoAnswer, Queue, Session, Unwritable};
+use vitalmesh_store::{Limits, MOST_WAITING, NoAnswer, Queue, Session, Unwritable};
 
 pub use self::database::OpenError;
 pub use self::known::ServiceStatus;
@@ -46,10 +46,7 @@ pub struct StoreSettings {
     pub max_age: Duration,
     /// The newest beats that pruning leaves.
     pub max_rows: u32,
-    /// The database file never grows beyond this; writes fail instead.
-    pub max_bytes: u64,
-    /// How long a write waits while another program locks the database.
-    pub busy_timeout: Duration,
+    pub limits: Limits,
 }
 
 /// One heartbeat, as received.
@@ -88,7 +85,7 @@ impl Store {
     /// Opens `heartbeats.db` in `folder`, both made if missing. A corrupt database is
     /// renamed and a fresh one made in its place.
     pub async fn open(folder: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
-        let database = Database::lock(folder, &settings)?;
+        let database = Database::claim(folder, settings.limits)?;
         let (connection, known) = database.open().await?;
         let known = Arc::new(known);
         let writer = Writer::new(database, Arc::clone(&known), settings);
@@ -135,8 +132,7 @@ impl Default for StoreSettings {
             reserved: Vec::new(),
             max_age: Duration::from_secs(7 * 24 * 3600),
             max_rows: 1_000_000,
-            max_bytes: 1 << 30,
-            busy_timeout: Duration::from_secs(1),
+            limits: Limits::default(),
         }
     }
 }

@@ -17,7 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 use vitalmesh_edge::{Beat, OpenError, ServiceStatus, Store, StoreError, StoreSettings};
-use vitalmesh_store::ClaimError;
+use vitalmesh_store::{ClaimError, Limits};
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -29,6 +29,19 @@ async fn open(folder: &TempDir) -> Store {
 
 async fn open_with(folder: &TempDir, settings: StoreSettings) -> Store {
     Store::open(folder.path(), settings).await.unwrap()
+}
+
+/// A store that hardly waits for a lock.
+async fn open_impatient(folder: &TempDir) -> Store {
+    let limits = Limits {
+        busy_timeout: Duration::from_millis(1),
+        ..Limits::default()
+    };
+    let settings = StoreSettings {
+        limits,
+        ..StoreSettings::default()
+    };
+    open_with(folder, settings).await
 }
 
 fn beat(service: &str, sequence: i64) -> Beat {
@@ -574,15 +587,7 @@ fn damage_file(folder: &TempDir, in_log: bool, damage: impl FnOnce(&mut Vec<u8>)
 #[tokio::test]
 async fn a_database_corrupted_at_run_is_set_aside_by_the_next_write() {
     let folder = folder();
-    let busy_timeout = Duration::from_millis(1);
-    let store = open_with(
-        &folder,
-        StoreSettings {
-            busy_timeout,
-            ..StoreSettings::default()
-        },
-    )
-    .await;
+    let store = open_impatient(&folder).await;
     store.beat(beat("time", 1)).await.unwrap();
     // A failed write makes the writer connect again.
     let mut other = connect(&database(&folder)).await;
@@ -675,7 +680,10 @@ async fn a_full_database_fails_typed_and_takes_beats_again_after_pruning() {
     let folder = folder();
     let settings = StoreSettings {
         max_rows: 10,
-        max_bytes: 32 * 4096,
+        limits: Limits {
+            max_bytes: 32 * 4096,
+            ..Limits::default()
+        },
         ..StoreSettings::default()
     };
     let store = open_with(&folder, settings).await;
@@ -714,15 +722,7 @@ async fn a_full_database_fails_typed_and_takes_beats_again_after_pruning() {
 #[tokio::test]
 async fn a_locked_database_fails_the_whole_batch_and_none_of_it_is_stored() {
     let folder = folder();
-    let busy_timeout = Duration::from_millis(1);
-    let store = open_with(
-        &folder,
-        StoreSettings {
-            busy_timeout,
-            ..StoreSettings::default()
-        },
-    )
-    .await;
+    let store = open_impatient(&folder).await;
     store.beat(beat("time", 1)).await.unwrap();
     let known = store.services();
     let mut other = connect(&database(&folder)).await;

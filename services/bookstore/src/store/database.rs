@@ -8,7 +8,6 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqlitePoolOptions};
 use vitalmesh_proto::bookstore::v1::{Book, CreateBookRequest};
 use vitalmesh_store::{ClaimError, Damage, Limits, Synchronous};
 
-use super::StoreSettings;
 use super::seed::{self, SeedError};
 
 const FILE: &str = "bookstore.db";
@@ -59,11 +58,7 @@ pub enum OpenError {
 // === impl Database ===
 
 impl Database {
-    pub(super) fn claim(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
-        let limits = Limits {
-            max_bytes: settings.max_bytes,
-            busy_timeout: settings.busy_timeout,
-        };
+    pub(super) fn claim(folder: &Path, limits: Limits) -> Result<Self, OpenError> {
         let file = vitalmesh_store::Database::claim(folder, FILE, limits, Synchronous::Full)?;
         Ok(Self { file })
     }

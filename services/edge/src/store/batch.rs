@@ -141,6 +141,8 @@ fn nanoseconds(interval: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use vitalmesh_store::Limits;
+
     use super::super::database::Database;
     use super::super::{Beat, StoreSettings};
     use super::*;
@@ -148,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn a_commit_that_fails_leaves_nothing_known() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::lock(folder.path(), &StoreSettings::default()).unwrap();
+        let database = Database::claim(folder.path(), Limits::default()).unwrap();
         let (mut connection, known) = database.open().await.unwrap();
         let beat = Beat {
             service: "time".to_owned(),

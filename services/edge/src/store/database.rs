@@ -10,7 +10,6 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use vitalmesh_store::{ClaimError, Damage, Limits, Synchronous};
 
-use super::StoreSettings;
 use super::known::Known;
 
 const FILE: &str = "heartbeats.db";
@@ -71,11 +70,7 @@ pub enum OpenError {
 // === impl Database ===
 
 impl Database {
-    pub(super) fn lock(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
-        let limits = Limits {
-            max_bytes: settings.max_bytes,
-            busy_timeout: settings.busy_timeout,
-        };
+    pub(super) fn claim(folder: &Path, limits: Limits) -> Result<Self, OpenError> {
         let file = vitalmesh_store::Database::claim(folder, FILE, limits, Synchronous::Normal)?;
         Ok(Self { file })
     }
