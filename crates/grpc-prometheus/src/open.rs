@@ -51,7 +51,8 @@ impl OpenTable {
         let mut hasher = PathHasher::default();
         hasher.write(service.as_bytes());
         hasher.write(method.as_bytes());
-        let start = hasher.finish() as usize;
+        // No overflow: below twice `PLACES`.
+        let start = hasher.finish() as usize % PLACES;
         let probes = (start..start + PROBES).map(|place| place % PLACES);
         for place in probes {
             let place = self.places[place].get_or_init(|| self.place(service, method));
