@@ -15,7 +15,8 @@ pub(crate) struct MethodSpec {
 }
 
 pub(crate) fn methods(descriptor_set: &[u8]) -> Result<Vec<MethodSpec>, Error> {
-    let set = FileDescriptorSet::decode(descriptor_set).map_err(Error::DescriptorSet)?;
+    let set = FileDescriptorSet::decode(descriptor_set);
+    let set = set.map_err(|error| Error::DescriptorSet(error.into()))?;
     let mut methods = Vec::new();
     for file in &set.file {
         for service in &file.service {

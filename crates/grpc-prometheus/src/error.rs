@@ -6,11 +6,11 @@
 pub enum Error {
     /// The bytes are not an encoded `google.protobuf.FileDescriptorSet`.
     #[error("descriptor set does not parse")]
-    DescriptorSet(#[source] prost::DecodeError),
+    DescriptorSet(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Bucket bounds must be finite, not negative and strictly rising, and there must be one.
-    #[error("buckets of {family} must be finite, not negative and strictly rising")]
+    #[error("buckets of {family} must be one or more, finite, not negative and strictly rising")]
     Buckets {
-        /// The histogram the bounds were meant for.
+        /// The histograms the bounds were meant for, without namespace and side.
         family: &'static str,
     },
     /// A label name that Prometheus forbids, that this crate uses itself, or that comes twice.
