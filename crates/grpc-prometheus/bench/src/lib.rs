@@ -2,6 +2,7 @@
 //! measurement is the layer.
 
 pub mod answer;
+pub mod processors;
 pub mod ratios;
 
 use std::{

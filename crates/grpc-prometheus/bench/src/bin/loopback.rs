@@ -5,8 +5,9 @@
 //! 40 ms, about 100 s, of 64 callers who share a connection: fewer callers are fewer calls per
 //! system call, so a call costs more. Each round has three servers of its own: without the layer, with it, and for control
 //! another without it. They take turns, four slices each, and a round gives one ratio of each kind.
-//! A server is a thread and so is the client: the throughput is that of the slower of the two, the
-//! processor time is that of the server's thread, in the kernel too.
+//! A server is a thread and so is the client, each on a processor of its own where there are two:
+//! the throughput is that of the slower of the two, the processor time is that of the server's
+//! thread, in the kernel too.
 
 use std::{
     future::poll_fn,
@@ -22,7 +23,9 @@ use std::{
 
 use futures_util::future::try_join_all;
 use grpc_prometheus::ServerMetrics;
-use grpc_prometheus_bench::{Messages, PATH, answer::Answer, descriptor_set, ratios::Ratios};
+use grpc_prometheus_bench::{
+    Messages, PATH, answer::Answer, descriptor_set, processors, ratios::Ratios,
+};
 use http::Request;
 use http_body::Body as _;
 use prometheus::Registry;
@@ -41,11 +44,20 @@ use tonic::{
 use tower::{BoxError, Service, ServiceExt};
 
 const SLICES: usize = 4;
+/// Which of the three servers has the layer.
+const METERED: usize = 1;
 const NAMES: [&str; 2] = ["with / without the layer", "without / without, for control"];
 
 type Question = oneshot::Sender<Duration>;
 
 type Result<T> = std::result::Result<T, BoxError>;
+
+struct Client {
+    runtime: Runtime,
+    slice: Slice,
+    /// The processor of the servers.
+    server: usize,
+}
 
 /// A server on a thread of its own, and a connection to it.
 struct Served {
@@ -75,12 +87,18 @@ fn main() -> Result<()> {
         length: Duration::from_millis(number(arguments.next(), 40)?),
         callers: number(arguments.next(), 64)?,
     };
-    let runtime = single_thread()?;
+    let [own, server] = processors::first_two()?;
+    processors::pin(own)?;
+    let client = Client {
+        runtime: single_thread()?,
+        slice,
+        server,
+    };
     let mut throughput = [(); 2].map(|()| Ratios::default());
     let mut processor = [(); 2].map(|()| Ratios::default());
     let mut all = [Spent::default(); 3];
     for turn in 0..rounds {
-        let [without, with, control] = round(&runtime, turn, slice)?;
+        let [without, with, control] = client.round(turn)?;
         for (index, other) in [with, control].into_iter().enumerate() {
             throughput[index].push(other.throughput() / without.throughput());
             processor[index].push(other.per_call() / without.per_call());
@@ -114,30 +132,6 @@ fn number(argument: Option<String>, default: u64) -> Result<u64> {
     number.map_err(|_| format!("{argument:?} is not a whole number").into())
 }
 
-/// Three new servers: without, with, and without the layer.
-fn round(runtime: &Runtime, turn: u64, slice: Slice) -> Result<[Spent; 3]> {
-    let servers = [
-        Served::new(runtime, false)?,
-        Served::new(runtime, true)?,
-        Served::new(runtime, false)?,
-    ];
-    for served in &servers {
-        served.run(runtime, slice)?;
-    }
-    let mut spent = [Spent::default(); 3];
-    for index in 0..SLICES {
-        // Who goes first gains or loses by it: forth and back, and from another one each round.
-        let mut order = [0, 1, 2].map(|place| (place + turn as usize) % 3);
-        if index % 2 == 1 {
-            order.reverse();
-        }
-        for server in order {
-            spent[server].add(servers[server].run(runtime, slice)?);
-        }
-    }
-    Ok(spent)
-}
-
 async fn serve(listener: TcpListener, metered: bool) -> Result<()> {
     let incoming = TcpListenerStream::new(listener);
     let routes = Routes::new(Answer);
@@ -155,11 +149,12 @@ async fn serve(listener: TcpListener, metered: bool) -> Result<()> {
 /// The server's thread: serves until nobody can ask for its processor time any more.
 fn run_server(
     metered: bool,
+    processor: usize,
     address: oneshot::Sender<SocketAddr>,
     mut asked: mpsc::Receiver<Question>,
 ) -> Result<()> {
-    let runtime = single_thread()?;
-    runtime.block_on(async {
+    processors::pin(processor)?;
+    single_thread()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         _ = address.send(listener.local_addr()?);
         let serving = tokio::spawn(serve(listener, metered));
@@ -203,41 +198,72 @@ async fn call(channel: &mut Channel) -> Result<()> {
     }
 }
 
-// === impl Served ===
+// === impl Client ===
 
-impl Served {
-    fn new(runtime: &Runtime, metered: bool) -> Result<Self> {
+impl Client {
+    /// Three new servers: without, with, and without the layer.
+    fn round(&self, turn: u64) -> Result<[Spent; 3]> {
+        // Who is made or called first gains or loses by it: each round it is another one.
+        let order = [0, 1, 2].map(|place| (place + turn as usize) % 3);
+        let mut servers = [None, None, None];
+        for server in order {
+            servers[server] = Some(self.connect(server == METERED)?);
+        }
+        let mut spent = [Spent::default(); 3];
+        for index in 0..=SLICES {
+            let mut order = order;
+            if index % 2 == 1 {
+                order.reverse();
+            }
+            for server in order {
+                let Some(served) = &servers[server] else {
+                    continue;
+                };
+                let slice = self.runtime.block_on(served.run(self.slice))?;
+                // The first is to warm up.
+                if index > 0 {
+                    spent[server].add(slice);
+                }
+            }
+        }
+        Ok(spent)
+    }
+
+    fn connect(&self, metered: bool) -> Result<Served> {
         let (address, bound) = oneshot::channel();
         let (clock, asked) = mpsc::channel(1);
+        let processor = self.server;
         thread::spawn(move || {
-            if let Err(error) = run_server(metered, address, asked) {
+            if let Err(error) = run_server(metered, processor, address, asked) {
                 eprintln!("server: {error}");
             }
         });
-        let channel = runtime.block_on(async {
+        self.runtime.block_on(async {
             let endpoint = Endpoint::from_shared(format!("http://{}", bound.await?))?;
-            Ok::<_, BoxError>(endpoint.connect().await?)
-        })?;
-        Ok(Self { channel, clock })
+            let channel = endpoint.connect().await?;
+            Ok(Served { channel, clock })
+        })
     }
+}
 
+// === impl Served ===
+
+impl Served {
     /// A slice of many callers at once.
-    fn run(&self, runtime: &Runtime, slice: Slice) -> Result<Spent> {
-        runtime.block_on(async {
-            let stop = Arc::new(AtomicBool::new(false));
-            let before = self.processor().await?;
-            let start = Instant::now();
-            let caller = |_| tokio::spawn(call_until(self.channel.clone(), Arc::clone(&stop)));
-            let callers: Vec<_> = (0..slice.callers).map(caller).collect();
-            tokio::time::sleep(slice.length).await;
-            stop.store(true, Ordering::Relaxed);
-            let done = try_join_all(callers).await?;
-            let done = done.into_iter().sum::<Result<u32>>()?;
-            Ok(Spent {
-                calls: f64::from(done),
-                time: start.elapsed(),
-                processor: self.processor().await?.saturating_sub(before),
-            })
+    async fn run(&self, slice: Slice) -> Result<Spent> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let before = self.processor().await?;
+        let start = Instant::now();
+        let caller = |_| tokio::spawn(call_until(self.channel.clone(), Arc::clone(&stop)));
+        let callers: Vec<_> = (0..slice.callers).map(caller).collect();
+        tokio::time::sleep(slice.length).await;
+        stop.store(true, Ordering::Relaxed);
+        let done = try_join_all(callers).await?;
+        let done = done.into_iter().sum::<Result<u32>>()?;
+        Ok(Spent {
+            calls: f64::from(done),
+            time: start.elapsed(),
+            processor: self.processor().await?.saturating_sub(before),
         })
     }
 
