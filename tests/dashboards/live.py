@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the services' programs and a Prometheus, drives all that they offer, and asks every dashboard and rule.
 
-    live.py PROGRAMS    the folder of the services' programs; needs prometheus, promtool, grpcio and grpcio-reflection
+    live.py PROGRAMS    the folder of the services' programs; needs prometheus, promtool, grpcio and grpcio-reflection,
+                        and node and npm for what Grafana's own code makes of the answers
 
 First light traffic, then faults in half of it; what the fault panels show is kept from both. Fails on an error, on an
 answer of more than a second, on an empty answer where there was traffic, and where a fault panel did not move.
@@ -23,6 +24,7 @@ import drive
 import mesh as running
 import model
 from prom import Prometheus, fill, for_panel, label_values, step_of
+from shown import Shown
 
 LIMIT = 1.0
 # Seconds: of light traffic, of faults at most, until the overview has data at most, and the range of the dashboards.
@@ -74,15 +76,7 @@ GOOD_PANELS = [
     ("mesh-slo/Availability over the range", {}, 1, 0.9),
     ("mesh-slo/Error budget left", {}, 1, 0),
 ]
-FAULT_CODES = {
-    "Unknown",
-    "DeadlineExceeded",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "ResourceExhausted",
-}
+FAULT_CODES = {*"Unknown DeadlineExceeded Unimplemented Internal Unavailable DataLoss ResourceExhausted".split()}
 
 
 class Asked:
@@ -283,6 +277,7 @@ def main(programs):
         mesh.save_pages(pages / "first")
         try:
             Live.story = Story(mesh, driver, pages)
+            Shown.prometheus, Shown.choices = Live.story.asked.prometheus, {"mesh-service": REVERT}
         finally:
             driver.close()
         pages = pages / "last"

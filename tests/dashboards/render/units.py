@@ -51,7 +51,7 @@ def written(value, unit):
         return scaled(value, 1024, [" B", " KiB", " MiB", " GiB", " TiB", " PiB"])
     if unit == "dateTimeFromNow":
         return f"{seconds(max(0, round(time.time() - value / 1000)))} ago"
-    suffix = {"reqps": " req/s", "cpm": " cpm", "rps": " rd/s", "mps": " msg/s"}.get(unit, "")
+    suffix = {"reqps": " req/s", "cpm": " c/m", "rps": " rd/s", "mps": " msg/s"}.get(unit, "")
     if unit == "none":
         return digits(value)
     return scaled(value, 1000, ["", " K", " Mil", " Bil"]) + suffix
