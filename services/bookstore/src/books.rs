@@ -151,3 +151,21 @@ fn years(request: &ListBooksRequest) -> Result<RangeInclusive<i32>, Status> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn what_the_store_refuses_has_its_code() {
+        for (error, code) in [
+            (StoreError::Busy, Code::ResourceExhausted),
+            (StoreError::Closed, Code::Unavailable),
+            (StoreError::Panicked, Code::Internal),
+        ] {
+            assert_eq!(Status::from(error).code(), code);
+        }
+    }
+}
