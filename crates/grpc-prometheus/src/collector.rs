@@ -54,10 +54,24 @@ pub(crate) fn register(config: Config, registry: &Registry) -> Result<Arc<Store>
     let store = Arc::new(Store::new(config));
     let collector = StoreCollector::new(&store)?;
     match registry.register(Box::new(collector)) {
-        Ok(()) => Ok(store),
+        Ok(()) => check_labels(store, registry),
         // Perhaps another thread was faster.
         Err(error) => find(&store.plan.config, registry)?.ok_or(Error::Registry(error)),
     }
+}
+
+/// The registry adds labels too, and shows which only to what is registered.
+fn check_labels(store: Arc<Store>, registry: &Registry) -> Result<Arc<Store>, Error> {
+    let stores = visit(registry).stores.into_iter();
+    let mut ours = stores.filter(|found| Arc::ptr_eq(&found.store, &store));
+    let added = ours.next().map_or_else(Vec::new, |ours| ours.labels);
+    let config = &store.plan.config;
+    let Err(error) = labels::check_added(&added, &config.const_labels, &config.extra_labels) else {
+        return Ok(store);
+    };
+    let collector = StoreCollector::new(&store)?;
+    let gone = registry.unregister(Box::new(collector));
+    Err(gone.map_or_else(Error::Registry, |()| error))
 }
 
 fn find(config: &Config, registry: &Registry) -> Result<Option<Arc<Store>>, Error> {

@@ -13,7 +13,8 @@ pub enum Error {
         /// The histograms the bounds were meant for, without namespace and side.
         family: &'static str,
     },
-    /// A label name that Prometheus forbids, that this crate uses itself, or that comes twice.
+    /// A label name that Prometheus forbids, that this crate uses itself, or that comes twice: also
+    /// when the registry, made by `Registry::new_custom`, is the one that adds it.
     #[error("label name {name:?} is not legal, reserved or used twice")]
     LabelName {
         /// The offending name.

@@ -14,6 +14,7 @@ pub(crate) const SERVICE: &str = "grpc_service";
 pub(crate) const TYPE: &str = "grpc_type";
 pub(crate) const CODE: &str = "grpc_code";
 const BUCKET: &str = "le";
+const RESERVED: [&str; 5] = [METHOD, SERVICE, TYPE, CODE, BUCKET];
 
 type FromExtensions = dyn for<'a> Fn(&'a Extensions) -> Option<&'a str> + Send + Sync;
 
@@ -139,7 +140,7 @@ pub(crate) fn names(labels: &[ExtraLabel]) -> impl Iterator<Item = &str> {
 
 /// Every user's label has a legal name of its own, and together they make few label sets.
 pub(crate) fn check(constants: &[(String, String)], extra: &[ExtraLabel]) -> Result<(), Error> {
-    let mut seen = HashSet::from([METHOD, SERVICE, TYPE, CODE, BUCKET]);
+    let mut seen = HashSet::from(RESERVED);
     let constants = constants.iter().map(|(name, _)| name.as_str());
     for name in constants.chain(names(extra)) {
         if !is_legal(name) || !seen.insert(name) {
@@ -156,6 +157,24 @@ pub(crate) fn check(constants: &[(String, String)], extra: &[ExtraLabel]) -> Res
         });
     }
     Ok(())
+}
+
+/// No label that a registry adds is there already.
+pub(crate) fn check_added(
+    added: &[(String, String)],
+    constants: &[(String, String)],
+    extra: &[ExtraLabel],
+) -> Result<(), Error> {
+    let constants = constants.iter().map(|(name, _)| name.as_str());
+    let ours: Vec<_> = RESERVED
+        .into_iter()
+        .chain(constants)
+        .chain(names(extra))
+        .collect();
+    match added.iter().find(|(name, _)| ours.contains(&name.as_str())) {
+        Some((name, _)) => Err(Error::LabelName { name: name.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// Names that begin with two underscores belong to Prometheus.

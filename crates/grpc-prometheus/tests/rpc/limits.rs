@@ -4,7 +4,7 @@ use std::future::ready;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use grpc_prometheus::{Buckets, ClientMetrics, RequestBody, ServerMetrics};
+use grpc_prometheus::{Buckets, ClientMetrics, Error, RequestBody, ServerMetrics};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use prometheus::{Registry, TextEncoder};
@@ -125,5 +125,23 @@ fn ten_thousand_buckets_are_ten_thousand_buckets() {
         ("+Inf", 4),
     ] {
         assert_eq!(bucket(&page, bound), count, "{bound}");
+    }
+}
+
+#[test]
+fn a_label_that_the_registry_adds_too_is_an_error_and_leaves_nothing_behind() {
+    for name in ["grpc_type", "grpc_code", "le", "zone", "tenant"] {
+        let added = [(name.to_owned(), "x".to_owned())].into();
+        let registry = Registry::new_custom(None, Some(added)).unwrap();
+        let builder = || ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
+        let labelled =
+            builder()
+                .const_label("zone", "a")
+                .metadata_label("tenant", "x-tenant", ["a"], "other");
+        match labelled.register(&registry) {
+            Err(Error::LabelName { name: twice }) => assert_eq!(twice, name),
+            other => panic!("{name}: {other:?}"),
+        }
+        assert_eq!(page(&registry), "");
     }
 }

@@ -148,6 +148,45 @@ async fn a_buffer_inside_and_outside_changes_nothing() {
     settled(&registry, only(&[lines])).await;
 }
 
+// hyper writes `content-length` and `END_STREAM` by what a body says of itself.
+#[tokio::test]
+async fn bodies_say_how_long_they_are_as_before() {
+    use http_body::Body as _;
+    use http_body_util::Full;
+
+    let service = service_fn(|request: Request<RequestBody<Full<Bytes>>>| {
+        let (length, end) = (
+            request.body().size_hint().exact(),
+            request.body().is_end_stream(),
+        );
+        assert_eq!((length, end), (Some(3), false));
+        ready(Ok::<_, Infallible>(Response::new(Full::new(
+            Bytes::from_static(b"four"),
+        ))))
+    });
+    let (_, metrics) = server();
+    for content_type in ["application/grpc", "text/plain"] {
+        let request = Request::post("/t.v1.Echo/Unary").header("content-type", content_type);
+        let request = request.body(Full::new(Bytes::from_static(b"abc"))).unwrap();
+        let answer = metrics
+            .layer()
+            .layer(service)
+            .oneshot(request)
+            .await
+            .unwrap();
+        let mut body = answer.into_body();
+        assert_eq!(
+            (body.size_hint().exact(), body.is_end_stream()),
+            (Some(4), false)
+        );
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(
+            (body.size_hint().exact(), body.is_end_stream()),
+            (Some(0), true)
+        );
+    }
+}
+
 // A browser asks before it calls; a load balancer looks whether somebody is there.
 #[tokio::test]
 async fn a_preflight_and_a_probe_are_no_calls() {
