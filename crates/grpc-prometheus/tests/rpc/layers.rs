@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::{Ready, ready},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -10,7 +11,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture};
 use grpc_prometheus::ServerMetrics;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -24,6 +24,8 @@ use tonic::{
 use tower::{
     BoxError, Service, ServiceBuilder, ServiceExt,
     load_shed::{LoadShedLayer, error::Overloaded},
+    retry::{Policy, RetryLayer},
+    service_fn,
 };
 
 use crate::{
@@ -94,59 +96,49 @@ impl<B> Service<Request<B>> for NeverReady {
     }
 }
 
-/// Sends the same bytes until they are answered, three times at most.
+/// Tries again what is unavailable, as often as it says.
 #[derive(Clone)]
-struct Retry<S> {
-    inner: S,
-}
+struct Again(u8);
 
-impl<S, B> Service<Request<B>> for Retry<S>
-where
-    S: Service<Request<Body>> + Clone + Send + 'static,
-    S::Response: GrpcStatus + Send,
-    S::Error: Into<BoxError> + Send,
-    S::Future: Send,
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
+impl<B, E> Policy<Request<Full<Bytes>>, Response<B>, E> for Again {
+    type Future = Ready<()>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+    fn retry(
+        &mut self,
+        _: &mut Request<Full<Bytes>>,
+        answer: &mut Result<Response<B>, E>,
+    ) -> Option<Ready<()>> {
+        let status = answer.as_ref().ok()?.headers().get("grpc-status")?;
+        let left = self.0.checked_sub(1).filter(|_| status == "14")?;
+        self.0 = left;
+        Some(ready(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut inner = self.inner.clone();
+    fn clone_request(&mut self, request: &Request<Full<Bytes>>) -> Option<Request<Full<Bytes>>> {
+        Some(request.clone())
+    }
+}
+
+/// tower's retry around a service, behind something that makes requests that can be cloned.
+fn retried<S, B>(
+    service: S,
+) -> impl Service<Request<Body>, Response = Response<B>, Error = BoxError> + Clone
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>> + Clone,
+{
+    let retry = ServiceBuilder::new()
+        .layer(RetryLayer::new(Again(2)))
+        .map_request(|request: Request<Full<Bytes>>| request.map(Body::new))
+        .service(service);
+    service_fn(move |request: Request<Body>| {
+        let retry = retry.clone();
         async move {
             let (head, body) = request.into_parts();
-            let body = body.collect().await.map_err(Into::into)?.to_bytes();
-            for _ in 0..2 {
-                let body = Body::new(Full::new(body.clone()));
-                let request = Request::from_parts(head.clone(), body);
-                let answer = inner.ready().await.map_err(Into::into)?.call(request).await;
-                match answer {
-                    Ok(answer) if answer.is_unavailable() => {}
-                    answer => return answer.map_err(Into::into),
-                }
-            }
-            let request = Request::from_parts(head, Body::new(Full::new(body)));
-            let ready = inner.ready().await.map_err(Into::into)?;
-            ready.call(request).await.map_err(Into::into)
+            let body = Full::new(body.collect().await?.to_bytes());
+            let answer = retry.oneshot(Request::from_parts(head, body)).await;
+            answer.map_err(Into::into)
         }
-        .boxed()
-    }
-}
-
-trait GrpcStatus {
-    fn is_unavailable(&self) -> bool;
-}
-
-impl<B> GrpcStatus for Response<B> {
-    fn is_unavailable(&self) -> bool {
-        self.headers().get("grpc-status").is_some_and(|s| s == "14")
-    }
+    })
 }
 
 /// An interceptor that lets every third call through.
@@ -171,7 +163,7 @@ async fn each_attempt_of_a_retry_outside_is_a_call_and_a_retry_inside_is_one() {
     let metered = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(flaky());
-    EchoClient::new(Retry { inner: metered })
+    EchoClient::new(retried(metered))
         .unary("head")
         .await
         .unwrap();
@@ -186,10 +178,9 @@ async fn each_attempt_of_a_retry_outside_is_a_call_and_a_retry_inside_is_one() {
     settled(&registry, expected(&lines)).await;
 
     let (registry, metrics) = client();
-    let retried = Retry { inner: flaky() };
     let metered = ServiceBuilder::new()
         .layer(metrics.layer())
-        .service(retried);
+        .service(retried(flaky()));
     EchoClient::new(metered).unary("head").await.unwrap();
     settled(&registry, only(&[calls("client", "Unary", "OK", 1, 1)])).await;
 }
