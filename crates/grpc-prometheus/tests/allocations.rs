@@ -67,12 +67,12 @@ fn read(mut body: impl Body<Data = Bytes> + Unpin) {
     while let std::task::Poll::Ready(Some(_)) = std::pin::Pin::new(&mut body).poll_frame(&mut cx) {}
 }
 
-fn request(sampled: &'static str) -> Request<Answer> {
+fn request(path: &str, sampled: &'static str) -> Request<Answer> {
     let body = Answer {
         trailers: None,
         data: Some(MESSAGE),
     };
-    Request::post("/p.S/Do")
+    Request::post(path)
         .header("content-type", "application/grpc")
         .header("grpc-timeout", "1S")
         .header("x-tenant", "a")
@@ -84,14 +84,24 @@ fn request(sampled: &'static str) -> Request<Answer> {
 const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// Allocations of 1,000 calls, made one after the other.
-fn allocations<S, F, B>(mut service: S, sampled: &'static str) -> u64
+/// Allocations of 1,000 calls of one method, made one after the other.
+fn allocations<S, F, B>(service: S, sampled: &'static str) -> u64
 where
     S: Service<Request<Answer>, Future = F>,
     F: Future<Output = Result<Response<B>, S::Error>>,
     B: Body<Data = Bytes> + Unpin,
 {
-    let requests: Vec<_> = (0..1_001).map(|_| request(sampled)).collect();
+    let requests = (0..1_001).map(|_| request("/p.S/Do", sampled));
+    allocations_of(service, requests.collect())
+}
+
+/// Allocations of all calls but the first.
+fn allocations_of<S, F, B>(mut service: S, requests: Vec<Request<Answer>>) -> u64
+where
+    S: Service<Request<Answer>, Future = F>,
+    F: Future<Output = Result<Response<B>, S::Error>>,
+    B: Body<Data = Bytes> + Unpin,
+{
     let mut requests = requests.into_iter();
     let mut call = |request| {
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -154,6 +164,29 @@ fn a_thousand_calls_allocate_nothing_more_with_the_layer() {
     }
     assert_eq!(server.snapshot().handled[0], 2 * 1_001);
     assert_eq!(client.snapshot().handled[0], 2 * 1_001);
+}
+
+// M57: whatever paths the world may send, they leave nothing behind.
+#[test]
+fn ten_thousand_unknown_paths_allocate_nothing_more_with_the_layer() {
+    let registry = Registry::new();
+    let server = ServerMetrics::builder()
+        .descriptor_set(&descriptor_set())
+        .register(&registry)
+        .unwrap();
+    let requests = || {
+        let path = |index| match index % 2 {
+            0 => format!("/p.S/Unknown{index}"),
+            _ => format!("/p.Unknown{index}/Do"),
+        };
+        let paths = (0..10_001).map(path);
+        paths.map(|path| request(&path, UNSAMPLED)).collect()
+    };
+    // The first time both of the label sets for what is unknown come to be.
+    allocations_of(server.layer().layer(NoOp), requests());
+    let with = allocations_of(server.layer().layer(NoOp), requests());
+    assert_eq!(with, allocations_of(NoOp, requests()));
+    assert_eq!(server.snapshot().started, 2 * 10_001);
 }
 
 // A `Channel` takes only tonic's own body, so the counting body must be boxed.
