@@ -56,8 +56,8 @@ def topology():
     named = {"id": "calculateField", "options": {"mode": "reduceRow", "alias": "mainstat", "timeSeries": False,
                                                  "replaceFields": False,
                                                  "reduce": {"reducer": "sum", "include": ["Value"]}}}
-    return panel("nodeGraph", "Topology", "Who calls whom: in a circle the calls a second that come in, on an edge, "
-                 "when pointed at, those that go along it; red where more than 5 % of them end in a fault.", "reqps",
+    return panel("nodeGraph", "Topology", "Who calls whom: in a circle the calls a second that come in from others, on an "
+                 "edge, when pointed at, those that go along it; red where more than 5 % of them end in a fault.", "reqps",
                  [{**table(edges(), "edges"), "legendFormat": "__auto"}], 12, 13, transformations=[named],
                  # Written behind the number as it stands here.
                  options={"edges": {"mainStatUnit": "req/s"}, "nodes": {"mainStatUnit": "req/s"}})
@@ -78,6 +78,7 @@ def services():
                    judged("p99", "s", bad_over(0.5)), judged("Instances", "none", bad_under(1)),
                    sized("Running for", "s")],
         transformations=merged(columns, ["Value #G"]), options=sorted_by("Service"))
+
 
 def alerts():
     # Whom an alert is about: a heartbeat's service and a client, where it tells them, and else its job.

@@ -25,8 +25,8 @@ ENDS = {
     "reqps": "req/s",
     "cpm": "c/m",
     "percentunit": "%",
-    "s": "s|mins?|hours?|days?|weeks?",
-    "h": "hours?|days?|weeks?",
+    "s": "s|mins?|hours?|days?|weeks?|years?",
+    "h": "hours?|days?|weeks?|years?",
     "bytes": "B",
 }
 RANGE = 60
