@@ -56,8 +56,9 @@ def topology():
     named = {"id": "calculateField", "options": {"mode": "reduceRow", "alias": "mainstat", "timeSeries": False,
                                                  "replaceFields": False,
                                                  "reduce": {"reducer": "sum", "include": ["Value"]}}}
-    return panel("nodeGraph", "Topology", "Who calls whom: in a circle the calls a second that come in from others, on an "
-                 "edge, when pointed at, those that go along it; red where more than 5 % of them end in a fault.", "reqps",
+    return panel("nodeGraph", "Topology", "Who calls whom: in a circle the calls a second that come in from others, on "
+                 "an edge, when pointed at, those that go along it; red where more than 5 % of them end in a fault.",
+                 "reqps",
                  [{**table(edges(), "edges"), "legendFormat": "__auto"}], 12, 13, transformations=[named],
                  # Written behind the number as it stands here.
                  options={"edges": {"mainStatUnit": "req/s"}, "nodes": {"mainStatUnit": "req/s"}})
