@@ -152,7 +152,8 @@ impl Series {
 
     fn sum(&self, index: usize, ordering: Ordering) -> u64 {
         let words = Shard::used().map(|shard| self.word(shard, index));
-        words.map(|word| word.load(ordering)).sum()
+        // A sum of times starts anew after 584 years of handling, as after a restart.
+        words.fold(0, |sum, word| sum.wrapping_add(word.load(ordering)))
     }
 
     /// What the bucket shows; `slot` as in [`Reading::histogram`].
@@ -207,5 +208,43 @@ impl Reading {
         let sum = histogram.sum(slot);
         let buckets = &self.words[sum + 1..sum + histogram.stride()];
         (self.words[sum], buckets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::{
+        Buckets, CodeLabel, LabelStyle, ZeroInit,
+        families::Side,
+        store::{Config, Store},
+    };
+
+    #[test]
+    fn a_sum_over_shards_starts_anew_when_it_is_full() {
+        let store = Store::new(Config {
+            side: Side::Server,
+            namespace: None,
+            const_labels: Vec::new(),
+            extra_labels: Vec::new(),
+            style: LabelStyle::Go,
+            code_label: CodeLabel::None,
+            zero_init: ZeroInit::None,
+            handling: Some(Buckets::Go),
+            sizes: None,
+            message_times: None,
+            timeout: None,
+            exemplars: false,
+        });
+        let series = Series::new(&store.plan, Labels::new(Vec::new()));
+        let handle = |nanos| series.handled(Code::OK, nanos, TraceId::NONE);
+        handle(u64::MAX);
+        thread::scope(|scope| scope.spawn(|| handle(3)).join().unwrap());
+        let histogram = store.plan.layout.handling.as_ref().unwrap();
+        let reading = series.read();
+        assert_eq!(reading.histogram(histogram, 0).0, 2);
+        assert_eq!(reading.handled(0), 2);
     }
 }
