@@ -242,7 +242,12 @@ async fn a_bad_setting_is_one_line_that_names_it_and_code_2() {
             none,
             "--prune-cron",
         ),
-        ("edge", &["--data-dir", "/proc/none"], none, "--data-dir"),
+        (
+            "edge",
+            &["--data-dir", "/proc/none", "--http-address", "127.0.0.1:0"],
+            none,
+            "--data-dir",
+        ),
         ("edge", &["--log-format", "xml"], none, "--log-format"),
         (
             "edge",
