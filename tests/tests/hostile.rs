@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, timeout};
 use tonic::Code;
 use tonic::body::Body;
 use tonic_health::pb::HealthCheckRequest;
@@ -223,14 +223,15 @@ async fn a_head_that_drips_is_closed_too() {
         .unwrap();
     let (mut read, mut write) = peer.into_split();
     let drip = tokio::spawn(async move {
+        let mut pace = interval(Duration::from_millis(200));
         for byte in b"GET /proxy/Ana HTTP/1.1\r\n"
             .iter()
             .chain(std::iter::repeat(&b'a'))
         {
+            pace.tick().await;
             if write.write_all(&[*byte]).await.is_err() {
                 return;
             }
-            sleep(Duration::from_millis(200)).await;
         }
     });
     let mut rest = Vec::new();

@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 use vitalmesh_chassis::Running;
 use vitalmesh_tests::{Mesh, edge, eventually, free_address, get, revert_name, send, time, within};
 
@@ -98,19 +99,20 @@ async fn a_leaf_that_restarts_under_traffic_costs_only_503s_until_it_is_back() {
     let http = mesh.http();
     let begun = Instant::now();
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let seen = Arc::new(Mutex::new(Vec::new()));
     let asks: Vec<_> = (0..4)
         .map(|_| {
-            let stopped = stopped.clone();
+            let (stopped, seen) = (stopped.clone(), Arc::clone(&seen));
             tokio::spawn(async move {
-                let mut seen = Vec::new();
+                let mut pace = interval(Duration::from_millis(5));
                 while !*stopped.borrow() {
+                    pace.tick().await;
                     let at = begun.elapsed();
                     let request = http::Request::get("/proxy/Ana");
                     let answer = send(http, request).await;
-                    seen.push((at, answer.map(|answer| answer.status).unwrap_or(0)));
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    let status = answer.map(|answer| answer.status).unwrap_or(0);
+                    seen.lock().unwrap().push((at, status));
                 }
-                seen
             })
         })
         .collect();
@@ -125,14 +127,17 @@ async fn a_leaf_that_restarts_under_traffic_costs_only_503s_until_it_is_back() {
     }
     let _time = time(&["--grpc-address", &address]).start().await.unwrap();
     let back = begun.elapsed();
-    let until = Instant::now() + RECOVERY + Duration::from_millis(300);
-    tokio::time::sleep_until(until).await;
+    eventually("a hundred answers after the recovery", async || {
+        let seen = seen.lock().unwrap();
+        let after = seen.iter().filter(|(at, _)| *at > back + RECOVERY);
+        (after.count() >= 100).then_some(())
+    })
+    .await;
     stop.send(true).unwrap();
-
-    let mut seen = Vec::new();
     for ask in asks {
-        seen.extend(ask.await.unwrap());
+        ask.await.unwrap();
     }
+    let seen = seen.lock().unwrap();
     let odd: Vec<_> = seen
         .iter()
         .filter(|(_, status)| !matches!(status, 200 | 503))
@@ -143,9 +148,5 @@ async fn a_leaf_that_restarts_under_traffic_costs_only_503s_until_it_is_back() {
         .filter(|(at, status)| *at > back + RECOVERY && *status != 200)
         .collect();
     assert!(late.is_empty(), "back at {back:?}: {late:?}");
-    assert!(
-        seen.iter()
-            .any(|(at, status)| *at > back + RECOVERY && *status == 200)
-    );
     assert!(seen.iter().any(|(_, status)| *status == 503));
 }

@@ -20,7 +20,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use crate::{
     caller::{EchoClient, drain},
     duplex::{Connection, refused},
-    echo::{Echo, echo_descriptor_set, texts},
+    echo::{Echo, echo_descriptor_set, passes, texts},
     expect::{calls, expected, moved, only, page, settled},
 };
 
@@ -102,7 +102,7 @@ async fn the_time_of_a_stream_covers_the_stream() {
     let mut bare = Bare::new();
     let stream = bare
         .echo
-        .server("head send1 sleep5 send1 sleep5 send1")
+        .server("head send1 pass5 send1 pass5 send1")
         .await
         .unwrap();
     assert_eq!(drain(stream).await.0, 3);
@@ -234,8 +234,7 @@ async fn the_receive_histogram_holds_what_the_reader_waited() {
         .unwrap()
         .into_body();
     assert!(body.frame().now_or_never().is_none());
-    // The wait itself is measured, so it has to be a real one.
-    tokio::time::sleep(WAIT).await;
+    passes(WAIT).await;
     let message = Frame::data(Bytes::from_static(&[0, 0, 0, 0, 0]));
     messages.try_send(Ok::<_, Infallible>(message)).unwrap();
     body.frame().await.unwrap().unwrap();

@@ -3,10 +3,14 @@
 //!
 //! Steps are separated by spaces and run in order; those after `head` run in the response stream:
 //! `read2` takes two requests, `readall` takes the rest, `send3` answers three messages, `yield` lets
-//! the others run, so that what was sent is a frame of its own, `sleep30` waits 30 ms, `err5` fails
+//! the others run, so that what was sent is a frame of its own, `pass30` lets 30 ms pass on the system's clock, `err5` fails
 //! with code 5, `hang` waits for ever, `panic` panics.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
 use prost::Message;
@@ -204,8 +208,8 @@ impl Script {
         match verb {
             "read" => self.read(number).await,
             "readall" => self.read(u64::MAX).await,
-            "sleep" => {
-                tokio::time::sleep(Duration::from_millis(number)).await;
+            "pass" => {
+                passes(Duration::from_millis(number)).await;
                 Ok(())
             }
             "yield" => {
@@ -254,5 +258,13 @@ impl Script {
                 }
             }
         })
+    }
+}
+
+/// Until the clock that the layer reads, which nobody can pause, has moved on by `time`.
+pub(crate) async fn passes(time: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        tokio::task::yield_now().await;
     }
 }
