@@ -1,16 +1,15 @@
 //! The HTTP metrics of a service's routes: each request by its matched route, method and status.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::extract::MatchedPath;
 use http::{Method, Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
+use http_body::Body;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tower::{Layer, Service};
+
+use crate::stack::observed::{ObservedBody, ObservedFuture, Observer};
 
 /// Seconds. Finer than the crate's default below 5 ms, where a REST call over a local mesh ends.
 const BUCKETS: [f64; 16] = [
@@ -36,27 +35,9 @@ pub(crate) struct Counted<S> {
     metrics: HttpMetrics,
 }
 
-pin_project! {
-    #[derive(Debug)]
-    pub(crate) struct ResponseFuture<F> {
-        #[pin]
-        inner: F,
-        call: Option<HttpCall>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    pub(crate) struct ResponseBody<B> {
-        #[pin]
-        inner: B,
-        call: Option<HttpCall>,
-    }
-}
-
 /// One request, recorded once when it is dropped: at the end of its body or before.
 #[derive(Debug)]
-struct HttpCall {
+pub(crate) struct HttpCall {
     metrics: HttpMetrics,
     route: Option<MatchedPath>,
     method: &'static str,
@@ -115,12 +96,12 @@ impl<S> Layer<S> for HttpMetrics {
 
 impl<S, ReqB, ResB> Service<Request<ReqB>> for Counted<S>
 where
-    S: Service<Request<ReqB>, Response = Response<ResB>>,
-    ResB: Body,
+    S: Service<Request<ReqB>, Response = Response<ResB>, Error: 'static>,
+    ResB: Body<Error: 'static>,
 {
-    type Response = Response<ResponseBody<ResB>>;
+    type Response = Response<ObservedBody<ResB, HttpCall>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ObservedFuture<S::Future, HttpCall>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -134,62 +115,17 @@ where
             status: CLIENT_CLOSED,
             begun: Instant::now(),
         };
-        ResponseFuture {
-            inner: self.inner.call(request),
-            call: Some(call),
-        }
-    }
-}
-
-// === impl ResponseFuture ===
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Body,
-{
-    type Output = Result<Response<ResponseBody<B>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        if let Some(call) = this.call {
-            call.status = response.status().as_u16();
-        }
-        let (head, inner) = response.into_parts();
-        let call = this.call.take().filter(|_| !inner.is_end_stream());
-        Poll::Ready(Ok(Response::from_parts(head, ResponseBody { inner, call })))
-    }
-}
-
-// === impl ResponseBody ===
-
-impl<B: Body> Body for ResponseBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) {
-            *this.call = None;
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        ObservedFuture::new(self.inner.call(request), Some(Box::new(call)))
     }
 }
 
 // === impl HttpCall ===
+
+impl Observer for HttpCall {
+    fn head<B>(&mut self, response: &mut Response<B>) {
+        self.status = response.status().as_u16();
+    }
+}
 
 impl Drop for HttpCall {
     fn drop(&mut self) {

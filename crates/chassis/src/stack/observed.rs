@@ -20,7 +20,7 @@ pub(crate) trait Observer {
     fn head<B>(&mut self, response: &mut Response<B>);
 
     /// The trailers have come.
-    fn trailers(&mut self, trailers: &HeaderMap);
+    fn trailers(&mut self, _trailers: &HeaderMap) {}
 
     /// There will be no head, or no more of the body, for this error of the service's.
     fn failed(&mut self, _error: &dyn Any) {}
