@@ -1,13 +1,11 @@
 //! HTTP/2 on the server: how it is told from HTTP/1, and its settings.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io::{self, Cursor};
 use std::time::Duration;
 
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::TokioTimer;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, Chain, Take};
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -27,32 +25,26 @@ const MAX_LOCAL_RESETS: usize = 1024;
 /// when they hang up.
 const MAX_PENDING_RESETS: usize = 1024;
 
-/// A connection whose first bytes have been read to learn its protocol; it gives them back.
-#[derive(Debug)]
-pub(crate) struct Sniffed<IO> {
-    head: [u8; PREFACE.len()],
-    filled: usize,
-    given: usize,
-    io: IO,
-}
+/// What was read of a connection to learn its protocol, and what is still to be read.
+pub(crate) type Sniffed<R> = Chain<Take<Cursor<[u8; PREFACE.len()]>>, R>;
 
-/// Reads until it is certain whether the peer speaks HTTP/2: at most 24 bytes.
-pub(crate) async fn sniff<IO: AsyncRead + Unpin>(mut io: IO) -> io::Result<Sniffed<IO>> {
+/// Reads until it is certain whether the peer speaks HTTP/2, at most 24 bytes; the reader that it
+/// gives has them all.
+pub(crate) async fn sniff<R: AsyncRead + Unpin>(mut reader: R) -> io::Result<(bool, Sniffed<R>)> {
     let mut head = [0; PREFACE.len()];
     let mut filled = 0;
     while filled < PREFACE.len() && head[..filled] == PREFACE[..filled] {
-        match io.read(&mut head[filled..]).await? {
+        match reader.read(&mut head[filled..]).await? {
             0 if filled == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             0 => break,
             read => filled += read,
         }
     }
-    Ok(Sniffed {
-        head,
-        filled,
-        given: 0,
-        io,
-    })
+    let is_http2 = filled == PREFACE.len() && head == *PREFACE;
+    Ok((
+        is_http2,
+        Cursor::new(head).take(filled as u64).chain(reader),
+    ))
 }
 
 /// The settings of every HTTP/2 port.
@@ -71,62 +63,6 @@ pub(crate) fn builder<E: Clone>(executor: E, max_streams: u32) -> Builder<E> {
     builder
 }
 
-// === impl Sniffed ===
-
-impl<IO> Sniffed<IO> {
-    pub(crate) fn is_http2(&self) -> bool {
-        self.filled == PREFACE.len() && self.head == *PREFACE
-    }
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Sniffed<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let held = &this.head[this.given..this.filled];
-        if held.is_empty() {
-            return Pin::new(&mut this.io).poll_read(cx, buf);
-        }
-        let fits = held.len().min(buf.remaining());
-        buf.put_slice(&held[..fits]);
-        this.given += fits;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Sniffed<IO> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
@@ -141,10 +77,10 @@ mod tests {
             client.shutdown().await.unwrap();
         };
         let server = async {
-            let mut sniffed = sniff(server).await.unwrap();
+            let (is_http2, mut sniffed) = sniff(server).await.unwrap();
             let mut read = Vec::new();
             sniffed.read_to_end(&mut read).await.unwrap();
-            (sniffed.is_http2(), read)
+            (is_http2, read)
         };
         tokio::join!(client, server).1
     }

@@ -18,6 +18,8 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Join;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +41,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEADERS: usize = 64;
 const MAX_HEAD_BYTES: usize = 16 << 10;
+
+/// A connection whose first bytes have been looked at.
+type Connection = Watched<Join<Sniffed<OwnedReadHalf>, OwnedWriteHalf>>;
 
 /// What a port allows its peers.
 #[derive(Clone, Copy, Debug)]
@@ -188,12 +193,14 @@ where
         // Without it, small answers wait for the peer's delayed ACK. It only fails on a
         // connection that is already gone.
         let _ = stream.set_nodelay(true);
+        let (read, write) = stream.into_split();
         let sniffed = tokio::select! {
-            sniffed = tokio::time::timeout(HEAD_TIMEOUT, http2::sniff(stream)) => sniffed,
+            sniffed = tokio::time::timeout(HEAD_TIMEOUT, http2::sniff(read)) => sniffed,
             _ = &mut drain => return,
         };
-        let Ok(Ok(sniffed)) = sniffed else { return };
-        let is_http2 = sniffed.is_http2();
+        let Ok(Ok((is_http2, read))) = sniffed else {
+            return;
+        };
         let adapter = Adapter {
             service: self.service,
             peer,
@@ -201,7 +208,7 @@ where
             limits: self.limits,
         };
         let activity = Activity::default();
-        let io = Watched::new(sniffed, activity.clone());
+        let io = Watched::new(tokio::io::join(read, write), activity.clone());
         let ended = match is_http2 {
             true => serve_http2(io, activity, adapter, &self.limits, drain).await,
             false => serve_http1(io, adapter, drain).await,
@@ -221,11 +228,7 @@ fn is_peers(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_http1<S, B>(
-    io: Watched<Sniffed<TcpStream>>,
-    adapter: Adapter<S>,
-    drain: Drain,
-) -> hyper::Result<()>
+async fn serve_http1<S, B>(io: Connection, adapter: Adapter<S>, drain: Drain) -> hyper::Result<()>
 where
     Adapter<S>:
         hyper::service::Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
@@ -249,7 +252,7 @@ where
 /// Told to end, it ends when the peer has answered a last PING, for which one that is only far away
 /// gets its time; one that says nothing and waits for nothing is not waited for.
 async fn serve_http2<S, B>(
-    io: Watched<Sniffed<TcpStream>>,
+    io: Connection,
     activity: Activity,
     adapter: Adapter<S>,
     limits: &Limits,
