@@ -3,17 +3,15 @@
 use std::{
     mem,
     pin::Pin,
-    task::{Context, Poll, ready},
-    thread,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    call::{Call, OnPanic},
+    call::{Call, Open},
     cells::Series,
     code::{self, BoxError, Code},
     families::Side,
@@ -28,7 +26,7 @@ pin_project! {
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
-        meter: Option<RequestMeter>,
+        metered: RequestMeter,
     }
 }
 
@@ -40,22 +38,17 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: B,
-        counted: Option<Counted>,
+        series: Option<&'static Series>,
+        meter: Meter<false>,
+        open: Open,
     }
-}
-
-/// The rest of a call once its head is answered.
-#[derive(Debug)]
-struct Counted {
-    call: Call,
-    meter: Meter<false>,
-    status: StatusCode,
 }
 
 /// Lives in the service, apart from its call.
 #[derive(Debug)]
 struct RequestMeter {
-    series: &'static Series,
+    /// None if the call is not counted.
+    series: Option<&'static Series>,
     call: u64,
     meter: Meter<true>,
 }
@@ -66,9 +59,13 @@ type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl<B> RequestBody<B> {
     #[inline]
-    pub(crate) fn new(inner: B, call: Option<&Call>) -> Self {
-        let meter = call.map(RequestMeter::new);
-        Self { inner, meter }
+    pub(crate) fn new(inner: B, call: Option<Call>) -> Self {
+        let metered = RequestMeter {
+            series: call.map(|call| call.series),
+            call: call.map_or(0, |call| call.id),
+            meter: Meter::default(),
+        };
+        Self { inner, metered }
     }
 }
 
@@ -80,32 +77,21 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = self.project();
-        let Some(RequestMeter {
-            series,
-            call,
-            meter,
-        }) = this.meter
-        else {
+        let metered = this.metered;
+        let Some(series) = metered.series else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
-        meter.asked(series);
-        let frame = ready!(this.inner.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    meter.count(series, data);
-                }
-            }
-            Some(Err(error))
-                if series.plan.config.side == Side::Server && code::is_reset(&**error) =>
-            {
-                series.plan.resets.note(*call);
-            }
-            _ => {}
+        metered.meter.asked(series);
+        let polled = this.inner.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            metered.meter.count(series, data);
         }
-        Poll::Ready(frame)
+        polled.map_err(|error| note_reset(series, metered.call, error.into()))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -121,13 +107,13 @@ where
 
 impl<B> ResponseBody<B> {
     #[inline]
-    pub(crate) fn new(inner: B, call: Option<Call>, status: StatusCode) -> Self {
-        let counted = call.map(|call| Counted {
+    pub(crate) fn new(inner: B, series: Option<&'static Series>, open: Open) -> Self {
+        Self {
+            inner,
+            series,
             meter: Meter::default(),
-            call,
-            status,
-        });
-        Self { inner, counted }
+            open,
+        }
     }
 }
 
@@ -139,36 +125,43 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let mut this = self.project();
-        let Some(Counted {
-            call,
-            meter,
-            status,
-        }) = this.counted
-        else {
+        let Some(series) = *this.series else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
-        meter.asked(call.series());
-        let on_panic = OnPanic(Some(&mut *call));
+        this.meter.asked(series);
+        let on_panic = this.open.on_panic();
         let polled = this.inner.as_mut().poll_frame(cx);
         mem::forget(on_panic);
-        let frame = ready!(polled).map(|frame| frame.map_err(Into::into));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            meter.count(call.series(), data);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => {}
+            Poll::Ready(None) => this.open.end(this.meter.status()),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    this.meter.count(series, data);
+                }
+                // After trailers hyper does not poll again, so they are the end and not the `None` after them.
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.open
+                        .end(Code::from_headers(trailers).or_else(|| this.meter.status()));
+                } else if this.inner.is_end_stream() {
+                    this.open.end(this.meter.status());
+                }
+            }
         }
-        if !call.is_ended() && is_last(&frame, &*this.inner) {
-            call.end(end_code(&frame, meter, *status));
-        }
-        Poll::Ready(frame)
+        polled.map_err(|error| {
+            let error = error.into();
+            this.open.end(Some(Code::from_error(&*error)));
+            error
+        })
     }
 
     /// Not before the call is recorded: who believes it stops to poll.
     fn is_end_stream(&self) -> bool {
-        let ended = |counted: &Counted| counted.call.is_ended();
-        self.counted.as_ref().is_none_or(ended) && self.inner.is_end_stream()
+        self.open.is_ended() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -176,56 +169,21 @@ where
     }
 }
 
-/// After trailers hyper does not poll again, so they are the end and not the `None` after them.
-fn is_last<B: Body>(frame: &Option<Result<Frame<Bytes>, BoxError>>, rest: &B) -> bool {
-    match frame {
-        None | Some(Err(_)) => true,
-        Some(Ok(frame)) => frame.is_trailers() || rest.is_end_stream(),
+#[cold]
+fn note_reset(series: &Series, call: u64, error: BoxError) -> BoxError {
+    if series.side == Side::Server && code::is_reset(&*error) {
+        series.plan.resets.note(call);
     }
-}
-
-fn end_code(
-    frame: &Option<Result<Frame<Bytes>, BoxError>>,
-    meter: &Meter<false>,
-    status: StatusCode,
-) -> Code {
-    let trailers = match frame {
-        Some(Err(error)) => return Code::from_error(&**error),
-        Some(Ok(frame)) => frame.trailers_ref(),
-        None => None,
-    };
-    trailers
-        .and_then(Code::from_headers)
-        .or_else(|| meter.status())
-        .unwrap_or_else(|| Code::from_http(status))
-}
-
-// === impl Counted ===
-
-impl Drop for Counted {
-    /// A client that leaves what is no gRPC has its answer: the HTTP status of the head.
-    fn drop(&mut self) {
-        let client = self.call.series().plan.config.side == Side::Client;
-        if client && self.status != StatusCode::OK && !thread::panicking() {
-            self.call.end(Code::from_http(self.status));
-        }
-    }
+    error
 }
 
 // === impl RequestMeter ===
 
-impl RequestMeter {
-    fn new(call: &Call) -> Self {
-        Self {
-            series: call.series(),
-            call: call.id(),
-            meter: Meter::default(),
-        }
-    }
-}
-
 impl Drop for RequestMeter {
+    #[inline]
     fn drop(&mut self) {
-        self.meter.accepted(self.series);
+        if let Some(series) = self.series {
+            self.meter.accepted(series);
+        }
     }
 }

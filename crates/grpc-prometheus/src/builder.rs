@@ -6,7 +6,7 @@ use http::Extensions;
 use prometheus::Registry;
 
 use crate::{
-    Buckets, ClientMetrics, CodeLabel, Error, LabelStyle, ServerMetrics, ZeroInit, buckets,
+    Buckets, ClientMetrics, CodeLabel, Error, LabelStyle, ServerMetrics, ZeroInit, buckets, clock,
     collector, descriptor,
     families::Side,
     labels::{self, ExtraLabel},
@@ -43,7 +43,6 @@ impl Metric for ServerMetrics {}
 impl Metric for ClientMetrics {}
 
 mod sealed {
-    use std::sync::Arc;
 
     use crate::{ClientMetrics, ServerMetrics, families::Side, metrics::Metrics};
 
@@ -51,14 +50,14 @@ mod sealed {
         #[expect(private_interfaces, reason = "nobody else can name this trait")]
         const SIDE: Side;
         #[expect(private_interfaces, reason = "nobody else can name this trait")]
-        fn new(metrics: Arc<Metrics>) -> Self;
+        fn new(metrics: &'static Metrics) -> Self;
     }
 
     impl Sealed for ServerMetrics {
         #[expect(private_interfaces, reason = "nobody else can name this trait")]
         const SIDE: Side = Side::Server;
         #[expect(private_interfaces, reason = "nobody else can name this trait")]
-        fn new(metrics: Arc<Metrics>) -> Self {
+        fn new(metrics: &'static Metrics) -> Self {
             Self::new(metrics)
         }
     }
@@ -67,7 +66,7 @@ mod sealed {
         #[expect(private_interfaces, reason = "nobody else can name this trait")]
         const SIDE: Side = Side::Client;
         #[expect(private_interfaces, reason = "nobody else can name this trait")]
-        fn new(metrics: Arc<Metrics>) -> Self {
+        fn new(metrics: &'static Metrics) -> Self {
             Self::new(metrics)
         }
     }
@@ -222,7 +221,8 @@ impl<M: Metric> Builder<M> {
     /// Registrations on one registry under the same names and constant labels share one set of
     /// series; they may differ in descriptor sets and filters.
     ///
-    /// The series live as long as the process, also when the registry does not.
+    /// What is registered lives as long as the process, also when the registry does not: a call
+    /// points to it, and to count who does would cost each call more than to find it.
     ///
     /// # Errors
     ///
@@ -237,7 +237,8 @@ impl<M: Metric> Builder<M> {
         let keep = self.filter.clone().unwrap_or_else(|| Arc::new(|_, _| true));
         let store = collector::register(self.config()?, registry)?;
         let table = Table::new(&store, &specs, exclude, keep, open);
-        Ok(M::new(Arc::new(Metrics { store, table })))
+        clock::prepare();
+        Ok(M::new(Box::leak(Box::new(Metrics { store, table }))))
     }
 
     fn config(mut self) -> Result<Config, Error> {

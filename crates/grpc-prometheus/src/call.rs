@@ -4,40 +4,52 @@ use std::{
     cell::Cell,
     sync::atomic::{AtomicU64, Ordering},
     thread,
-    time::{Duration, Instant},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 
-use crate::{cells::Series, code::Code, exemplar::TraceId, families::Side, timeout};
+use crate::{
+    cells::Series,
+    clock::{self, Moment},
+    code::Code,
+    exemplar::TraceId,
+    families::Side,
+    timeout,
+};
 
 /// How much before a server's deadline a cancel still counts as that deadline.
 const MAX_EARLY: u64 = 10_000_000;
 
-/// A deadline that nobody lives to see.
-const FAR: u64 = u64::MAX;
-
-/// Made when a request arrives; moves from future to body; its drop is an ending too.
-#[derive(Debug)]
+/// What a call that has not ended knows: plain words that go from hand to hand by value.
+///
+/// Nobody borrows one across a function that is not inlined, nor is it dropped by code that is
+/// not: then the compiler can leave the words where they are instead of moving them each time
+/// that a request, a response or a future moves.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
-    series: &'static Series,
-    start: Instant,
-    /// Nanoseconds from the start; [`FAR`] if there is none.
+    pub(crate) series: &'static Series,
+    start: Moment,
+    /// Nanoseconds from the start; [`NEVER`](clock::NEVER) if there is none.
     deadline: u64,
     /// [`NONE`](TraceId::NONE) in a trace that is not sampled.
     trace_id: TraceId,
-    id: u64,
+    pub(crate) id: u64,
     /// Resets that were noted before this call.
     resets: u32,
-    ended: bool,
+    /// Of the response, once its head has come.
+    status: Option<StatusCode>,
 }
+
+/// Holds a call until it ends; to be dropped with it is an ending too.
+#[derive(Debug)]
+pub(crate) struct Open(Option<Call>);
 
 /// Ends the call if it is dropped: to be forgotten when what might panic has not.
 ///
-/// The drop of the call itself cannot tell if somebody outside catches the panic before it.
+/// The drop of what is open cannot tell if somebody outside catches the panic before it.
 #[derive(Debug)]
-pub(crate) struct OnPanic<'a>(pub(crate) Option<&'a mut Call>);
+pub(crate) struct OnPanic<'a>(&'a mut Open);
 
 // === impl Call ===
 
@@ -46,96 +58,168 @@ impl Call {
     pub(crate) fn start<B>(series: &'static Series, request: &Request<B>) -> Self {
         series.start();
         let plan = &series.plan;
-        let asked = timeout::from_headers(request.headers());
-        let deadline = [asked, plan.config.timeout].into_iter().flatten().min();
+        let mut deadline = plan.deadline;
+        if let Some(asked) = timeout::from_headers(request.headers()) {
+            deadline = deadline.min(clock::nanos(asked));
+        }
         let trace_id = match plan.config.exemplars {
             true => TraceId::find(request.headers(), request.extensions()),
             false => None,
         };
         let trace_id = trace_id.unwrap_or(TraceId::NONE);
         Self {
-            start: Instant::now(),
-            deadline: deadline.map_or(FAR, nanos),
+            start: Moment::now(),
+            deadline,
             trace_id,
             id: next_id(),
             resets: plan.resets.noted(),
-            ended: false,
+            status: None,
             series,
         }
     }
 
-    pub(crate) const fn series(&self) -> &'static Series {
-        self.series
-    }
-
-    pub(crate) const fn id(&self) -> u64 {
-        self.id
-    }
-
-    pub(crate) const fn is_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// The head of the response has come: it may know the trace, and be the end.
-    pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>) {
-        if self.series.plan.config.exemplars && self.trace_id == TraceId::NONE {
-            let trace_id = response.extensions().get().copied();
-            self.trace_id = trace_id.unwrap_or(TraceId::NONE);
-        }
-        // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
-        let at_end = response.body().is_end_stream();
-        let code = Code::from_headers(response.headers())
-            .or_else(|| at_end.then(|| Code::from_http(response.status())));
-        if let Some(code) = code {
-            self.end(code);
-        }
+    /// The code of an answer that ended without one.
+    #[inline]
+    fn http_code(self) -> Code {
+        self.status.map_or(Code::UNKNOWN, Code::from_http)
     }
 
     /// The call ended with this code, on the wire or in an error.
-    #[inline]
-    pub(crate) fn end(&mut self, code: Code) {
-        self.record(|call, elapsed| {
-            let late = || call.is_late(elapsed);
-            // tonic says `Cancelled` when the client's own deadline expires, and so may the peer.
-            let client = call.series.plan.config.side == Side::Client;
-            match code {
-                _ if call.was_reset() => late_or_canceled(late()),
-                Code::CANCELED if client => late_or_canceled(late()),
-                code => code,
-            }
-        });
+    #[inline(never)]
+    fn end(self, code: Code) {
+        let elapsed = self.start.elapsed();
+        // tonic says `Cancelled` when the client's own deadline expires, and so may the peer.
+        let client = self.side() == Side::Client;
+        let canceled = client && code == Code::CANCELED || self.was_reset();
+        self.record(
+            elapsed,
+            if canceled {
+                self.late_or_canceled(elapsed)
+            } else {
+                code
+            },
+        );
     }
 
-    fn record(&mut self, code: impl FnOnce(&Self, u64) -> Code) {
-        if self.ended {
-            return;
+    /// Nobody ended it: the future or the body was dropped. Must not allocate nor panic.
+    #[cold]
+    #[inline(never)]
+    fn dropped(self) {
+        let answered = self.status.is_some_and(|status| status != StatusCode::OK);
+        let elapsed = self.start.elapsed();
+        if thread::panicking() {
+            self.record(elapsed, Code::INTERNAL);
+        } else if answered && self.side() == Side::Client {
+            // A client that leaves what is no gRPC has its answer.
+            self.end(self.http_code());
+        } else {
+            self.record(elapsed, self.late_or_canceled(elapsed));
         }
-        self.ended = true;
-        let elapsed = nanos(self.start.elapsed());
-        let code = code(self, elapsed);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn panicked(self) {
+        self.record(self.start.elapsed(), Code::INTERNAL);
+    }
+
+    #[inline]
+    fn record(self, elapsed: u64, code: Code) {
         self.series.handled(code, elapsed, self.trace_id);
     }
 
-    fn is_late(&self, elapsed: u64) -> bool {
-        is_late(self.series.plan.config.side, self.deadline, elapsed)
+    fn side(self) -> Side {
+        self.series.side
+    }
+
+    fn late_or_canceled(self, elapsed: u64) -> Code {
+        if is_late(self.side(), self.deadline, elapsed) {
+            Code::DEADLINE_EXCEEDED
+        } else {
+            Code::CANCELED
+        }
     }
 
     /// A request body that was reset may look to the handler like one that ended.
-    fn was_reset(&self) -> bool {
+    fn was_reset(self) -> bool {
         self.series.plan.resets.contains(self.id, self.resets)
     }
 }
 
-impl Drop for Call {
-    /// Nobody ended it: the future or the body was dropped. Must not allocate nor panic.
+// === impl Open ===
+
+impl Open {
+    #[inline]
+    pub(crate) const fn new(call: Option<Call>) -> Self {
+        Self(call)
+    }
+
+    /// Leaves nothing open here.
+    #[inline]
+    pub(crate) const fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
+    #[inline]
+    pub(crate) const fn series(&self) -> Option<&'static Series> {
+        match self.0 {
+            Some(call) => Some(call.series),
+            None => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn is_ended(&self) -> bool {
+        self.0.is_none()
+    }
+
+    #[inline]
+    pub(crate) const fn on_panic(&mut self) -> OnPanic<'_> {
+        OnPanic(self)
+    }
+
+    /// The head of the response has come: it may know the trace, and be the end.
+    #[inline]
+    pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>) {
+        let Some(call) = &mut self.0 else { return };
+        call.status = Some(response.status());
+        if call.series.plan.config.exemplars && call.trace_id == TraceId::NONE {
+            let trace_id = response.extensions().get().copied();
+            call.trace_id = trace_id.unwrap_or(TraceId::NONE);
+        }
+        let code = Code::from_headers(response.headers());
+        // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
+        if code.is_some() || response.body().is_end_stream() {
+            self.end(code);
+        }
+    }
+
+    /// Ends the call, if it has not ended, by this code or by that of the HTTP status.
+    #[inline]
+    pub(crate) fn end(&mut self, code: Option<Code>) {
+        if let Some(call) = self.0.take() {
+            call.end(code.unwrap_or_else(|| call.http_code()));
+        }
+    }
+}
+
+impl Drop for Open {
+    #[inline]
     fn drop(&mut self) {
-        self.record(|call, elapsed| {
-            if thread::panicking() {
-                Code::INTERNAL
-            } else {
-                late_or_canceled(call.is_late(elapsed))
-            }
-        });
+        if let Some(call) = self.0.take() {
+            call.dropped();
+        }
+    }
+}
+
+// === impl OnPanic ===
+
+impl Drop for OnPanic<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(call) = self.0.0.take() {
+            call.panicked();
+        }
     }
 }
 
@@ -147,19 +231,6 @@ fn is_late(side: Side, deadline: u64, elapsed: u64) -> bool {
         Side::Client => 0,
     };
     elapsed >= deadline - early
-}
-
-const fn late_or_canceled(late: bool) -> Code {
-    if late {
-        Code::DEADLINE_EXCEEDED
-    } else {
-        Code::CANCELED
-    }
-}
-
-/// At most [`FAR`]: 584 years.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(FAR)
 }
 
 /// Not 0, and no other call of the process has it.
@@ -177,19 +248,10 @@ fn next_id() -> u64 {
     last + 1
 }
 
-// === impl OnPanic ===
-
-impl Drop for OnPanic<'_> {
-    fn drop(&mut self) {
-        if let Some(call) = &mut self.0 {
-            call.record(|_, _| Code::INTERNAL);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::NEVER;
 
     const MS: u64 = 1_000_000;
 
@@ -215,7 +277,7 @@ mod tests {
     #[test]
     fn without_a_deadline_no_call_is_late() {
         for side in [Side::Server, Side::Client] {
-            assert!(!is_late(side, FAR, u64::MAX / 2));
+            assert!(!is_late(side, NEVER, u64::MAX / 2));
         }
     }
 }

@@ -23,9 +23,9 @@ use std::{
 use crate::{
     code::Code,
     exemplar::{Exemplar, Slot, TraceId},
-    families::CODES,
+    families::{CODES, Side},
     labels::Labels,
-    layout::{HANDLED_OK, Histogram, RECEIVED, SENT, STARTED},
+    layout::{HANDLED_OK, Histogram, Layout, RECEIVED, SENT, STARTED},
     shard::Shard,
     store::Plan,
 };
@@ -39,6 +39,11 @@ const LINE: usize = 16;
 
 /// The numbers of one series, in shards that keep threads apart.
 pub(crate) struct Series {
+    pub(crate) side: Side,
+    /// Whether sizes of messages are observed.
+    sized: bool,
+    /// Whether waits are observed: of the reader for a message, of messages for the transport.
+    pub(crate) timed: bool,
     pub(crate) labels: Labels,
     pub(crate) plan: Arc<Plan>,
     /// Those of a shard follow one another.
@@ -46,6 +51,13 @@ pub(crate) struct Series {
     lines_per_shard: usize,
     /// One per bucket of the handling-time histograms.
     exemplars: Option<Box<[Slot]>>,
+}
+
+/// One shard of a series; not to be kept across an await.
+struct Words<'a> {
+    /// Those of later shards follow.
+    lines: &'a [Line],
+    shard: Shard,
 }
 
 /// A copy of the numbers of one series, summed over shards.
@@ -67,6 +79,9 @@ impl Series {
         let lines_per_shard = plan.layout.words.div_ceil(LINE);
         let lines = lines_per_shard * Shard::count();
         Self {
+            side: plan.config.side,
+            sized: plan.layout.received_bytes.is_some(),
+            timed: plan.layout.receive_time.is_some(),
             labels,
             plan: Arc::clone(plan),
             lines: (0..lines).map(|_| Line::default()).collect(),
@@ -75,61 +90,64 @@ impl Series {
         }
     }
 
-    #[inline]
     fn word(&self, shard: usize, index: usize) -> &AtomicU64 {
         &self.lines[shard * self.lines_per_shard + index / LINE].0[index % LINE]
     }
 
+    /// The words that this thread adds to.
     #[inline]
-    fn add(&self, index: usize, value: u64, ordering: Ordering) {
+    fn words(&self) -> Words<'_> {
         let shard = Shard::current();
-        shard.add(self.word(shard.index(), index), value, ordering);
-    }
-
-    #[inline]
-    pub(crate) fn start(&self) {
-        self.add(STARTED, 1, Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn received(&self, bytes: u32) {
-        self.add(RECEIVED, 1, Ordering::Relaxed);
-        if let Some(histogram) = &self.plan.layout.received_bytes {
-            self.observe(histogram, 0, u64::from(bytes));
+        Words {
+            lines: &self.lines[shard.index() * self.lines_per_shard..],
+            shard,
         }
     }
 
     #[inline]
+    pub(crate) fn start(&self) {
+        self.words().add(STARTED, 1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn received(&self, bytes: u32) {
+        self.message(RECEIVED, bytes, |layout| layout.received_bytes.as_ref());
+    }
+
+    #[inline]
     pub(crate) fn sent(&self, bytes: u32) {
-        self.add(SENT, 1, Ordering::Relaxed);
-        if let Some(histogram) = &self.plan.layout.sent_bytes {
-            self.observe(histogram, 0, u64::from(bytes));
+        self.message(SENT, bytes, |layout| layout.sent_bytes.as_ref());
+    }
+
+    #[inline]
+    fn message(&self, word: usize, bytes: u32, histogram: fn(&Layout) -> Option<&Histogram>) {
+        self.words().add(word, 1, Ordering::Relaxed);
+        if self.sized
+            && let Some(histogram) = histogram(&self.plan.layout)
+        {
+            self.observe(histogram, u64::from(bytes));
         }
     }
 
     #[inline]
     pub(crate) fn handled(&self, code: Code, nanos: u64, trace_id: TraceId) {
         let layout = &self.plan.layout;
+        let words = self.words();
         if let Some(histogram) = &layout.handling {
             let slot = self.plan.config.code_label.slot(code.index());
-            let bucket = self.observe(histogram, slot, nanos);
+            let bucket = words.observe(histogram, slot, nanos);
             if trace_id != TraceId::NONE
                 && let Some(exemplars) = &self.exemplars
             {
                 exemplars[slot * histogram.buckets() + bucket].put(trace_id, nanos);
             }
         }
-        self.add(layout.handled(code.index()), 1, Ordering::Release);
+        words.add(layout.handled(code.index()), 1, Ordering::Release);
     }
 
-    /// Counts a value and says in which bucket.
-    #[inline]
-    pub(crate) fn observe(&self, histogram: &Histogram, slot: usize, value: u64) -> usize {
-        let sum = histogram.sum(slot);
-        let bucket = histogram.bucket(value);
-        self.add(sum, value, Ordering::Relaxed);
-        self.add(sum + 1 + bucket, 1, Ordering::Relaxed);
-        bucket
+    #[inline(never)]
+    pub(crate) fn observe(&self, histogram: &Histogram, value: u64) {
+        self.words().observe(histogram, 0, value);
     }
 
     pub(crate) fn read(&self) -> Reading {
@@ -165,6 +183,26 @@ impl Series {
     ) -> Option<Exemplar> {
         let exemplars = self.exemplars.as_ref()?;
         exemplars[slot * histogram.buckets() + bucket].get()
+    }
+}
+
+// === impl Words ===
+
+impl Words<'_> {
+    #[inline]
+    fn add(&self, index: usize, value: u64, ordering: Ordering) {
+        let word = &self.lines[index / LINE].0[index % LINE];
+        self.shard.add(word, value, ordering);
+    }
+
+    /// Counts a value and says in which bucket.
+    #[inline]
+    fn observe(&self, histogram: &Histogram, slot: usize, value: u64) -> usize {
+        let sum = histogram.sum(slot);
+        let bucket = histogram.bucket(value);
+        self.add(sum, value, Ordering::Relaxed);
+        self.add(sum + 1 + bucket, 1, Ordering::Relaxed);
+        bucket
     }
 }
 

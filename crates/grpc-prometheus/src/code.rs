@@ -43,6 +43,7 @@ impl Code {
         }
     }
 
+    #[inline]
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let status = headers::get(headers, &GRPC_STATUS)?;
         Some(Self::from_digits(status.as_bytes()))

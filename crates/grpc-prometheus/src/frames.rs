@@ -9,7 +9,7 @@ const PREFIX: usize = 5;
 const TRAILERS: u8 = 0x80;
 
 /// Where in the stream the next byte belongs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scanner {
     prefix: [u8; PREFIX],
     /// Bytes of `prefix` that are known; `PREFIX` while inside a message.
@@ -20,7 +20,7 @@ pub(crate) struct Scanner {
 }
 
 /// Looks for `grpc-status: <digits>` at the start of a line.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Trailers {
     place: Place,
     digits: [u8; 2],
@@ -74,7 +74,8 @@ impl Scanner {
     }
 
     /// The usual case: the chunk is one message.
-    fn whole(&self, chunk: &[u8]) -> Option<u32> {
+    #[inline]
+    pub(crate) fn whole(&self, chunk: &[u8]) -> Option<u32> {
         let ([flag, a, b, c, d], content) = chunk.split_first_chunk()?;
         let length = u32::from_be_bytes([*a, *b, *c, *d]);
         let whole = self.filled == 0 && flag & TRAILERS == 0 && content.len() == length as usize;

@@ -3,7 +3,7 @@
 use std::{
     mem,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::Response;
@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     ResponseBody,
-    call::{Call, OnPanic},
+    call::Open,
     code::{BoxError, Code},
 };
 
@@ -22,15 +22,16 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        call: Option<Call>,
+        open: Open,
     }
 }
 
 // === impl ResponseFuture ===
 
 impl<F> ResponseFuture<F> {
-    pub(crate) const fn new(inner: F, call: Option<Call>) -> Self {
-        Self { inner, call }
+    #[inline]
+    pub(crate) const fn new(inner: F, open: Open) -> Self {
+        Self { inner, open }
     }
 }
 
@@ -42,27 +43,29 @@ where
 {
     type Output = Result<Response<ResponseBody<B>>, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let on_panic = OnPanic(this.call.as_mut());
+        let on_panic = this.open.on_panic();
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
-        Poll::Ready(match ready!(polled) {
-            Ok(response) => {
-                if let Some(call) = this.call {
-                    call.answered(&response);
-                }
-                let (head, body) = response.into_parts();
-                let body = ResponseBody::new(body, this.call.take(), head.status);
-                Ok(Response::from_parts(head, body))
+        let series = this.open.series();
+        if let Poll::Ready(Ok(response)) = &polled {
+            this.open.answered(response);
+        }
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(response)) => {
+                let open = this.open.take();
+                Poll::Ready(Ok(
+                    response.map(|body| ResponseBody::new(body, series, open))
+                ))
             }
-            Err(error) => {
+            Poll::Ready(Err(error)) => {
                 let error = error.into();
-                if let Some(call) = this.call {
-                    call.end(Code::from_error(&*error));
-                }
-                Err(error)
+                this.open.end(Some(Code::from_error(&*error)));
+                Poll::Ready(Err(error))
             }
-        })
+        }
     }
 }

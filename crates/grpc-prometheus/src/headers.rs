@@ -2,14 +2,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Up to so many headers it is cheaper to look at each than to hash the name.
-const FEW: usize = 4;
-
+/// Looks at each: to hash a name costs more than to compare a dozen, and headers are few.
 #[inline]
 pub(crate) fn get<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    if headers.len() > FEW {
-        return headers.get(name);
-    }
     let mut headers = headers.iter();
     headers.find_map(|(known, value)| (known == name).then_some(value))
 }
@@ -23,7 +18,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_headers_answer_as_their_map_does(
-            headers in prop::collection::vec((0..8_usize, 0..4_u8), 0..3 * FEW),
+            headers in prop::collection::vec((0..8_usize, 0..4_u8), 0..12),
             wanted in 0..8_usize,
         ) {
             const NAMES: [&str; 8] = [

@@ -1,40 +1,39 @@
 //! The tower layers and services.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{RequestBody, ResponseBody, ResponseFuture, code::BoxError, metrics::Metrics};
+use crate::{
+    RequestBody, ResponseBody, ResponseFuture, call::Open, code::BoxError, metrics::Metrics,
+};
 
 /// Counts the calls that a server answers.
 #[derive(Clone, Debug)]
 pub struct ServerLayer {
-    metrics: Arc<Metrics>,
+    metrics: &'static Metrics,
 }
 
 /// Counts the calls that a client makes.
 #[derive(Clone, Debug)]
 pub struct ClientLayer {
-    metrics: Arc<Metrics>,
+    metrics: &'static Metrics,
 }
 
 /// A [`ClientLayer`] for services that take any body: it does not box the request's.
 #[derive(Clone, Debug)]
 pub struct UnboxedClientLayer {
-    metrics: Arc<Metrics>,
+    metrics: &'static Metrics,
 }
 
 /// A service whose calls are counted.
 #[derive(Clone, Debug)]
 pub struct Metered<S> {
     inner: S,
-    metrics: Arc<Metrics>,
+    metrics: &'static Metrics,
 }
 
 /// A tonic `Channel`, or anything that takes its requests, whose calls are counted.
@@ -42,13 +41,13 @@ pub struct Metered<S> {
 #[derive(Clone, Debug)]
 pub struct MeteredChannel<S> {
     inner: S,
-    metrics: Arc<Metrics>,
+    metrics: &'static Metrics,
 }
 
 // === impl ServerLayer ===
 
 impl ServerLayer {
-    pub(crate) const fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) const fn new(metrics: &'static Metrics) -> Self {
         Self { metrics }
     }
 }
@@ -59,7 +58,7 @@ impl<S> Layer<S> for ServerLayer {
     fn layer(&self, inner: S) -> Metered<S> {
         Metered {
             inner,
-            metrics: Arc::clone(&self.metrics),
+            metrics: self.metrics,
         }
     }
 }
@@ -67,7 +66,7 @@ impl<S> Layer<S> for ServerLayer {
 // === impl ClientLayer ===
 
 impl ClientLayer {
-    pub(crate) const fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) const fn new(metrics: &'static Metrics) -> Self {
         Self { metrics }
     }
 }
@@ -78,7 +77,7 @@ impl ClientLayer {
     /// the request body once per call.
     pub fn unboxed(&self) -> UnboxedClientLayer {
         UnboxedClientLayer {
-            metrics: Arc::clone(&self.metrics),
+            metrics: self.metrics,
         }
     }
 }
@@ -90,7 +89,7 @@ impl<S> Layer<S> for ClientLayer {
     fn layer(&self, inner: S) -> MeteredChannel<S> {
         MeteredChannel {
             inner,
-            metrics: Arc::clone(&self.metrics),
+            metrics: self.metrics,
         }
     }
 }
@@ -103,7 +102,7 @@ impl<S> Layer<S> for UnboxedClientLayer {
     fn layer(&self, inner: S) -> Metered<S> {
         Metered {
             inner,
-            metrics: Arc::clone(&self.metrics),
+            metrics: self.metrics,
         }
     }
 }
@@ -126,10 +125,10 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let call = self.metrics.start(&request);
+        let open = Open::new(call);
         let (head, body) = request.into_parts();
-        let body = RequestBody::new(body, call.as_ref());
-        let request = Request::from_parts(head, body);
-        ResponseFuture::new(self.inner.call(request), call)
+        let request = Request::from_parts(head, RequestBody::new(body, call));
+        ResponseFuture::new(self.inner.call(request), open)
     }
 }
 
@@ -154,8 +153,9 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let call = self.metrics.start(&request);
-        let body = |body| tonic::body::Body::new(RequestBody::new(body, call.as_ref()));
+        let open = Open::new(call);
+        let body = |body| tonic::body::Body::new(RequestBody::new(body, call));
         let request = request.map(body);
-        ResponseFuture::new(self.inner.call(request), call)
+        ResponseFuture::new(self.inner.call(request), open)
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, OnceLock},
 };
 
@@ -16,6 +15,7 @@ use crate::{
     families::{Kind, UNKNOWN},
     labels::{self, Labels},
     open::OpenTable,
+    paths::Paths,
     store::{Plan, Store},
 };
 
@@ -38,29 +38,21 @@ pub(crate) struct Method {
 /// What a path leads to.
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {
+    /// The series of a method that has only one.
+    Series(&'static Series),
     Method(&'static Method),
     /// Excluded by the user.
     Ignored,
 }
 
 pub(crate) struct Table {
-    by_path: Map,
+    by_path: Paths<Entry>,
     /// Known service → its `unknown` method.
-    by_service: Map,
+    by_service: Paths<Entry>,
     unknown: Entry,
     /// For a client that was given no descriptor set.
     open: Option<OpenTable>,
 }
-
-type Map = HashMap<Box<str>, Entry, BuildHasherDefault<PathHasher>>;
-
-/// Multiplies and rotates eight bytes at a time. The map never grows after registration, so
-/// nobody can fill it with collisions.
-#[derive(Default)]
-pub(crate) struct PathHasher(u64);
-
-/// Odd, and its bits are mixed: 2^64 divided by the golden ratio.
-const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 // === impl Method ===
 
@@ -92,7 +84,11 @@ impl Method {
     }
 
     pub(crate) fn series(&self, combination: usize) -> &Series {
-        self.series[combination].get_or_init(|| Series::new(&self.plan, self.labels(combination)))
+        self.series[combination].get_or_init(|| self.new_series(combination))
+    }
+
+    fn new_series(&self, combination: usize) -> Series {
+        Series::new(&self.plan, self.labels(combination))
     }
 
     fn labels(&self, combination: usize) -> Labels {
@@ -107,6 +103,26 @@ impl Method {
     }
 }
 
+// === impl Entry ===
+
+impl Entry {
+    pub(crate) fn new(method: &'static Method) -> Self {
+        match &*method.series {
+            [only] if method.spec.listed => Self::Series(only.get_or_init(|| method.new_series(0))),
+            _ => Self::Method(method),
+        }
+    }
+
+    #[inline]
+    fn series<B>(&self, request: &Request<B>) -> Option<&'static Series> {
+        match self {
+            Self::Series(series) => Some(series),
+            Self::Method(method) => Some(method.series_of(request)),
+            Self::Ignored => None,
+        }
+    }
+}
+
 // === impl Table ===
 
 impl Table {
@@ -118,8 +134,8 @@ impl Table {
         keep: Arc<Keep>,
         open: bool,
     ) -> Self {
-        let mut by_path = Map::default();
-        let mut by_service = Map::default();
+        let mut by_path = HashMap::new();
+        let mut by_service = HashMap::new();
         let excluded = |service: &str| {
             exclude_health_and_reflection && HEALTH_AND_REFLECTION.contains(&service)
         };
@@ -128,7 +144,7 @@ impl Table {
                 continue;
             }
             let entry = if keep(&spec.service, &spec.method) {
-                Entry::Method(store.method(spec))
+                Entry::new(store.method(spec))
             } else {
                 Entry::Ignored
             };
@@ -140,22 +156,28 @@ impl Table {
         let excluded = HEALTH_AND_REFLECTION.into_iter().filter(|s| excluded(s));
         by_service.extend(excluded.map(|service| (service.into(), Entry::Ignored)));
         Self {
-            by_path,
-            by_service,
+            by_path: by_path.into(),
+            by_service: by_service.into(),
             unknown: unknown(store, UNKNOWN),
             open: open.then(|| OpenTable::new(Arc::clone(store), keep)),
         }
     }
 
-    /// The method to count under; `None` if the user excluded it.
-    pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&'static Method> {
+    /// The series to count under; `None` if the user excluded it.
+    #[inline]
+    pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&'static Series> {
         let path = request.uri().path();
-        let known = self.by_path.get(path).or_else(|| self.find_nested(path));
-        let open = || self.open.as_ref()?.find(request);
-        match known.or_else(open).unwrap_or(&self.unknown) {
-            Entry::Method(method) => Some(method),
-            Entry::Ignored => None,
+        match self.by_path.get(path) {
+            Some(entry) => entry.series(request),
+            None => self.find_elsewhere(path, request),
         }
+    }
+
+    #[inline(never)]
+    fn find_elsewhere<B>(&self, path: &str, request: &Request<B>) -> Option<&'static Series> {
+        let open = || self.open.as_ref()?.find(request);
+        let entry = self.find_nested(path).or_else(open);
+        entry.unwrap_or(&self.unknown).series(request)
     }
 
     /// A router may serve gRPC under a prefix: only the last two segments count.
@@ -174,7 +196,7 @@ impl Table {
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table")
-            .field("paths", &self.by_path.keys())
+            .field("paths", &self.by_path)
             .finish_non_exhaustive()
     }
 }
@@ -190,58 +212,4 @@ fn unknown(store: &Store, service: &str) -> Entry {
 
 fn path(spec: &MethodSpec) -> Box<str> {
     format!("/{}/{}", spec.service, spec.method).into()
-}
-
-// === impl PathHasher ===
-
-impl PathHasher {
-    fn add(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(26) ^ word).wrapping_mul(FACTOR);
-    }
-}
-
-impl Hasher for PathHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.add(u64::from_le_bytes(*word));
-        }
-        // The last eight bytes, some of them again: to copy an odd number of bytes costs more.
-        match bytes.last_chunk() {
-            Some(last) => self.add(u64::from_le_bytes(*last)),
-            None => rest.iter().for_each(|byte| self.add(u64::from(*byte))),
-        }
-    }
-
-    fn write_u8(&mut self, _: u8) {
-        // The end mark of a `str`: a map of whole strings needs none.
-    }
-
-    fn finish(&self) -> u64 {
-        // A hash map looks at the top bits and at the bottom bits. The bottom bits of a product know
-        // only the bottom bits of its factors, and the last letters of a name are in the top ones.
-        let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(FACTOR);
-        mixed ^ (mixed >> 32)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn methods_that_differ_in_their_last_letters_are_spread_over_the_map() {
-        let letters = || 'A'..='Z';
-        let methods = letters().flat_map(|a| letters().map(move |b| format!("/a.v1.S/Get{a}{b}")));
-        let places = methods.map(|path| {
-            let mut hasher = PathHasher::default();
-            hasher.write(path.as_bytes());
-            hasher.finish() % 1_024
-        });
-        // 676 dice of 1,024 sides show 495 numbers on average.
-        let places: HashSet<_> = places.collect();
-        assert!(places.len() > 400, "{}", places.len());
-    }
 }

@@ -15,7 +15,7 @@ use crate::{
 /// A handle: clones share their series, and so do all registrations on one registry.
 #[derive(Clone, Debug)]
 pub struct ServerMetrics {
-    metrics: Arc<Metrics>,
+    metrics: &'static Metrics,
 }
 
 /// Metrics of the calls that a client makes: `grpc_client_…`.
@@ -23,7 +23,7 @@ pub struct ServerMetrics {
 /// A handle: clones share their series, and so do all registrations on one registry.
 #[derive(Clone, Debug)]
 pub struct ClientMetrics {
-    metrics: Arc<Metrics>,
+    metrics: &'static Metrics,
 }
 
 /// Totals over all methods since the start of the process.
@@ -60,7 +60,7 @@ impl ServerMetrics {
 
     /// A layer that counts the calls of the service it wraps.
     pub fn layer(&self) -> ServerLayer {
-        ServerLayer::new(Arc::clone(&self.metrics))
+        ServerLayer::new(self.metrics)
     }
 
     /// Totals over all methods, without a scrape.
@@ -76,7 +76,7 @@ impl ServerMetrics {
         Connection::new(Arc::clone(connections), io)
     }
 
-    pub(crate) const fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) const fn new(metrics: &'static Metrics) -> Self {
         Self { metrics }
     }
 }
@@ -91,7 +91,7 @@ impl ClientMetrics {
 
     /// A layer that counts the calls made through the service it wraps.
     pub fn layer(&self) -> ClientLayer {
-        ClientLayer::new(Arc::clone(&self.metrics))
+        ClientLayer::new(self.metrics)
     }
 
     /// Totals over all methods, without a scrape.
@@ -99,7 +99,7 @@ impl ClientMetrics {
         Snapshot::take(&self.metrics.store)
     }
 
-    pub(crate) const fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) const fn new(metrics: &'static Metrics) -> Self {
         Self { metrics }
     }
 }
@@ -153,7 +153,7 @@ impl Metrics {
         {
             return None;
         }
-        let series = self.table.find(request)?.series_of(request);
+        let series = self.table.find(request)?;
         Some(Call::start(series, request))
     }
 }

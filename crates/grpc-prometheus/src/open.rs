@@ -1,16 +1,14 @@
 //! Methods that become known by their first call: for a client without descriptor sets.
 
-use std::{
-    hash::Hasher,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use http::Request;
 
 use crate::{
     descriptor::MethodSpec,
     families::Kind,
-    methods::{Entry, Keep, PathHasher},
+    methods::{Entry, Keep},
+    paths::hash,
     store::Store,
 };
 
@@ -48,11 +46,9 @@ impl OpenTable {
     /// a program, unlike the path, so there are only so many.
     pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&Entry> {
         let (service, method) = generated_name(request)?;
-        let mut hasher = PathHasher::default();
-        hasher.write(service.as_bytes());
-        hasher.write(method.as_bytes());
+        let hash = hash(service.as_bytes()) ^ hash(method.as_bytes()).rotate_left(32);
         // No overflow: below twice `PLACES`.
-        let start = hasher.finish() as usize % PLACES;
+        let start = hash as usize % PLACES;
         let probes = (start..start + PROBES).map(|place| place % PLACES);
         for place in probes {
             let place = self.places[place].get_or_init(|| self.place(service, method));
@@ -71,7 +67,7 @@ impl OpenTable {
             listed: false,
         };
         let entry = if (self.keep)(service, method) {
-            Entry::Method(self.store.method(&spec))
+            Entry::new(self.store.method(&spec))
         } else {
             Entry::Ignored
         };

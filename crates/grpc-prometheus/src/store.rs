@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     Buckets, CodeLabel, LabelStyle, ZeroInit,
+    clock::{self, NEVER},
     connections::Connections,
     descriptor::MethodSpec,
     families::{Family, Kind, Side},
@@ -41,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
     pub(crate) resets: Resets,
+    /// Nanoseconds after which a server ends calls, or [`NEVER`].
+    pub(crate) deadline: u64,
 }
 
 #[derive(Debug)]
@@ -110,6 +113,7 @@ impl Plan {
         Self {
             layout: config.layout(),
             resets: Resets::new(),
+            deadline: config.timeout.map_or(NEVER, clock::nanos),
             config,
         }
     }
