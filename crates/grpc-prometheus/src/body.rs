@@ -136,19 +136,17 @@ where
         let polled = this.inner.as_mut().poll_frame(cx);
         mem::forget(on_panic);
         match &polled {
-            Poll::Pending => {}
-            Poll::Ready(Some(Err(_))) => {}
+            Poll::Pending | Poll::Ready(Some(Err(_))) => {}
             Poll::Ready(None) => this.open.end(this.meter.status()),
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     this.meter.count(series, data);
                 }
-                // After trailers hyper does not poll again, so they are the end and not the `None` after them.
-                if let Some(trailers) = frame.trailers_ref() {
-                    this.open
-                        .end(Code::from_headers(trailers).or_else(|| this.meter.status()));
-                } else if this.inner.is_end_stream() {
-                    this.open.end(this.meter.status());
+                // After trailers hyper does not poll again: they are the end, not the `None`.
+                let trailers = frame.trailers_ref();
+                if trailers.is_some() || this.inner.is_end_stream() {
+                    let code = trailers.and_then(Code::from_headers);
+                    this.open.end(code.or_else(|| this.meter.status()));
                 }
             }
         }

@@ -90,15 +90,12 @@ impl Call {
         let elapsed = self.start.elapsed();
         // tonic says `Cancelled` when the client's own deadline expires, and so may the peer.
         let client = self.side() == Side::Client;
-        let canceled = client && code == Code::CANCELED || self.was_reset();
-        self.record(
-            elapsed,
-            if canceled {
-                self.late_or_canceled(elapsed)
-            } else {
-                code
-            },
-        );
+        let code = match code {
+            _ if self.was_reset() => self.late_or_canceled(elapsed),
+            Code::CANCELED if client => self.late_or_canceled(elapsed),
+            code => code,
+        };
+        self.record(elapsed, code);
     }
 
     /// Nobody ended it: the future or the body was dropped. Must not allocate nor panic.

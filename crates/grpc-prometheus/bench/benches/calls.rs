@@ -2,18 +2,21 @@
 //! all call one method.
 //!
 //! The time of a call is the processor time of its thread, so that whatever else runs on the
-//! machine disturbs it least.
+//! machine disturbs it least. What a layer adds is measured against no layer in turns of a few
+//! hundred microseconds, so that a processor that gets slower does so for both; and each turn has
+//! its stack elsewhere in a cache line, since that alone makes a quarter of difference.
 
 #![expect(clippy::unwrap_used, reason = "a bench fails as a test does")]
 
-use std::{hint::black_box, sync::Barrier, thread, time::Duration};
+use std::{hint::black_box, ops::Range, sync::Barrier, thread, time::Duration};
 
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 use grpc_prometheus::{ClientMetrics, ServerMetrics};
-use grpc_prometheus_bench::{Messages, NoOp, PATH, call, descriptor_set, prepare};
+use grpc_prometheus_bench::{NoOp, PATH, call, descriptor_set, prepare};
 use http::{Request, Response, Uri};
 use prometheus::Registry;
 use rustix::time::{ClockId, clock_gettime};
+use tonic::body::Body;
 use tower::{Layer, Service};
 
 const THREADS: [usize; 4] = [1, 2, 8, 16];
@@ -55,33 +58,14 @@ fn unary(criterion: &mut Criterion) {
     let layers = layers();
     let no_op = NoOp { messages: 1 };
     for threads in THREADS {
-        let mut group = criterion.benchmark_group(format!("unary, {threads} threads"));
-        bench(&mut group, "no layer", threads, &no_op);
-        bench(
-            &mut group,
-            "server layer",
-            threads,
-            &layers.server.layer(no_op),
-        );
-        bench(
-            &mut group,
-            "client layer, unboxed",
-            threads,
-            &layers.client.layer(no_op),
-        );
-        bench(
-            &mut group,
-            "client layer for a Channel",
-            threads,
-            &layers.channel.layer(no_op),
-        );
-        bench(
-            &mut group,
-            "tonic_prometheus_layer",
-            threads,
-            &layers.peer.layer(no_op),
-        );
-        group.finish();
+        let group = criterion.benchmark_group(format!("unary, {threads} threads"));
+        let mut bench = Bench::new(group, threads, 1_000, no_op);
+        bench.alone("no layer");
+        bench.added("server layer", &layers.server);
+        bench.added("client layer, unboxed", &layers.client);
+        bench.added("client layer for a Channel", &layers.channel);
+        bench.added("tonic_prometheus_layer", &layers.peer);
+        bench.group.finish();
     }
 }
 
@@ -90,61 +74,144 @@ fn stream(criterion: &mut Criterion) {
     let layers = layers();
     let no_op = NoOp { messages: STREAM };
     for threads in THREADS {
-        let mut group = criterion.benchmark_group(format!("1,000 messages, {threads} threads"));
-        bench(&mut group, "no layer", threads, &no_op);
-        bench(
-            &mut group,
-            "server layer",
-            threads,
-            &layers.server.layer(no_op),
-        );
-        bench(
-            &mut group,
-            "tonic_prometheus_layer",
-            threads,
-            &layers.peer.layer(no_op),
-        );
-        group.finish();
+        let group = criterion.benchmark_group(format!("1,000 messages, {threads} threads"));
+        let mut bench = Bench::new(group, threads, 5, no_op);
+        bench.alone("no layer");
+        bench.added("server layer", &layers.server);
+        bench.added("tonic_prometheus_layer", &layers.peer);
+        bench.group.finish();
     }
 }
 
-fn bench<S, B>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, threads: usize, service: &S)
-where
-    S: Service<Request<Messages>, Response = Response<B>> + Clone + Send + Sync,
-    B: http_body::Body<Data = bytes::Bytes> + Unpin,
-{
-    group.bench_function(name, |bencher| {
-        bencher.iter_custom(|calls| run(threads, calls, service) / threads as u32);
-    });
+struct Bench<'a> {
+    group: BenchmarkGroup<'a, WallTime>,
+    threads: usize,
+    /// Calls of a turn.
+    calls: u64,
+    no_op: NoOp,
 }
 
-/// The processor time of all threads together.
-fn run<S, B>(threads: usize, calls: u64, service: &S) -> Duration
-where
-    S: Service<Request<Messages>, Response = Response<B>> + Clone + Send + Sync,
-    B: http_body::Body<Data = bytes::Bytes> + Unpin,
-{
-    let barrier = Barrier::new(threads);
-    thread::scope(|scope| {
-        let work = || {
-            let mut service = service.clone();
-            prepare(Uri::from_static(PATH));
-            barrier.wait();
-            let start = processor_time();
-            for _ in 0..calls {
-                call(black_box(&mut service));
-            }
-            processor_time() - start
-        };
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        handles
-            .into_iter()
-            .map(|handle| handle.join().unwrap())
-            .sum()
-    })
+impl<'a> Bench<'a> {
+    const fn new(
+        group: BenchmarkGroup<'a, WallTime>,
+        threads: usize,
+        calls: u64,
+        no_op: NoOp,
+    ) -> Self {
+        Self {
+            group,
+            threads,
+            calls,
+            no_op,
+        }
+    }
+
+    /// The time of a call without a layer.
+    fn alone(&mut self, name: &str) {
+        self.bench(name, |turns, no_op| {
+            turns.map(|turn| turn.time(no_op)).sum()
+        });
+    }
+
+    /// What the layer adds to it.
+    fn added<L, B>(&mut self, name: &str, layer: &L)
+    where
+        L: Layer<NoOp> + Sync,
+        L::Service: Service<Request<Body>, Response = Response<B>>,
+        B: http_body::Body<Data = bytes::Bytes> + Unpin,
+    {
+        self.bench(name, |turns, no_op| {
+            let mut layered = layer.layer(*no_op);
+            let added = turns.map(|turn| turn.time(&mut layered) - turn.time(no_op));
+            added.sum()
+        });
+    }
+
+    /// `work` gets the turns of a thread, each so many calls, and says how many seconds they took.
+    fn bench(&mut self, name: &str, work: impl Fn(Turns, &mut NoOp) -> f64 + Sync) {
+        let (threads, of_a_turn, no_op) = (self.threads, self.calls, self.no_op);
+        self.group.bench_function(name, |bencher| {
+            bencher.iter_custom(|calls| {
+                // Whole turns, and the time of as many calls as were asked for.
+                let turns = calls.div_ceil(of_a_turn).next_multiple_of(PLACES);
+                let barrier = Barrier::new(threads);
+                let work = || {
+                    prepare(Uri::from_static(PATH));
+                    barrier.wait();
+                    work(
+                        Turns {
+                            calls: of_a_turn,
+                            numbers: 0..turns,
+                        },
+                        &mut no_op.clone(),
+                    )
+                };
+                let seconds: f64 = thread::scope(|scope| {
+                    let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+                    let seconds = handles.into_iter().map(|handle| handle.join().unwrap());
+                    seconds.sum()
+                });
+                let of_a_call = seconds / (turns * of_a_turn) as f64 / threads as f64;
+                Duration::from_secs_f64((of_a_call * calls as f64).max(0.0))
+            });
+        });
+    }
 }
 
-fn processor_time() -> Duration {
+/// The turns of a thread.
+struct Turns {
+    calls: u64,
+    numbers: Range<u64>,
+}
+
+struct Turn {
+    calls: u64,
+    number: u64,
+}
+
+/// Of a stack in a cache line of 64 bytes; the processor wants it at a multiple of 16.
+const PLACES: u64 = 4;
+
+impl Iterator for Turns {
+    type Item = Turn;
+
+    fn next(&mut self) -> Option<Turn> {
+        let calls = self.calls;
+        self.numbers.next().map(|number| Turn { calls, number })
+    }
+}
+
+impl Turn {
+    /// The processor time of its calls, in seconds.
+    fn time<S, B>(&self, service: &mut S) -> f64
+    where
+        S: Service<Request<Body>, Response = Response<B>>,
+        B: http_body::Body<Data = bytes::Bytes> + Unpin,
+    {
+        match self.number % PLACES {
+            0 => self.time_below::<_, _, 16>(service),
+            1 => self.time_below::<_, _, 32>(service),
+            2 => self.time_below::<_, _, 48>(service),
+            _ => self.time_below::<_, _, 64>(service),
+        }
+    }
+
+    #[inline(never)]
+    fn time_below<S, B, const BYTES: usize>(&self, service: &mut S) -> f64
+    where
+        S: Service<Request<Body>, Response = Response<B>>,
+        B: http_body::Body<Data = bytes::Bytes> + Unpin,
+    {
+        black_box([0_u8; BYTES]);
+        let start = processor_time();
+        for _ in 0..self.calls {
+            call(black_box(&mut *service));
+        }
+        processor_time() - start
+    }
+}
+
+fn processor_time() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
