@@ -44,7 +44,6 @@ impl Metric for ServerMetrics {}
 impl Metric for ClientMetrics {}
 
 mod sealed {
-
     use crate::{ClientMetrics, ServerMetrics, families::Side, metrics::Metrics};
 
     pub trait Sealed {

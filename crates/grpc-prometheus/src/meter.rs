@@ -8,9 +8,8 @@ use crate::{
 
 /// The state of a count of request or of response messages; the numbers are those of the call.
 ///
-/// It is moved soon after it is made, so it begins as zeros: to load together what was stored in
-/// pieces a moment ago stalls the processor. What is not inlined takes it by value, as with a
-/// [`Call`](crate::call::Call).
+/// Plain words like a [`Call`](crate::call::Call), and for the same reason: what is not inlined takes
+/// them by value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Meter<const REQUEST: bool> {
     scanner: Scanner,

@@ -84,11 +84,7 @@ impl Method {
     }
 
     pub(crate) fn series(&self, combination: usize) -> &Series {
-        self.series[combination].get_or_init(|| self.new_series(combination))
-    }
-
-    fn new_series(&self, combination: usize) -> Series {
-        Series::new(&self.plan, self.labels(combination))
+        self.series[combination].get_or_init(|| Series::new(&self.plan, self.labels(combination)))
     }
 
     fn labels(&self, combination: usize) -> Labels {
@@ -108,7 +104,7 @@ impl Method {
 impl Entry {
     pub(crate) fn new(method: &'static Method) -> Self {
         match &*method.series {
-            [only] if method.spec.listed => Self::Series(only.get_or_init(|| method.new_series(0))),
+            [_] if method.spec.listed => Self::Series(method.series(0)),
             _ => Self::Method(method),
         }
     }
