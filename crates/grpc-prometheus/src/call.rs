@@ -272,6 +272,13 @@ mod tests {
         assert!(is_late(Side::Client, 100 * MS, 100 * MS));
     }
 
+    /// The system's clock, by which the deadline fires, may be slewed by 500 millionths.
+    #[cfg(feature = "tsc")]
+    #[test]
+    fn a_client_takes_it_for_its_deadline_where_the_systems_clock_goes_fast() {
+        assert!(is_late(Side::Client, 2_000 * MS, 1_999 * MS));
+    }
+
     #[test]
     fn without_a_deadline_no_call_is_late() {
         for side in [Side::Server, Side::Client] {

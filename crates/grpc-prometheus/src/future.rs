@@ -46,10 +46,10 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let series = this.open.series();
         let on_panic = this.open.on_panic();
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
-        let series = this.open.series();
         if let Poll::Ready(Ok(response)) = &polled {
             this.open.answered(response);
         }

@@ -104,7 +104,7 @@ impl Method {
 impl Entry {
     pub(crate) fn new(method: &'static Method) -> Self {
         match &*method.series {
-            [_] if method.spec.listed => Self::Series(method.series(0)),
+            [_] => Self::Series(method.series(0)),
             _ => Self::Method(method),
         }
     }
