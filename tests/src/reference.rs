@@ -8,7 +8,7 @@ use prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
     MethodDescriptorProto,
 };
-use vitalmesh_chassis::{LegacyContract, Service};
+use vitalmesh_chassis::{Contracts, Running};
 
 const INTRODUCTION: &str = "# Contracts
 
@@ -26,12 +26,11 @@ What older clients speak. The methods above answer, so what is said there holds 
 limits, meanings. `--legacy-names=off` stops serving them.
 ";
 
-/// What one service serves.
-#[derive(Clone, Copy, Debug)]
+/// The contracts of one service.
+#[derive(Clone, Debug)]
 pub struct Served {
     name: &'static str,
-    contracts: &'static [&'static [u8]],
-    legacy: &'static [LegacyContract],
+    contracts: Contracts,
 }
 
 /// A file with its comments.
@@ -48,13 +47,13 @@ struct Page<'a> {
 pub fn reference(services: &[Served]) -> String {
     let mut text = INTRODUCTION.to_owned();
     for service in services {
-        for set in service.contracts {
+        for set in &service.contracts.served {
             text += &contract(set, service.name, &[]);
         }
     }
     text += LEGACY;
     for service in services {
-        for old in service.legacy {
+        for old in &service.contracts.legacy {
             text += &contract(old.descriptor_set, service.name, old.answered_by);
         }
     }
@@ -73,12 +72,11 @@ fn contract(descriptor_set: &[u8], service: &str, answered_by: &[(&str, &str)]) 
 // === impl Served ===
 
 impl Served {
-    /// What the service with this configuration serves.
-    pub const fn by<S: Service>() -> Self {
+    /// The contracts that a running service has registered.
+    pub fn by(service: &Running) -> Self {
         Self {
-            name: S::NAME,
-            contracts: S::SERVES,
-            legacy: S::LEGACY,
+            name: service.name(),
+            contracts: service.contracts().clone(),
         }
     }
 }

@@ -190,8 +190,8 @@ async fn a_leaf_logs_once_that_the_edge_is_away_and_once_that_it_is_back() {
         .filter(|line: &Value| line["task"] == "heartbeat")
         .map(|line| (line["level"].clone(), line["message"].clone()))
         .collect();
-    let away = (json!("WARN"), json!("task fails"));
-    let back = (json!("INFO"), json!("task works again"));
+    let away = (json!("WARN"), json!("task failed"));
+    let back = (json!("INFO"), json!("task recovered"));
     assert_eq!(told, [away.clone(), back, away]);
 }
 

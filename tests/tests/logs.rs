@@ -139,7 +139,9 @@ async fn lines_that_nobody_takes_are_counted_and_say_so_once() {
     let nobody = format!("http://{}", free_address());
     let leaf = Program::service("revert-name", &["--otlp-endpoint", &nobody]);
     let page = leaf.address("scrape").await;
-    let lost = leaf.logged("log lines are lost").await;
+    let lost = leaf
+        .logged("cannot export log lines, they are dropped")
+        .await;
     assert_eq!(lost["level"], "WARN");
     for digit in ["1", "2", "3"] {
         fail(&leaf, &digit.repeat(32), "00").await;
@@ -155,7 +157,7 @@ async fn lines_that_nobody_takes_are_counted_and_say_so_once() {
     let said = leaf
         .lines()
         .iter()
-        .filter(|line| line.contains("log lines are lost"))
+        .filter(|line| line.contains("cannot export log lines"))
         .count();
     assert_eq!(said, 1);
 }

@@ -567,13 +567,13 @@ async fn a_program_out_of_descriptors_waits_for_one_without_spinning() {
     let time = Program::service("time", &["--edge-url", "http://127.0.0.1:9"]);
     let address = time.address("grpc").await;
     // The first heartbeat is done with the descriptors that it takes.
-    time.logged("task fails").await;
+    time.logged("task failed").await;
     time.limit_descriptors(time.descriptors() + 3);
     let mut held = Vec::new();
     for _ in 0..20 {
         held.push(TcpStream::connect(address).await.unwrap());
     }
-    time.logged("cannot accept connections, trying on").await;
+    time.logged("cannot accept connections, retrying").await;
 
     // Half a second of nothing but failing: stock tonic takes 50 of these ticks.
     let before = time.processor_ticks();

@@ -2,25 +2,33 @@
 
 use std::path::Path;
 
-use vitalmesh_tests::{Served, reference};
+use vitalmesh_tests::{Mesh, Served, bookstore, counter, reference};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROTOS.md");
 
 const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
-const SERVICES: [Served; 5] = [
-    Served::by::<vitalmesh_bookstore::Config>(),
-    Served::by::<vitalmesh_counter::Config>(),
-    Served::by::<vitalmesh_edge::Config>(),
-    Served::by::<vitalmesh_revert_name::Config>(),
-    Served::by::<vitalmesh_time::Config>(),
-];
+/// The contracts of all services, which are started to ask them.
+async fn services() -> Vec<Served> {
+    let mesh = Mesh::start().await;
+    let bookstore = bookstore(mesh.data.path(), &[]).start().await.unwrap();
+    let counter = counter(&[]).start().await.unwrap();
+    [
+        &bookstore,
+        &counter,
+        &mesh.edge,
+        &mesh.revert_name,
+        &mesh.time,
+    ]
+    .map(Served::by)
+    .to_vec()
+}
 
-#[test]
-fn the_page_of_contracts_is_fresh() {
+#[tokio::test]
+async fn the_page_of_contracts_is_fresh() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     assert!(
-        page == reference(&SERVICES),
+        page == reference(&services().await),
         "docs/PROTOS.md is out of date: run `just reference` and commit it"
     );
 }
@@ -48,8 +56,8 @@ fn every_proto_is_on_the_page() {
     assert_ne!(protos, 0);
 }
 
-#[test]
+#[tokio::test]
 #[ignore = "writes docs/PROTOS.md: just reference"]
-fn write_the_page_of_contracts() {
-    std::fs::write(PAGE, reference(&SERVICES)).unwrap();
+async fn write_the_page_of_contracts() {
+    std::fs::write(PAGE, reference(&services().await)).unwrap();
 }

@@ -1,4 +1,4 @@
-//! The parts of a service, collected while it is built.
+//! The parts of a service, registered while it is built.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,31 +13,27 @@ use http::{Request, Response, Uri};
 use prometheus::Registry;
 use tonic::body::Body;
 use tonic::server::NamedService;
+use tower::BoxError;
+use vitalmesh_client::Channel;
+use vitalmesh_server::{Answer, LegacyContract, Route, ServiceError, Services};
+use vitalmesh_tasks::Task;
+use vitalmesh_telemetry::{LogSink, Resource, TraceSettings, Tracer, export_log};
 
-use crate::callee;
-use crate::channel::Channel;
-use crate::export::otlp::Resource;
-use crate::heartbeat::{self, HeartbeatSettings};
-use crate::process;
-use crate::rest::Route;
-use crate::routes::{Answer, RoutesBuilder};
-use crate::runtime::reachable;
-use crate::server::Service;
-use crate::stack::BoxError;
-use crate::tasks::Task;
-use crate::telemetry::{self, LogSink};
-use crate::trace::{TraceSettings, Tracer};
+use crate::process::{self, VERSION};
+use crate::program::reachable;
+use crate::settings::Settings;
+use crate::upstream::{Upstream, UpstreamInfo};
 
-/// Collects the parts of a service while it is built.
+/// Registers the parts of a service while it is built.
 pub struct Assembly {
-    pub(crate) registry: Registry,
+    registry: Registry,
     name: &'static str,
-    grpc: SocketAddr,
     instance: String,
+    grpc: SocketAddr,
+    totals: ServerMetrics,
+    upstreams: UpstreamInfo,
     pub(crate) tracer: Tracer,
-    pub(crate) server_metrics: ServerMetrics,
-    client_metrics: ClientMetrics,
-    pub(crate) routes: RoutesBuilder,
+    pub(crate) services: Services,
     pub(crate) http: Option<(Router, &'static [Route])>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) on_stop: Vec<BoxFuture<'static, ()>>,
@@ -46,82 +42,80 @@ pub struct Assembly {
 // === impl Assembly ===
 
 impl Assembly {
-    /// `grpc`: where it serves gRPC; `served`: the descriptor sets of all names that it serves;
-    /// `timeout`: after which every call is over, so that a cancel by then is its deadline.
-    pub(crate) fn new<S: Service>(
-        registry: Registry,
+    /// `grpc` is the address of the gRPC port.
+    pub(crate) fn new(
+        name: &'static str,
         grpc: SocketAddr,
-        served: &[&[u8]],
-        timeout: Duration,
+        settings: &Settings,
+        registry: Registry,
     ) -> Result<Self, BoxError> {
-        let mut server = ServerMetrics::builder()
-            .exclude_health_and_reflection(true)
-            .exemplars(true)
-            .timeout(timeout);
-        for descriptor_set in served {
-            server = server.descriptor_set(descriptor_set);
-        }
-        let mut client = ClientMetrics::builder().exemplars(true);
-        for called in S::CALLS {
-            client = client.descriptor_set(called.contract);
-        }
-        callee::register(&registry, S::CALLS)?;
         Ok(Self {
-            name: S::NAME,
-            grpc,
+            name,
             instance: process::instance(),
+            grpc,
+            totals: server_metrics(&[], settings, &registry)?,
+            upstreams: UpstreamInfo::register(&registry)?,
             tracer: Tracer::default(),
-            server_metrics: server.register(&registry)?,
-            client_metrics: client.register(&registry)?,
             registry,
-            routes: RoutesBuilder::default(),
+            services: Services::default(),
             http: None,
             tasks: Vec::new(),
             on_stop: Vec::new(),
         })
     }
 
-    /// Begins to record spans as `settings` say, from before the first channel is made, and to
-    /// send the lines of `log`. What it gives sends the last ones.
+    /// Starts to export spans and the lines of `log`. The returned future flushes both.
     pub(crate) fn export(
         &mut self,
         settings: &TraceSettings,
         log: Option<&LogSink>,
     ) -> prometheus::Result<impl Future<Output = ()> + Send + use<>> {
-        let resource = Resource::new(self.name, &self.instance);
+        let resource = Resource::new(self.name, VERSION, &self.instance);
         let (tracer, spans) = Tracer::start(settings, &resource, &self.registry)?;
-        let lines = telemetry::export(log, settings.collector(), &resource, &self.registry)?;
+        let lines = export_log(log, settings.collector(), &resource, &self.registry)?;
         self.tracer = tracer;
         Ok(async {
             tokio::join!(spans, lines);
         })
     }
 
-    /// The service's metrics; whatever is registered here is scraped.
+    /// The metrics of all registered services. They share their series with [`Assembly::totals`].
+    pub(crate) fn server_metrics(&self, settings: &Settings) -> Result<ServerMetrics, BoxError> {
+        let sets = self.services.descriptor_sets(settings.legacy_names);
+        server_metrics(&sets, settings, &self.registry)
+    }
+
+    /// The service's name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// A name that is unique to this start of the service.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The registry that the scrape port serves. Register the service's own metrics here.
     pub const fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// A channel to another service, see [`Channel`]. Calls take at most `timeout`. The service
-    /// belongs into [`Service::CALLS`].
-    pub fn channel(&self, uri: Uri, timeout: Duration) -> Channel {
-        let metrics = self.client_metrics.layer();
-        Channel::new(uri, timeout, metrics, self.tracer.clone())
+    /// Totals of the service's gRPC server metrics, to read without a scrape.
+    pub const fn totals(&self) -> &ServerMetrics {
+        &self.totals
     }
 
-    /// A channel to this service's own gRPC port, for its REST side. The service itself belongs
-    /// into [`Service::CALLS`].
+    /// Serves a generated tonic server. `descriptor_set` is the `FILE_DESCRIPTOR_SET` of its
+    /// contract: metrics, health, reflection, timeouts and routes follow from it.
     ///
     /// # Errors
     ///
-    /// Where the port's address makes no URL, which no bound address does.
-    pub fn own_channel(&self, timeout: Duration) -> Result<Channel, BoxError> {
-        let address = SocketAddr::new(reachable(self.grpc.ip()), self.grpc.port());
-        Ok(self.channel(format!("http://{address}").parse()?, timeout))
-    }
-
-    /// Serves a generated tonic server. Its contract belongs into [`Service::SERVES`].
-    pub fn serve<T>(&mut self, service: T)
+    /// If the set does not describe the service, or the service is registered already.
+    pub fn serve<T>(
+        &mut self,
+        descriptor_set: &'static [u8],
+        service: T,
+    ) -> Result<(), ServiceError>
     where
         T: tower::Service<
                 Request<Body>,
@@ -134,29 +128,75 @@ impl Assembly {
             + Sync
             + 'static,
     {
-        self.routes.add_service(service);
+        self.services.serve(descriptor_set, service)
     }
 
-    /// Serves REST routes on [`Service::http_address`], and the metrics beside them. The series of
-    /// those that are `known` are there from the start.
+    /// Serves contracts of older clients, unless `--legacy-names` is off. They are checked when
+    /// [`Service::build`](crate::Service::build) has returned.
+    pub fn serve_legacy(&mut self, contracts: impl IntoIterator<Item = LegacyContract>) {
+        contracts
+            .into_iter()
+            .for_each(|contract| self.services.serve_legacy(contract));
+    }
+
+    /// A channel to another service. Calls take at most `timeout`.
+    ///
+    /// Registers the upstream's client metrics, and its gRPC services in
+    /// `mesh_client_target_info`.
+    ///
+    /// # Errors
+    ///
+    /// If the upstream's descriptor set cannot be decoded.
+    pub fn channel(
+        &self,
+        upstream: Upstream,
+        uri: Uri,
+        timeout: Duration,
+    ) -> Result<Channel, BoxError> {
+        self.upstreams.add(upstream)?;
+        let metrics = ClientMetrics::builder()
+            .exemplars(true)
+            .descriptor_set(upstream.contract)
+            .register(&self.registry)?;
+        Ok(Channel::new(
+            uri,
+            timeout,
+            metrics.layer(),
+            self.tracer.clone(),
+        ))
+    }
+
+    /// A channel to the service's own gRPC port, for its REST API.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor set cannot be decoded.
+    pub fn own_channel(
+        &self,
+        descriptor_set: &'static [u8],
+        timeout: Duration,
+    ) -> Result<Channel, BoxError> {
+        let address = SocketAddr::new(reachable(self.grpc.ip()), self.grpc.port());
+        let upstream = Upstream {
+            name: self.name,
+            contract: descriptor_set,
+        };
+        self.channel(upstream, format!("http://{address}").parse()?, timeout)
+    }
+
+    /// Serves REST routes and `/prometheus/metrics` on
+    /// [`Service::http_address`](crate::Service::http_address). The series of `known` routes start
+    /// at 0.
     pub fn serve_http(&mut self, routes: Router, known: &'static [Route]) {
         self.http = Some((routes, known));
     }
 
-    /// Runs a task from start to stop.
+    /// Runs a task while the service runs.
     pub fn add_task(&mut self, task: Task) {
         self.tasks.push(task);
     }
 
-    /// Sends heartbeats to the edge. [`heartbeat::EDGE`] belongs into [`Service::CALLS`].
-    pub fn beat(&mut self, settings: &HeartbeatSettings) {
-        let channel = self.channel(settings.edge_url.clone(), heartbeat::TIMEOUT);
-        let metrics = self.server_metrics.clone();
-        let task = heartbeat::task(self.name, self.instance.clone(), settings, channel, metrics);
-        self.tasks.push(task);
-    }
-
-    /// Does something last on shutdown, when no call is left: at most 1 s.
+    /// Runs `work` on shutdown, after the last call. It has 1 s.
     pub fn on_stop(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         self.on_stop.push(Box::pin(work));
     }
@@ -166,7 +206,25 @@ impl fmt::Debug for Assembly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Assembly")
             .field("name", &self.name)
+            .field("services", &self.services)
             .field("tasks", &self.tasks)
             .finish_non_exhaustive()
     }
+}
+
+/// The settings must be equal in all registrations on one registry.
+fn server_metrics(
+    descriptor_sets: &[&[u8]],
+    settings: &Settings,
+    registry: &Registry,
+) -> Result<ServerMetrics, BoxError> {
+    let mut builder = ServerMetrics::builder()
+        .exclude_health_and_reflection(true)
+        .exemplars(true)
+        // Every call is over by then, so a later cancel is this deadline.
+        .timeout(settings.call_timeout.max(settings.stream_timeout));
+    for descriptor_set in descriptor_sets {
+        builder = builder.descriptor_set(descriptor_set);
+    }
+    Ok(builder.register(registry)?)
 }

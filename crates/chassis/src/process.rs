@@ -1,6 +1,4 @@
-//! What every service says of its own process: build, process and runtime numbers.
-
-use std::collections::HashMap;
+//! Metrics of the process: build, resources and runtime.
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -8,9 +6,9 @@ use prometheus::{Counter, Gauge, IntGauge, Opts, Registry};
 use tokio::runtime::Handle;
 use tokio_metrics::{RuntimeIntervals, RuntimeMonitor};
 
-/// The commit that this program was built from, or `unknown`.
+/// The commit of this build, or `unknown`.
 pub const REVISION: &str = env!("VITALMESH_REVISION");
-/// The version of the whole workspace.
+/// The version of the workspace.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Registers `mesh_build_info`, the `process_*` and the `tokio_*` families.
@@ -18,7 +16,7 @@ pub(crate) fn register(registry: &Registry, runtime: &Handle) -> prometheus::Res
     let build_info = IntGauge::with_opts(
         Opts::new(
             "mesh_build_info",
-            "Always 1; the labels say what is running.",
+            "Always 1; the labels are the version and the commit of the build.",
         )
         .const_label("version", VERSION)
         .const_label("revision", REVISION),
@@ -31,7 +29,7 @@ pub(crate) fn register(registry: &Registry, runtime: &Handle) -> prometheus::Res
     registry.register(Box::new(RuntimeCollector::new(runtime)?))
 }
 
-/// Tokio's numbers, read at each scrape.
+/// Tokio's runtime metrics, read at each scrape.
 struct RuntimeCollector {
     monitor: std::sync::Mutex<RuntimeIntervals>,
     workers: IntGauge,
@@ -110,14 +108,8 @@ fn as_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Labels that are the same on every series of one owner.
-pub(crate) fn labels<const N: usize>(pairs: [(&str, &str); N]) -> HashMap<String, String> {
-    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    pairs.into_iter().map(owned).collect()
-}
-
-/// Names one start of one service. Another start has another name, since a heartbeat's sequence
-/// begins again with it.
+/// A name for one start of a service: the host and a random number. Each start has its own, because
+/// the sequence of heartbeats restarts with it.
 pub(crate) fn instance() -> String {
     format!("{}-{:08x}", hostname(), fastrand::u32(..))
 }

@@ -1,4 +1,4 @@
-//! A service that serves, and how it stops.
+//! A running service and its shutdown.
 
 use std::fmt;
 use std::io;
@@ -14,24 +14,22 @@ use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::BoxError;
+use vitalmesh_server::{Contracts, Health, Listener, Methods, Phase, Readiness, Scrape};
+use vitalmesh_tasks::{Task, Tasks};
 
-use crate::config::Settings;
-use crate::health::Health;
-use crate::listener::Listener;
-use crate::methods::Methods;
-use crate::scrape::{Phase, Readiness, Scrape};
-use crate::server::Addresses;
-use crate::stack::BoxError;
-use crate::tasks::{Task, Tasks};
+use crate::service::Addresses;
+use crate::settings::Settings;
 
-/// How long what is done last may take: closing stores, closing the scrape port.
+/// The timeout of each final step: closing stores, closing the scrape port.
 const LAST_STEPS: Duration = Duration::from_secs(1);
 
-/// A started service. Dropped without [`Running::stop`], its connections are cut.
+/// A running service. Dropping it without [`Running::stop`] closes its connections at once.
 pub struct Running {
     name: &'static str,
     addresses: Addresses,
     settings: Settings,
+    contracts: Contracts,
     health: Health,
     readiness: Readiness,
     drain: CancellationToken,
@@ -46,12 +44,14 @@ impl Running {
         name: &'static str,
         addresses: Addresses,
         settings: Settings,
+        contracts: Contracts,
         health: Health,
     ) -> Self {
         Self {
             name,
             addresses,
             settings,
+            contracts,
             health,
             readiness: Readiness::default(),
             drain: CancellationToken::new(),
@@ -62,7 +62,7 @@ impl Running {
         }
     }
 
-    pub(crate) fn serve<S, B>(&mut self, listener: Listener, service: S, methods: Methods)
+    pub(crate) fn serve<S, B>(&mut self, listener: Listener, service: S, methods: Arc<Methods>)
     where
         S: tower::Service<
                 Request<Incoming>,
@@ -76,8 +76,7 @@ impl Running {
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let drain = self.drain.clone();
-        self.servers
-            .spawn(listener.serve(service, Arc::new(methods), drain));
+        self.servers.spawn(listener.serve(service, methods, drain));
     }
 
     pub(crate) fn scrape(&mut self, listener: Listener, registry: Registry) -> io::Result<()> {
@@ -108,18 +107,23 @@ impl Running {
         self.name
     }
 
-    /// Where the service is served.
+    /// The addresses of its ports.
     pub const fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// Stops the service in order: health says NOT_SERVING; calls are taken for a lame duck's
-    /// time; connections are told to go away and calls end, up to the drain timeout; the scrape
-    /// port closes last. With the default settings this takes at most 13 s.
+    /// The registered contracts.
+    pub const fn contracts(&self) -> &Contracts {
+        &self.contracts
+    }
+
+    /// Stops the service in order: health reports NOT_SERVING; new calls are accepted for
+    /// `--lame-duck`; connections get GOAWAY and calls complete, up to `--drain-timeout`; stores
+    /// close; the scrape port closes last. With the default settings this takes at most 13 s.
     pub async fn stop(mut self) {
         tracing::info!(service = self.name, "stopping");
         self.readiness.set(Phase::Draining);
-        self.health.leave().await;
+        self.health.set_not_serving().await;
         tokio::join!(
             tokio::time::sleep(self.settings.lame_duck),
             stop_tasks(self.tasks.take()),
@@ -135,7 +139,7 @@ impl Running {
         self.servers.shutdown().await;
         let last = timeout(LAST_STEPS, join_all(self.on_stop));
         if last.await.is_err() {
-            tracing::warn!(service = self.name, "a last step took too long");
+            tracing::warn!(service = self.name, "a final step exceeded its timeout");
         }
         if let Some(scrape) = self.scrape {
             let _ = timeout(LAST_STEPS, scrape.stop()).await;

@@ -32,10 +32,10 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
 pub(crate) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/", &[200]),
     Route::new(Method::GET, "/openapi.json", &[200]),
-    Route::asking(Method::POST, "/books", &[201, 408, 413, 415, 422]),
-    Route::asking(Method::GET, "/books", &[200]),
-    Route::asking(Method::GET, "/books/{book_id}", &[200]),
-    Route::asking(Method::GET, "/{n}", &[200]),
+    Route::with_upstreams(Method::POST, "/books", &[201, 408, 413, 415, 422]),
+    Route::with_upstreams(Method::GET, "/books", &[200]),
+    Route::with_upstreams(Method::GET, "/books/{book_id}", &[200]),
+    Route::with_upstreams(Method::GET, "/{n}", &[200]),
 ];
 
 /// The routes over the gRPC side at `upstream`.

@@ -1,12 +1,12 @@
-//! The edge's settings, and how it is put together.
+//! Settings and assembly of the edge service.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use vitalmesh_chassis::{
-    Assembly, BoxError, Callee, LegacyContract, Schedule, Service, Settings, Task, Uri, duration,
-    service_url,
+    Assembly, BoxError, InvalidSetting, LegacyContract, Schedule, Service, Settings, Task,
+    Upstream, Uri, duration, service_url,
 };
 use vitalmesh_proto::heartbeat::v1::heartbeat_service_server::HeartbeatServiceServer;
 use vitalmesh_proto::revert_name::v1::revert_name_service_client::RevertNameServiceClient;
@@ -24,29 +24,29 @@ const EXPECTED: &[(&str, Duration)] = &[
     ("time", Duration::from_secs(10)),
 ];
 
-/// What the edge is told at its start.
+/// Settings of the edge service.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Config {
     #[command(flatten)]
     settings: Settings,
 
-    /// Where REST is served
+    /// The address of the REST port
     #[arg(long, env, default_value = "127.0.0.1:8012")]
     pub http_address: SocketAddr,
 
-    /// Where revert-name is
+    /// The URL of revert-name
     #[arg(long, env, default_value = "http://127.0.0.1:50052", value_parser = service_url)]
     pub revert_name_url: Uri,
 
-    /// Where time is
+    /// The URL of time
     #[arg(long, env, default_value = "http://127.0.0.1:50051", value_parser = service_url)]
     pub time_url: Uri,
 
-    /// How long a call to another service may take
+    /// The timeout of a call to an upstream service
     #[arg(long, env, default_value = "2s", value_parser = duration)]
     pub upstream_timeout: Duration,
 
-    /// The folder of the heartbeats' database
+    /// The folder of the heartbeat database
     #[arg(long, env, default_value = "data")]
     pub data_dir: PathBuf,
 
@@ -58,33 +58,33 @@ pub struct Config {
     #[arg(long, env, default_value_t = 1_000_000)]
     pub heartbeat_max_rows: u32,
 
-    /// When heartbeats that are too old or too many are deleted: cron with seconds, in UTC; or off
+    /// The schedule that deletes old and surplus heartbeats: cron with seconds, in UTC; or off
     #[arg(long, env, default_value = "0 */10 * * * *")]
     pub prune_cron: Schedule,
 }
+
+/// The contracts of older clients.
+const LEGACY: [LegacyContract; 1] = [LegacyContract {
+    descriptor_set: legacy::HEARTBEAT,
+    answered_by: &[(
+        "dj.grpc.heartbeat.HeartBeatApi/BeatHeart",
+        "vitalmesh.heartbeat.v1.HeartbeatService/BeatHeart",
+    )],
+}];
+
+const REVERT_NAME: Upstream = Upstream {
+    name: "revert-name",
+    contract: revert_name::v1::FILE_DESCRIPTOR_SET,
+};
+const TIME: Upstream = Upstream {
+    name: "time",
+    contract: time::v1::FILE_DESCRIPTOR_SET,
+};
 
 impl Service for Config {
     const NAME: &'static str = "edge";
     const GRPC_ADDRESS: &'static str = "127.0.0.1:50053";
     const SCRAPE_ADDRESS: &'static str = "127.0.0.1:9995";
-    const SERVES: &'static [&'static [u8]] = &[heartbeat::v1::FILE_DESCRIPTOR_SET];
-    const CALLS: &'static [Callee] = &[
-        Callee {
-            name: "revert-name",
-            contract: revert_name::v1::FILE_DESCRIPTOR_SET,
-        },
-        Callee {
-            name: "time",
-            contract: time::v1::FILE_DESCRIPTOR_SET,
-        },
-    ];
-    const LEGACY: &'static [LegacyContract] = &[LegacyContract {
-        descriptor_set: legacy::HEARTBEAT,
-        answered_by: &[(
-            "dj.grpc.heartbeat.HeartBeatApi/BeatHeart",
-            "vitalmesh.heartbeat.v1.HeartbeatService/BeatHeart",
-        )],
-    }];
 
     fn settings(&self) -> &Settings {
         &self.settings
@@ -103,19 +103,23 @@ impl Service for Config {
         };
         let store = Store::open(&self.data_dir, settings)
             .await
-            .map_err(|error| format!("--data-dir (DATA_DIR): {error}"))?;
+            .map_err(|error| InvalidSetting::new("--data-dir (DATA_DIR)", error))?;
         let roster = Roster::new(store.clone(), EXPECTED);
         roster.register(assembly.registry())?;
-        assembly.serve(HeartbeatServiceServer::new(Heartbeats::new(store.clone())));
+        let heartbeats = HeartbeatServiceServer::new(Heartbeats::new(store.clone()));
+        assembly.serve(heartbeat::v1::FILE_DESCRIPTOR_SET, heartbeats)?;
+        assembly.serve_legacy(LEGACY);
         assembly.add_task(prune(store.clone(), self.prune_cron));
         assembly.on_stop(async move { store.close().await });
 
         let timeout = self.upstream_timeout;
         let upstreams = Upstreams {
-            revert_name: RevertNameServiceClient::new(
-                assembly.channel(self.revert_name_url, timeout),
-            ),
-            time: TimeServiceClient::new(assembly.channel(self.time_url, timeout)),
+            revert_name: RevertNameServiceClient::new(assembly.channel(
+                REVERT_NAME,
+                self.revert_name_url,
+                timeout,
+            )?),
+            time: TimeServiceClient::new(assembly.channel(TIME, self.time_url, timeout)?),
         };
         assembly.serve_http(router(upstreams, roster), ROUTES);
         Ok(())

@@ -10,8 +10,8 @@ use crate::roster::{Roster, roll_call};
 
 /// The routes and what they answer.
 pub(crate) const ROUTES: &[Route] = &[
-    Route::asking(Method::GET, "/proxy/{name}", &[200]),
-    Route::asking(Method::GET, "/proxy/{name}/", &[200]),
+    Route::with_upstreams(Method::GET, "/proxy/{name}", &[200]),
+    Route::with_upstreams(Method::GET, "/proxy/{name}/", &[200]),
     Route::new(Method::GET, "/heartbeats", &[200]),
 ];
 

@@ -1,15 +1,14 @@
-//! The time service's settings, and how it is put together.
+//! Settings and assembly of the time service.
 
-use vitalmesh_chassis::{
-    Assembly, BoxError, Callee, EDGE, HeartbeatSettings, LegacyContract, Service, Settings,
-};
+use vitalmesh_chassis::{Assembly, BoxError, LegacyContract, Service, Settings};
+use vitalmesh_heartbeat::HeartbeatSettings;
 use vitalmesh_proto::legacy;
 use vitalmesh_proto::time::v1::FILE_DESCRIPTOR_SET;
 use vitalmesh_proto::time::v1::time_service_server::TimeServiceServer;
 
 use crate::Clock;
 
-/// What the time service is told at its start.
+/// Settings of the time service.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Config {
     #[command(flatten)]
@@ -19,27 +18,28 @@ pub struct Config {
     pub heartbeat: HeartbeatSettings,
 }
 
+/// The contracts of older clients.
+const LEGACY: [LegacyContract; 1] = [LegacyContract {
+    descriptor_set: legacy::TIME,
+    answered_by: &[(
+        "dj.grpc.time.TimeProcedureApi/WhatTimeIs",
+        "vitalmesh.time.v1.TimeService/WhatTimeIs",
+    )],
+}];
+
 impl Service for Config {
     const NAME: &'static str = "time";
     const GRPC_ADDRESS: &'static str = "127.0.0.1:50051";
     const SCRAPE_ADDRESS: &'static str = "127.0.0.1:9999";
-    const SERVES: &'static [&'static [u8]] = &[FILE_DESCRIPTOR_SET];
-    const CALLS: &'static [Callee] = &[EDGE];
-    const LEGACY: &'static [LegacyContract] = &[LegacyContract {
-        descriptor_set: legacy::TIME,
-        answered_by: &[(
-            "dj.grpc.time.TimeProcedureApi/WhatTimeIs",
-            "vitalmesh.time.v1.TimeService/WhatTimeIs",
-        )],
-    }];
 
     fn settings(&self) -> &Settings {
         &self.settings
     }
 
     async fn build(self, assembly: &mut Assembly) -> Result<(), BoxError> {
-        assembly.serve(TimeServiceServer::new(Clock::new()));
-        assembly.beat(&self.heartbeat);
+        assembly.serve(FILE_DESCRIPTOR_SET, TimeServiceServer::new(Clock::new()))?;
+        assembly.serve_legacy(LEGACY);
+        vitalmesh_heartbeat::report(assembly, &self.heartbeat)?;
         Ok(())
     }
 }

@@ -1,0 +1,119 @@
+//! The settings of every service. One field is flag, variable, default, type and help.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+use tracing_subscriber::filter::Targets;
+use vitalmesh_telemetry::{LogFormat, TraceSettings};
+
+/// The settings that every service has.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// The address of the gRPC port
+    #[arg(long, env)]
+    pub grpc_address: SocketAddr,
+
+    /// The address of the scrape port: /metrics, /livez and /readyz
+    #[arg(long, env)]
+    pub scrape_address: SocketAddr,
+
+    /// Open connections per port; further ones wait
+    #[arg(long, env, default_value_t = 10_000, value_parser = at_least_one)]
+    pub max_connections: usize,
+
+    /// Concurrent gRPC calls; further ones are refused with RESOURCE_EXHAUSTED
+    #[arg(long, env, default_value_t = 1024, value_parser = at_least_one)]
+    pub max_calls: usize,
+
+    /// Concurrent requests on one HTTP/2 connection
+    #[arg(long, env, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_streams: u32,
+
+    /// The longest time of a unary call, whatever deadline its caller sets
+    #[arg(long, env, default_value = "30s", value_parser = duration)]
+    pub call_timeout: Duration,
+
+    /// The longest time of a streaming call
+    #[arg(long, env, default_value = "1h", value_parser = duration)]
+    pub stream_timeout: Duration,
+
+    /// On shutdown, how long new calls are accepted after health reports NOT_SERVING
+    #[arg(long, env, default_value = "1s", value_parser = duration)]
+    pub lame_duck: Duration,
+
+    /// On shutdown, how long calls in progress may take to complete
+    #[arg(long, env, default_value = "10s", value_parser = duration)]
+    pub drain_timeout: Duration,
+
+    /// Serve the contracts of older clients beside the current ones: on or off
+    #[arg(long, env, default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
+    pub legacy_names: bool,
+
+    /// Echo the metadata of each gRPC request in its response, under echo-<name>: on or off
+    #[arg(long, env, default_value = "off", value_parser = on_or_off, action = ArgAction::Set)]
+    pub echo_metadata: bool,
+
+    /// The log format [default: human on a terminal, json otherwise]
+    #[arg(long, env)]
+    pub log_format: Option<LogFormat>,
+
+    /// The log level, or target=level pairs such as info,vitalmesh=debug
+    #[arg(long, env, default_value = "info,tokio_cron_scheduler=warn")]
+    pub log_level: Targets,
+
+    /// Tracing
+    #[command(flatten)]
+    pub trace: TraceSettings,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("expected at least 1".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("expected a whole number".to_owned()),
+    }
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
+}
+
+/// Parses a duration such as `500ms`, `10s` or `1h 30m`; for clap's `value_parser`.
+///
+/// # Errors
+///
+/// If the text is no duration, or a negative one.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "expected a duration such as 500ms, 10s or 1h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_on_or_off() {
+        assert_eq!(on_or_off("on"), Ok(true));
+        assert_eq!(on_or_off("off"), Ok(false));
+        for wrong in ["", "true", "ON", "0"] {
+            assert_eq!(on_or_off(wrong), Err("expected on or off".to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_invalid_duration_is_rejected_with_an_example() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        for wrong in ["", "10", "-1s", "soon"] {
+            assert!(duration(wrong).unwrap_err().contains("500ms"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Contracts of older clients, served beside the current ones.
+//!
+//! A table beside the old descriptor set names the method that answers each old one. The old proto
+//! stays the file that old clients were generated from, without an option or import of ours.
+
+mod contracts;
+
+use std::collections::HashSet;
+
+use http::uri::{PathAndQuery, Uri};
+
+pub use self::contracts::Mismatch;
+
+use self::contracts::Contracts;
+
+/// The contract of older clients, and the methods that answer it.
+#[derive(Clone, Copy, Debug)]
+pub struct LegacyContract {
+    /// Its encoded `FileDescriptorSet`.
+    pub descriptor_set: &'static [u8],
+    /// Each of its methods with the served method that answers it, both as
+    /// `package.Service/Method`.
+    pub answered_by: &'static [(&'static str, &'static str)],
+}
+
+/// An old method whose messages are compatible on the wire with the method that answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Alias {
+    /// `package.Service`.
+    pub(crate) old_service: &'static str,
+    /// `/package.Service/Method`.
+    pub(crate) old_path: String,
+    /// `package.Service`.
+    pub(crate) service: &'static str,
+    /// `/package.Service/Method`.
+    pub(crate) uri: Uri,
+}
+
+/// Why a legacy contract cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum LegacyError {
+    /// The bytes are not an encoded `FileDescriptorSet`.
+    #[error("a descriptor set cannot be decoded: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// No method answers a method of the old contract.
+    #[error("no method answers the old method {0}; add one to `answered_by`")]
+    Unanswered(String),
+    /// The old contract has no such method.
+    #[error("the old contract has no method {0}; its methods are named package.Service/Method")]
+    NoSuchMethod(&'static str),
+    /// The old name belongs to a service that is served itself.
+    #[error("{0} is served itself; serve it or the legacy contract, not both")]
+    Served(&'static str),
+    /// The method that answers is not served here.
+    #[error("{old} is answered by {new}, which is not served here")]
+    NotServed {
+        /// The old method.
+        old: &'static str,
+        /// The method that answers it.
+        new: &'static str,
+    },
+    /// No server implements the method that answers.
+    #[error("{old} is answered by {new}, which has no registered server")]
+    NoHandler {
+        /// The path of the old method.
+        old: String,
+        /// The service that answers it.
+        new: &'static str,
+    },
+    /// The two methods do not stream alike.
+    #[error("{old} and {new}, which answers it, do not stream alike")]
+    Streaming {
+        /// The old method.
+        old: &'static str,
+        /// The method that answers it.
+        new: &'static str,
+    },
+    /// The messages are not compatible on the wire.
+    #[error("{old} cannot be answered by {new}: {mismatch}")]
+    Message {
+        /// The old method.
+        old: &'static str,
+        /// The method that answers it.
+        new: &'static str,
+        /// The first difference.
+        mismatch: Mismatch,
+    },
+}
+
+/// Finds and checks the method that answers each method of the legacy contracts.
+pub(crate) fn resolve(
+    legacy: &[LegacyContract],
+    served: &[&[u8]],
+) -> Result<Vec<Alias>, LegacyError> {
+    let served = Contracts::read(served)?;
+    let mut aliases = Vec::new();
+    for contract in legacy {
+        let old = Contracts::read(&[contract.descriptor_set])?;
+        for names in contract.answered_by {
+            aliases.push(alias(&old, &served, *names)?);
+        }
+        let answered: HashSet<_> = contract.answered_by.iter().map(|(old, _)| *old).collect();
+        let unanswered = old.methods().find(|name| !answered.contains(name));
+        if let Some(name) = unanswered {
+            return Err(LegacyError::Unanswered(name.to_owned()));
+        }
+    }
+    Ok(aliases)
+}
+
+fn alias(
+    old_contracts: &Contracts,
+    served: &Contracts,
+    (old, new): (&'static str, &'static str),
+) -> Result<Alias, LegacyError> {
+    let no_such_method = || LegacyError::NoSuchMethod(old);
+    let not_served = || LegacyError::NotServed { old, new };
+    let (old_service, _) = old.split_once('/').ok_or_else(no_such_method)?;
+    let (service, _) = new.split_once('/').ok_or_else(not_served)?;
+    if served.has_service(old_service) {
+        return Err(LegacyError::Served(old_service));
+    }
+    let old_method = old_contracts.method(old).ok_or_else(no_such_method)?;
+    let new_method = served.method(new).ok_or_else(not_served)?;
+    let streams = |method: &prost_types::MethodDescriptorProto| {
+        (method.client_streaming(), method.server_streaming())
+    };
+    if streams(old_method) != streams(new_method) {
+        return Err(LegacyError::Streaming { old, new });
+    }
+    contracts::compare(old_contracts, old_method, served, new_method)
+        .map_err(|mismatch| LegacyError::Message { old, new, mismatch })?;
+    let path = PathAndQuery::try_from(format!("/{new}")).map_err(|_| not_served())?;
+    Ok(Alias {
+        old_service,
+        old_path: format!("/{old}"),
+        service,
+        uri: path.into(),
+    })
+}
+
+// === impl LegacyError ===
+
+impl LegacyError {
+    /// The descriptor sets have the method that answers, but no server implements it.
+    pub(crate) fn no_handler(alias: &Alias) -> Self {
+        Self::NoHandler {
+            old: alias.old_path.clone(),
+            new: alias.service,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vitalmesh_proto::{counter, legacy, revert_name, time};
+
+    use super::*;
+
+    const TIME: LegacyContract = LegacyContract {
+        descriptor_set: legacy::TIME,
+        answered_by: &[(
+            "dj.grpc.time.TimeProcedureApi/WhatTimeIs",
+            "vitalmesh.time.v1.TimeService/WhatTimeIs",
+        )],
+    };
+
+    fn refusal(legacy: LegacyContract, served: &[&[u8]]) -> String {
+        resolve(&[legacy], served).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_old_method_is_an_alias_of_the_one_that_answers_it() {
+        let aliases = resolve(&[TIME], &[time::v1::FILE_DESCRIPTOR_SET]).unwrap();
+        let expected = Alias {
+            old_service: "dj.grpc.time.TimeProcedureApi",
+            old_path: "/dj.grpc.time.TimeProcedureApi/WhatTimeIs".to_owned(),
+            service: "vitalmesh.time.v1.TimeService",
+            uri: Uri::from_static("/vitalmesh.time.v1.TimeService/WhatTimeIs"),
+        };
+        assert_eq!(aliases, [expected]);
+    }
+
+    #[test]
+    fn an_old_method_without_an_answer_is_refused() {
+        let unanswered = LegacyContract {
+            answered_by: &[],
+            ..TIME
+        };
+        assert_eq!(
+            refusal(unanswered, &[time::v1::FILE_DESCRIPTOR_SET]),
+            "no method answers the old method dj.grpc.time.TimeProcedureApi/WhatTimeIs; add one to \
+             `answered_by`"
+        );
+        assert_eq!(
+            refusal(TIME, &[revert_name::v1::FILE_DESCRIPTOR_SET]),
+            "dj.grpc.time.TimeProcedureApi/WhatTimeIs is answered by \
+             vitalmesh.time.v1.TimeService/WhatTimeIs, which is not served here"
+        );
+    }
+
+    #[test]
+    fn an_old_name_that_is_served_itself_is_refused() {
+        let served = LegacyContract {
+            descriptor_set: time::v1::FILE_DESCRIPTOR_SET,
+            answered_by: &[(
+                "vitalmesh.time.v1.TimeService/WhatTimeIs",
+                "vitalmesh.time.v1.TimeService/WhatTimeIs",
+            )],
+        };
+        assert_eq!(
+            refusal(served, &[time::v1::FILE_DESCRIPTOR_SET]),
+            "vitalmesh.time.v1.TimeService is served itself; serve it or the legacy contract, not both"
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_old_contract_does_not_have_is_refused() {
+        let misspelled = LegacyContract {
+            answered_by: const { &[("TimeProcedureApi/WhatTimeIs", TIME.answered_by[0].1)] },
+            ..TIME
+        };
+        assert_eq!(
+            refusal(misspelled, &[time::v1::FILE_DESCRIPTOR_SET]),
+            "the old contract has no method TimeProcedureApi/WhatTimeIs; its methods are named \
+             package.Service/Method"
+        );
+        let no_set = LegacyContract {
+            descriptor_set: b"\xff",
+            ..TIME
+        };
+        let error = refusal(no_set, &[time::v1::FILE_DESCRIPTOR_SET]);
+        assert!(error.starts_with("a descriptor set cannot be"), "{error}");
+    }
+
+    #[test]
+    fn a_method_that_streams_differently_or_speaks_other_messages_is_refused() {
+        let increase = |new| LegacyContract {
+            descriptor_set: legacy::PYTHON_TO_PYTHON_SIMPLE,
+            answered_by: new,
+        };
+        let old = "python_to_python_simple.Simple_python_python/increase";
+        let stream = increase(&[(
+            "python_to_python_simple.Simple_python_python/increase",
+            "vitalmesh.counter.v1.CounterService/IncreaseStream",
+        )]);
+        assert_eq!(
+            refusal(stream, &[counter::v1::FILE_DESCRIPTOR_SET]),
+            format!(
+                "{old} and vitalmesh.counter.v1.CounterService/IncreaseStream, which answers \
+                 it, do not stream alike"
+            )
+        );
+        let other = increase(&[(
+            "python_to_python_simple.Simple_python_python/increase",
+            "vitalmesh.revert_name.v1.RevertNameService/RevertName",
+        )]);
+        assert_eq!(
+            refusal(other, &[revert_name::v1::FILE_DESCRIPTOR_SET]),
+            format!(
+                "{old} cannot be answered by \
+                 vitalmesh.revert_name.v1.RevertNameService/RevertName: field num = 1 has another \
+                 type or label in vitalmesh.revert_name.v1.RevertNameRequest"
+            )
+        );
+    }
+}

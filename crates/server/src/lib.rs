@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod health;
+mod legacy;
+mod listener;
+mod methods;
+mod problem;
+mod request;
+mod rest;
+mod router;
+mod scrape;
+mod services;
+mod stack;
+
+pub use self::health::Health;
+pub use self::legacy::{LegacyContract, LegacyError, Mismatch};
+pub use self::listener::{Limits, Listener};
+pub use self::methods::{Answer, Methods};
+pub use self::problem::{Problem, readable};
+pub use self::rest::{Route, rest_stack};
+pub use self::scrape::{Phase, Readiness, Scrape};
+pub use self::services::{Contracts, ServiceError, Services};
+pub use self::stack::{GrpcSettings, grpc_stack};

@@ -1,0 +1,76 @@
+//! Adapts a tower service to hyper, and resolves what each request addresses.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tower::Service;
+
+use vitalmesh_context::CallContext;
+
+use super::{Limits, overdue};
+use crate::methods::{MethodKind, Methods};
+use crate::request::{RequestInfo, Target};
+
+/// Adds the [`RequestInfo`] to each request.
+pub(super) struct Adapter<S> {
+    pub(super) service: S,
+    pub(super) peer: SocketAddr,
+    pub(super) methods: Arc<Methods>,
+    pub(super) limits: Limits,
+}
+
+/// Reports the call's deadline to the connection's executor when the response has headers.
+pub(super) struct ResponseFuture<F> {
+    /// Boxed, because hyper moves it into a task and it holds the state of every layer.
+    inner: Pin<Box<F>>,
+    deadline: Option<Instant>,
+}
+
+// === impl Adapter ===
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let method = self.methods.find(request.uri().path());
+        let limit = match method.map(|method| method.kind) {
+            Some(MethodKind::Streaming) => self.limits.stream,
+            _ => self.limits.call,
+        };
+        let context = CallContext::from_headers(request.headers(), limit);
+        let method = method.map(Arc::clone);
+        request.extensions_mut().insert(RequestInfo {
+            context,
+            peer: self.peer,
+            target: method.map_or(Target::Unknown, Target::Method),
+        });
+        ResponseFuture {
+            // The stacks of this crate are always ready.
+            inner: Box::pin(self.service.clone().call(request)),
+            deadline: context.deadline,
+        }
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F: Future> Future for ResponseFuture<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let response = ready!(self.inner.as_mut().poll(cx));
+        overdue::expect_end(self.deadline);
+        Poll::Ready(response)
+    }
+}

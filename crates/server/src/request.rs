@@ -1,0 +1,46 @@
+//! What the listener knows of a request before any layer runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use vitalmesh_context::CallContext;
+
+use crate::methods::Method;
+
+/// An extension of every request.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestInfo {
+    pub(crate) context: CallContext,
+    pub(crate) peer: SocketAddr,
+    pub(crate) target: Target,
+}
+
+/// What a request addresses.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// Nothing that this port serves. The path is not kept: a client chose it.
+    Unknown,
+    Method(Arc<Method>),
+    /// The pattern of a REST route.
+    Route(Arc<str>),
+}
+
+// === impl RequestInfo ===
+
+impl RequestInfo {
+    /// The method's path or the route's pattern, for logs and spans.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.target {
+            Target::Unknown => None,
+            Target::Method(method) => Some(&method.path),
+            Target::Route(pattern) => Some(pattern),
+        }
+    }
+
+    pub(crate) fn method(&self) -> Option<&Arc<Method>> {
+        match &self.target {
+            Target::Method(method) => Some(method),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! One served call: its context, its log line and its span.
+
+use std::fmt;
+
+use grpc_prometheus::TraceId;
+use http::{HeaderMap, HeaderName, Request, Response};
+use tokio::time::Instant;
+use tonic::Code;
+use tracing::Span;
+use vitalmesh_status::{CLIENT_CLOSED_REQUEST, code_name, is_fault};
+use vitalmesh_telemetry::{Observer, OpenSpan, Tracer, conventions};
+
+use super::Protocol;
+use crate::request::RequestInfo;
+use crate::stack::reset;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// The response header with the trace of a sampled REST request.
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// One call. It is logged once, when it ends or is dropped.
+#[derive(Debug)]
+pub(crate) struct Call {
+    info: RequestInfo,
+    span: Span,
+    recorded: Option<Box<OpenSpan>>,
+    started: Instant,
+    protocol: Protocol,
+    /// The caller reset the request, so nobody reads the response.
+    reset: bool,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    /// Not ended: a call that is dropped in this state was cancelled by its caller.
+    Open,
+    Grpc(Code),
+    Http(u16),
+}
+
+// === impl Call ===
+
+impl Call {
+    pub(super) fn start<B>(
+        mut info: RequestInfo,
+        protocol: Protocol,
+        tracer: &Tracer,
+        request: &Request<B>,
+    ) -> Self {
+        let trace = tracer.sample(info.context.trace);
+        info.context.trace = trace;
+        let (method, peer) = (info.name(), info.peer);
+        let span = tracing::info_span!(
+            target: "vitalmesh::call",
+            "call",
+            rpc.system = protocol.name(),
+            rpc.method = method.unwrap_or("unknown"),
+            peer = %info.peer,
+            trace_id = %trace,
+        );
+        let recorded = match protocol {
+            Protocol::Grpc => conventions::server_call(tracer, trace, method, peer),
+            Protocol::Http => conventions::http_request(tracer, trace, method, peer, request),
+        };
+        Self {
+            info,
+            span,
+            recorded,
+            started: Instant::now(),
+            protocol,
+            reset: false,
+            outcome: Outcome::Open,
+        }
+    }
+
+    fn record_status(&mut self, headers: &HeaderMap) {
+        let Some(status) = headers.get(GRPC_STATUS).filter(|_| !self.reset) else {
+            return;
+        };
+        let code = Code::from_bytes(status.as_bytes());
+        self.outcome = Outcome::Grpc(code);
+        if let Some(span) = self.recorded.as_mut().filter(|_| is_fault(code)) {
+            span.fail(&conventions::status_message(headers));
+        }
+    }
+
+    /// Publishes a sampled trace that starts here: to the metrics layer, which has read only the
+    /// request, and to a REST client.
+    fn add_trace<B>(&self, response: &mut Response<B>) {
+        let trace = self.info.context.trace;
+        if !trace.sampled {
+            return;
+        }
+        match self.protocol {
+            Protocol::Grpc if trace.parent_id.is_none() => {
+                let id = TraceId(trace.trace_id.to_be_bytes());
+                response.extensions_mut().insert(id);
+            }
+            Protocol::Grpc => {}
+            Protocol::Http => {
+                response.headers_mut().insert(TRACERESPONSE, trace.header());
+            }
+        }
+    }
+
+    fn log(&self) {
+        let method = self.info.name().unwrap_or("unknown");
+        let peer = self.info.peer;
+        let elapsed_ms = self.started.elapsed().as_micros() as f64 / 1000.0;
+        let code = self.outcome;
+        if code.is_fault() {
+            tracing::warn!(target: "vitalmesh::call", method, %code, %peer, elapsed_ms, "call ended");
+        } else {
+            tracing::debug!(target: "vitalmesh::call", method, %code, %peer, elapsed_ms, "call ended");
+        }
+    }
+
+    fn end_span(&mut self) {
+        let Some(mut span) = self.recorded.take() else {
+            return;
+        };
+        match (self.outcome, self.protocol) {
+            (Outcome::Grpc(code), _) => conventions::grpc_end(&mut span, code),
+            (Outcome::Open, Protocol::Grpc) => conventions::grpc_end(&mut span, Code::Cancelled),
+            (Outcome::Open, Protocol::Http) => {
+                conventions::http_end(&mut span, CLIENT_CLOSED_REQUEST)
+            }
+            (Outcome::Http(status), _) => conventions::http_end(&mut span, status),
+        }
+    }
+}
+
+impl Observer for Call {
+    fn around_poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        let (span, context) = (&self.span, self.info.context);
+        let (polled, reset) = reset::watch(|| span.in_scope(|| context.sync_scope(poll)));
+        self.reset |= reset;
+        polled
+    }
+
+    fn on_headers<B>(&mut self, response: &mut Response<B>) {
+        self.add_trace(response);
+        if self.protocol == Protocol::Grpc && response.status().is_success() {
+            self.record_status(response.headers());
+        } else {
+            self.outcome = Outcome::Http(response.status().as_u16());
+        }
+    }
+
+    fn on_trailers(&mut self, trailers: &HeaderMap) {
+        if self.protocol == Protocol::Grpc {
+            self.record_status(trailers);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end_span();
+        // The subscriber may panic, and a panic during unwinding aborts.
+        if std::thread::panicking()
+            || !tracing::event_enabled!(target: "vitalmesh::call", tracing::Level::WARN)
+        {
+            return;
+        }
+        let context = self.info.context;
+        self.span.in_scope(|| context.sync_scope(|| self.log()));
+    }
+}
+
+// === impl Protocol ===
+
+impl Protocol {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    const fn is_fault(self) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Grpc(code) => is_fault(code),
+            Self::Http(status) => status >= 500,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str(code_name(Code::Cancelled)),
+            Self::Grpc(code) => f.write_str(code_name(*code)),
+            Self::Http(status) => write!(f, "{status}"),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The scheduler of a service's tasks.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use prometheus::Registry;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use tower::BoxError;
+
+use crate::metrics::TaskMetrics;
+use crate::runner::{Runner, Trigger};
+use crate::task::Task;
+
+/// The running tasks of one service.
+pub struct Tasks {
+    scheduler: JobScheduler,
+    stop: CancellationToken,
+    runs: TaskTracker,
+    runners: Vec<Arc<Runner>>,
+}
+
+// === impl Tasks ===
+
+impl Tasks {
+    /// Starts the tasks and registers their metrics.
+    ///
+    /// # Errors
+    ///
+    /// If two tasks have one name, or the scheduler rejects a schedule.
+    pub async fn start(tasks: Vec<Task>, registry: &Registry) -> Result<Self, BoxError> {
+        let mut started = Self {
+            scheduler: JobScheduler::new().await?,
+            stop: CancellationToken::new(),
+            runs: TaskTracker::new(),
+            runners: Vec::new(),
+        };
+        for task in tasks {
+            let metrics = TaskMetrics::register(registry, &task)?;
+            started.add(Arc::new(Runner::new(task, metrics))).await?;
+        }
+        started.scheduler.start().await?;
+        Ok(started)
+    }
+
+    async fn add(&mut self, runner: Arc<Runner>) -> Result<(), JobSchedulerError> {
+        self.runners.push(Arc::clone(&runner));
+        if runner.is_off() {
+            return Ok(());
+        }
+        if runner.at_start() {
+            let first = run(Arc::clone(&runner), Trigger::Start, self.stop.clone());
+            self.runs.spawn(first);
+        }
+        let (stop, runs) = (self.stop.clone(), self.runs.clone());
+        let job = Job::new_async(runner.cron(), move |_, _| {
+            if let Some(trigger) = runner.fire() {
+                runs.spawn(run(Arc::clone(&runner), trigger, stop.clone()));
+            }
+            async {}.boxed()
+        })?;
+        self.scheduler.add(job).await.map(drop)
+    }
+
+    /// Starts no further runs, drops the current ones and waits until they are gone.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        for runner in &self.runners {
+            runner.disable();
+        }
+        if let Err(error) = self.scheduler.shutdown().await {
+            tracing::warn!(%error, "cannot stop the scheduler");
+        }
+        self.runs.close();
+        self.runs.wait().await;
+    }
+}
+
+impl std::fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tasks").finish_non_exhaustive()
+    }
+}
+
+async fn run(runner: Arc<Runner>, trigger: Trigger, stop: CancellationToken) {
+    tokio::select! {
+        () = runner.run(trigger) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+    use tokio::sync::mpsc::error::TryRecvError;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use std::time::Duration;
+
+    use super::*;
+
+    fn task(schedule: &str, at_start: bool) -> (Task, UnboundedReceiver<()>) {
+        let (ran, runs) = unbounded_channel();
+        let task = Task {
+            name: "test",
+            schedule: schedule.parse().unwrap(),
+            phase: Duration::ZERO,
+            timeout: Duration::from_secs(3),
+            at_start,
+            work: Box::new(move || {
+                let ran = ran.clone();
+                async move { Ok(ran.send(())?) }.boxed()
+            }),
+        };
+        (task, runs)
+    }
+
+    fn enabled(registry: &Registry) -> String {
+        let page = TextEncoder::new().encode_to_string(&registry.gather());
+        let page = page.unwrap();
+        let series = r#"mesh_task_enabled{task="test"} "#;
+        let line = page.lines().find_map(|line| line.strip_prefix(series));
+        line.map(str::to_owned).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_scheduler_runs_a_task_until_it_is_stopped() {
+        let (task, mut runs) = task("* * * * * *", false);
+        let registry = Registry::new();
+        let tasks = Tasks::start(vec![task], &registry).await.unwrap();
+        runs.recv().await.unwrap();
+        assert_eq!(enabled(&registry), "1");
+        tasks.stop().await;
+        assert_eq!(enabled(&registry), "0");
+        while runs.try_recv().is_ok() {}
+        assert!(runs.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_disabled_task_does_not_run_at_start() {
+        let (task, mut runs) = task("off", true);
+        let registry = Registry::new();
+        let tasks = Tasks::start(vec![task], &registry).await.unwrap();
+        assert_eq!(enabled(&registry), "0");
+        tasks.runs.close();
+        tasks.runs.wait().await;
+        assert_eq!(runs.try_recv(), Err(TryRecvError::Empty));
+        tasks.stop().await;
+    }
+}

@@ -1,0 +1,81 @@
+//! A span for each run of a task.
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use tower::BoxError;
+use vitalmesh_context::CallContext;
+use vitalmesh_telemetry::{OpenSpan, SpanKind, Tracer};
+
+use crate::task::Task;
+
+/// The span of one run. A run that is dropped before its end has failed.
+struct Run {
+    context: CallContext,
+    span: Option<Box<OpenSpan>>,
+    ended: bool,
+}
+
+// === impl Task ===
+
+impl Task {
+    /// The task with a trace for each run. Calls that a run makes become its child spans.
+    #[must_use]
+    pub fn traced(self, tracer: &Tracer) -> Self {
+        if !tracer.is_enabled() {
+            return self;
+        }
+        let (tracer, work, name) = (tracer.clone(), self.work, self.name);
+        let traced = move || {
+            let mut run = Run::start(&tracer, name);
+            let context = run.context;
+            let work = context.sync_scope(&work);
+            let traced = async move {
+                let result = work.await;
+                run.end(&result);
+                result
+            };
+            context.scope(traced).boxed()
+        };
+        Self {
+            work: Box::new(traced),
+            ..self
+        }
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    fn start(tracer: &Tracer, name: &'static str) -> Self {
+        let mut context = CallContext::current().unwrap_or_else(|| CallContext::root(None));
+        context.trace = tracer.sample(context.trace);
+        let name = || format!("task {name}");
+        Self {
+            span: tracer.start_span(context.trace, SpanKind::Internal, name),
+            context,
+            ended: false,
+        }
+    }
+
+    fn end(&mut self, result: &Result<(), BoxError>) {
+        self.ended = true;
+        if let (Some(span), Err(error)) = (&mut self.span, result) {
+            span.fail(&error.to_string());
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let Some(span) = self.span.as_mut().filter(|_| !self.ended) else {
+            return;
+        };
+        let late = |deadline: Instant| deadline <= Instant::now();
+        span.fail(match self.context.deadline {
+            _ if std::thread::panicking() => "the task panicked",
+            Some(deadline) if late(deadline) => "the task took too long",
+            _ => "the task was stopped",
+        });
+    }
+}

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod export;
+mod log;
+mod observer;
+mod trace;
+
+pub use self::export::{Resource, Value};
+pub use self::log::{LogFormat, LogSink, export_log, init_log};
+pub use self::observer::{ObservedBody, ObservedFuture, Observer};
+pub use self::trace::{Collector, OpenSpan, Ratio, SpanKind, TraceSettings, Tracer, conventions};

@@ -1,0 +1,97 @@
+//! The process's log: one line per event, for people or for machines.
+
+mod fields;
+mod format;
+mod record;
+mod sink;
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+
+use clap::ValueEnum;
+use http::Uri;
+use prometheus::Registry;
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use self::format::{Human, Json};
+pub use self::sink::LogSink;
+use crate::export;
+use crate::export::Resource;
+
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Time, level, message and fields.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    pub fn detect() -> Self {
+        match std::io::stderr().is_terminal() {
+            true => Self::Human,
+            false => Self::Json,
+        }
+    }
+}
+
+/// Starts to log the process's events and panics to standard error.
+///
+/// Returns the sink that exports the same lines to a collector. Only the first call in a process
+/// has an effect; later ones return `None`, so several services in one process share one log.
+pub fn init_log(format: LogFormat, levels: Targets) -> Option<LogSink> {
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let lines = match format {
+        LogFormat::Human => lines.event_format(Human).boxed(),
+        LogFormat::Json => lines.event_format(Json).boxed(),
+    };
+    // Spans are disabled: a line takes its trace from the call's context.
+    let events = filter_fn(|metadata| metadata.is_event());
+    let sink = LogSink::default();
+    let exported = filter_fn(|metadata| metadata.is_event() && LogSink::takes(metadata));
+    let started = tracing_subscriber::registry()
+        .with(lines.with_filter(levels.clone().and(events)))
+        .with(sink.clone().with_filter(levels.and(exported)))
+        .try_init();
+    started.ok()?;
+    std::panic::set_hook(Box::new(log_panic));
+    Some(sink)
+}
+
+/// Exports the lines of `sink` to `collector`, if both are there.
+///
+/// Registers the export counters in either case. The returned future flushes the queue. Needs a
+/// runtime.
+///
+/// # Errors
+///
+/// If `registry` already has the counters.
+pub fn export_log(
+    sink: Option<&LogSink>,
+    collector: Option<&Uri>,
+    resource: &Resource,
+    registry: &Registry,
+) -> prometheus::Result<impl Future<Output = ()> + Send + use<>> {
+    let collector = collector.filter(|_| sink.is_some());
+    let (lines, flush) = export::start(collector, resource, registry)?;
+    if let (Some(sink), Some(lines)) = (sink, lines) {
+        sink.open(lines);
+    }
+    Ok(flush)
+}
+
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let message = info.payload_as_str().unwrap_or("(no message)");
+    let location = info.location().map(ToString::to_string);
+    tracing::error!(
+        target: "vitalmesh::panic",
+        location = location.as_deref().unwrap_or("(unknown)"),
+        message,
+    );
+}
