@@ -13,14 +13,12 @@ fmt:
 
 lint:
     cargo clippy --workspace --all-targets --features {{ features }} --locked -- -D warnings
-    cargo clippy --package grpc-prometheus --all-targets --features tsc --locked -- -D warnings
 
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 test:
     cargo test --workspace --features {{ features }} --locked
-    cargo test --package grpc-prometheus --features tsc --locked
 
 # Each crate alone, so that no feature is there only because another crate asked for it.
 check-each:

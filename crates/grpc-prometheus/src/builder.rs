@@ -7,7 +7,6 @@ use prometheus::Registry;
 
 use crate::{
     Buckets, ClientMetrics, CodeLabel, Error, LabelStyle, ServerMetrics, ZeroInit, buckets,
-    clock::Moment,
     collector, descriptor,
     families::Side,
     labels::{self, ExtraLabel},
@@ -237,8 +236,6 @@ impl<M: Metric> Builder<M> {
         let keep = self.filter.clone().unwrap_or_else(|| Arc::new(|_, _| true));
         let store = collector::register(self.config()?, registry)?;
         let table = Table::new(&store, &specs, exclude, keep, open);
-        // The first reading may have to find out how fast the counter is: no call's business.
-        Moment::now();
         Ok(M::new(Box::leak(Box::new(Metrics { store, table }))))
     }
 

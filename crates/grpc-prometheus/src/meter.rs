@@ -1,10 +1,8 @@
 //! Counts the messages of one body, and times them where that is wanted.
 
-use std::mem;
+use std::{mem, time::Instant};
 
-use crate::{
-    cells::Series, clock::Moment, code::Code, families::Side, frames::Scanner, layout::Histogram,
-};
+use crate::{cells::Series, clock, code::Code, families::Side, frames::Scanner, layout::Histogram};
 
 /// The state of a count of request or of response messages; the numbers are those of the call.
 ///
@@ -16,7 +14,7 @@ pub(crate) struct Meter<const REQUEST: bool> {
     /// Messages that wait for the transport.
     waiting: u32,
     /// When the reader asked for the message to come, or when messages began to wait.
-    since: Option<Moment>,
+    since: Option<Instant>,
 }
 
 // === impl Meter ===
@@ -55,7 +53,7 @@ impl<const REQUEST: bool> Meter<REQUEST> {
     #[inline(never)]
     fn ask(mut self, series: &Series) -> Self {
         match Self::incoming(series) {
-            true => _ = self.since.get_or_insert_with(Moment::now),
+            true => _ = self.since.get_or_insert_with(Instant::now),
             false => self = self.accept(series),
         }
         self
@@ -85,13 +83,13 @@ impl<const REQUEST: bool> Meter<REQUEST> {
             observe(
                 series,
                 histogram,
-                self.since.take().map_or(0, Moment::elapsed),
+                self.since.take().map_or(0, clock::nanos_since),
             );
             // The others of the frame were there when they were asked for.
             (1..messages).for_each(|_| observe(series, histogram, 0));
         } else {
             self.waiting = messages;
-            self.since = Some(Moment::now());
+            self.since = Some(Instant::now());
         }
     }
 
@@ -110,7 +108,7 @@ impl<const REQUEST: bool> Meter<REQUEST> {
             && let Some(since) = self.since.take()
         {
             let histogram = series.plan.layout.send_time.as_ref();
-            let waited = since.elapsed();
+            let waited = clock::nanos_since(since);
             (0..messages).for_each(|_| observe(series, histogram, waited));
         }
         self
