@@ -2,19 +2,21 @@
 
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    RequestBody, ResponseBody, ResponseFuture, call::Open, code::BoxError, metrics::Metrics,
+    MethodHandle, RequestBody, ResponseBody, ResponseFuture, call::Open, code::BoxError,
+    handle::Resolve, metrics::Metrics,
 };
 
 /// Counts the calls that a server answers.
 #[derive(Clone, Debug)]
 pub struct ServerLayer {
     metrics: &'static Metrics,
+    resolve: Option<Resolve>,
 }
 
 /// Counts the calls that a client makes.
@@ -34,6 +36,8 @@ pub struct UnboxedClientLayer {
 pub struct Metered<S> {
     inner: S,
     metrics: &'static Metrics,
+    /// Of a server alone.
+    resolve: Option<Resolve>,
 }
 
 /// A tonic `Channel`, or anything that takes its requests, whose calls are counted.
@@ -48,7 +52,21 @@ pub struct MeteredChannel<S> {
 
 impl ServerLayer {
     pub(crate) const fn new(metrics: &'static Metrics) -> Self {
-        Self { metrics }
+        Self {
+            metrics,
+            resolve: None,
+        }
+    }
+
+    /// Takes the method of a call from the request's extensions where `resolve` finds its handle
+    /// there, and looks its path up where it does not. Default: every path is looked up.
+    ///
+    /// A server that resolves paths itself thus does so once. The handle decides, whatever the
+    /// path is. A handle that was made by another [`ServerMetrics`](crate::ServerMetrics) than the
+    /// layer's, or than one of its clones, is ignored.
+    pub const fn resolved_by(mut self, resolve: fn(&Extensions) -> Option<MethodHandle>) -> Self {
+        self.resolve = Some(resolve);
+        self
     }
 }
 
@@ -59,6 +77,7 @@ impl<S> Layer<S> for ServerLayer {
         Metered {
             inner,
             metrics: self.metrics,
+            resolve: self.resolve,
         }
     }
 }
@@ -103,6 +122,7 @@ impl<S> Layer<S> for UnboxedClientLayer {
         Metered {
             inner,
             metrics: self.metrics,
+            resolve: None,
         }
     }
 }
@@ -124,7 +144,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let call = self.metrics.start(&request);
+        let call = self.metrics.start(&request, self.resolve);
         let open = Open::new(call);
         let (head, body) = request.into_parts();
         let request = Request::from_parts(head, RequestBody::new(body, call));
@@ -152,7 +172,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let call = self.metrics.start(&request);
+        let call = self.metrics.start(&request, None);
         let open = Open::new(call);
         let body = |body| tonic::body::Body::new(RequestBody::new(body, call));
         let request = request.map(body);

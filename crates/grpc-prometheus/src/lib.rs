@@ -18,6 +18,7 @@ mod families;
 mod frames;
 mod future;
 mod gather;
+mod handle;
 mod headers;
 mod labels;
 mod layer;
@@ -44,6 +45,7 @@ pub use exemplar::TraceId;
 pub use exposition::encode;
 pub use families::{CodeLabel, LabelStyle, ZeroInit};
 pub use future::ResponseFuture;
+pub use handle::MethodHandle;
 #[cfg(feature = "tonic")]
 pub use layer::MeteredChannel;
 pub use layer::{ClientLayer, Metered, ServerLayer, UnboxedClientLayer};

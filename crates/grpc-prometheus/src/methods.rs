@@ -110,7 +110,7 @@ impl Entry {
     }
 
     #[inline]
-    fn series<B>(&self, request: &Request<B>) -> Option<&'static Series> {
+    pub(crate) fn series<B>(&self, request: &Request<B>) -> Option<&'static Series> {
         match self {
             Self::Series(series) => Some(series),
             Self::Method(method) => Some(method.series_of(request)),
@@ -159,7 +159,20 @@ impl Table {
         }
     }
 
-    /// The series to count under; `None` if the user excluded it.
+    /// The entry of a method that is known or excluded; `None` for any other path.
+    pub(crate) fn method(&self, path: &str) -> Option<&Entry> {
+        let nested = || {
+            let (service, path) = last_segments(path)?;
+            let excluded = || {
+                let entry = self.by_service.get(service)?;
+                matches!(entry, Entry::Ignored).then_some(entry)
+            };
+            self.by_path.get(path).or_else(excluded)
+        };
+        self.by_path.get(path).or_else(nested)
+    }
+
+    /// The series of a request's path; `None` if the user excluded it.
     #[inline]
     pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&'static Series> {
         let path = request.uri().path();
@@ -171,21 +184,14 @@ impl Table {
 
     #[inline(never)]
     fn find_elsewhere<B>(&self, path: &str, request: &Request<B>) -> Option<&'static Series> {
+        let nested = || {
+            let (service, path) = last_segments(path)?;
+            let by_service = || self.by_service.get(service);
+            self.by_path.get(path).or_else(by_service)
+        };
         let open = || self.open.as_ref()?.find(request);
-        let entry = self.find_nested(path).or_else(open);
+        let entry = nested().or_else(open);
         entry.unwrap_or(&self.unknown).series(request)
-    }
-
-    /// A router may serve gRPC under a prefix: only the last two segments count.
-    fn find_nested(&self, path: &str) -> Option<&Entry> {
-        let (rest, method) = path.rsplit_once('/')?;
-        let (prefix, service) = rest.rsplit_once('/')?;
-        if !method.is_empty()
-            && let Some(entry) = self.by_path.get(&path[prefix.len()..])
-        {
-            return Some(entry);
-        }
-        self.by_service.get(service)
     }
 }
 
@@ -204,6 +210,13 @@ fn unknown(store: &Store, service: &str) -> Entry {
         kind: Kind::Unknown,
         listed: false,
     }))
+}
+
+/// The service, and the path without what a router may have put before it.
+fn last_segments(path: &str) -> Option<(&str, &str)> {
+    let (rest, _) = path.rsplit_once('/')?;
+    let (prefix, service) = rest.rsplit_once('/')?;
+    Some((service, &path[prefix.len()..]))
 }
 
 fn path(spec: &MethodSpec) -> Box<str> {

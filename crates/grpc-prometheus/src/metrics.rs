@@ -5,9 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{Request, header::CONTENT_TYPE};
 
 use crate::{
-    Builder, ClientLayer, Connection, ServerLayer, call::Call, cells::Reading,
-    connections::Connections, families::Family, headers, layout::Histogram, methods::Table,
-    store::Store,
+    Builder, ClientLayer, Connection, MethodHandle, ServerLayer, call::Call, cells::Reading,
+    connections::Connections, families::Family, handle::Resolve, headers, layout::Histogram,
+    methods::Table, store::Store,
 };
 
 /// Metrics of the calls that a server answers: `grpc_server_…`.
@@ -61,6 +61,14 @@ impl ServerMetrics {
     /// A layer that counts the calls of the service it wraps.
     pub fn layer(&self) -> ServerLayer {
         ServerLayer::new(self.metrics)
+    }
+
+    /// Looks up the method of a request path, for [`ServerLayer::resolved_by`].
+    ///
+    /// A method that is excluded has a handle too: its calls are not counted. `None` for every
+    /// path whose calls count as `unknown`.
+    pub fn method(&self, path: &str) -> Option<MethodHandle> {
+        MethodHandle::find(self.metrics, path)
     }
 
     /// Totals over all methods, without a scrape.
@@ -145,7 +153,7 @@ impl Snapshot {
 
 impl Metrics {
     /// The call that this request starts, unless it is not to be counted.
-    pub(crate) fn start<B>(&self, request: &Request<B>) -> Option<Call> {
+    pub(crate) fn start<B>(&self, request: &Request<B>, resolve: Option<Resolve>) -> Option<Call> {
         let content_type = headers::get(request.headers(), &CONTENT_TYPE)?.as_bytes();
         // Base64 hides the messages and the status: see the README on grpc-web.
         if !content_type.starts_with(b"application/grpc")
@@ -153,8 +161,12 @@ impl Metrics {
         {
             return None;
         }
-        let series = self.table.find(request)?;
-        Some(Call::start(series, request))
+        let resolved = resolve.and_then(|resolve| resolve(request.extensions())?.entry_in(self));
+        let series = match resolved {
+            Some(entry) => entry.series(request),
+            None => self.table.find(request),
+        };
+        Some(Call::start(series?, request))
     }
 }
 

@@ -20,6 +20,7 @@ mod expect;
 mod failures;
 mod formats;
 mod gone;
+mod handles;
 mod labels;
 mod layers;
 mod limits;
