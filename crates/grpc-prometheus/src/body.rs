@@ -11,11 +11,11 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    call::{Call, Open},
+    call::Open,
     cells::Series,
     code::{self, BoxError, Code},
-    families::Side,
     meter::Meter,
+    reset::ResetFlag,
 };
 
 pin_project! {
@@ -49,7 +49,7 @@ pin_project! {
 struct RequestMeter {
     /// None if the call is not counted.
     series: Option<&'static Series>,
-    call: u64,
+    reset: Option<ResetFlag>,
     meter: Meter<true>,
 }
 
@@ -59,10 +59,10 @@ type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl<B> RequestBody<B> {
     #[inline]
-    pub(crate) fn new(inner: B, call: Option<Call>) -> Self {
+    pub(crate) fn new(inner: B, series: Option<&'static Series>, reset: Option<ResetFlag>) -> Self {
         let metered = RequestMeter {
-            series: call.map(|call| call.series),
-            call: call.map_or(0, |call| call.id),
+            series,
+            reset,
             meter: Meter::default(),
         };
         Self { inner, metered }
@@ -81,8 +81,10 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let this = self.project();
         let metered = this.metered;
+        let reset = metered.reset;
         let Some(series) = metered.series else {
-            return this.inner.poll_frame(cx).map_err(Into::into);
+            let polled = this.inner.poll_frame(cx);
+            return polled.map_err(|error| note_reset(reset, error.into()));
         };
         metered.meter.asked(series);
         let polled = this.inner.poll_frame(cx);
@@ -91,7 +93,7 @@ where
         {
             metered.meter.count(series, data);
         }
-        polled.map_err(|error| note_reset(series, metered.call, error.into()))
+        polled.map_err(|error| note_reset(reset, error.into()))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -168,9 +170,11 @@ where
 }
 
 #[cold]
-fn note_reset(series: &Series, call: u64, error: BoxError) -> BoxError {
-    if series.side == Side::Server && code::is_reset(&*error) {
-        series.plan.resets.note(call);
+fn note_reset(reset: Option<ResetFlag>, error: BoxError) -> BoxError {
+    if let Some(reset) = reset
+        && code::is_reset(&*error)
+    {
+        reset.set();
     }
     error
 }

@@ -1,16 +1,13 @@
 //! One RPC from its start to its end: ends once, whoever ends it, also by drop.
 
-use std::{
-    cell::Cell,
-    sync::atomic::{AtomicU64, Ordering},
-    thread,
-    time::Instant,
-};
+use std::{thread, time::Instant};
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 
-use crate::{cells::Series, clock, code::Code, exemplar::TraceId, families::Side, timeout};
+use crate::{
+    cells::Series, clock, code::Code, exemplar::TraceId, families::Side, reset::ResetFlag, timeout,
+};
 
 /// How much before a server's deadline a cancel still counts as that deadline.
 const MAX_EARLY: u64 = 10_000_000;
@@ -28,16 +25,18 @@ pub(crate) struct Call {
     deadline: u64,
     /// [`NONE`](TraceId::NONE) in a trace that is not sampled.
     trace_id: TraceId,
-    pub(crate) id: u64,
-    /// Resets that were noted before this call.
-    resets: u32,
     /// Of the response, once its head has come.
     status: Option<StatusCode>,
 }
 
 /// Holds a call until it ends; to be dropped with it is an ending too.
 #[derive(Debug)]
-pub(crate) struct Open(Option<Call>);
+pub(crate) struct Open {
+    /// `None` if the call has ended, or is not counted.
+    call: Option<Call>,
+    /// Closed when this is dropped. A client has none.
+    reset: Option<ResetFlag>,
+}
 
 /// Ends the call if it is dropped: to be forgotten when what might panic has not.
 ///
@@ -65,8 +64,6 @@ impl Call {
             start: Instant::now(),
             deadline,
             trace_id,
-            id: next_id(),
-            resets: plan.resets.noted(),
             status: None,
             series,
         }
@@ -79,13 +76,15 @@ impl Call {
     }
 
     /// The call ended with this code, on the wire or in an error.
+    ///
+    /// A request body that was reset may look to the handler like one that ended.
     #[inline(never)]
-    fn end(self, code: Code) {
+    fn end(self, code: Code, was_reset: bool) {
         let elapsed = clock::nanos_since(self.start);
         // tonic says `Cancelled` when the client's own deadline expires, and so may the peer.
         let client = self.side() == Side::Client;
         let code = match code {
-            _ if self.was_reset() => self.late_or_canceled(elapsed),
+            _ if was_reset => self.late_or_canceled(elapsed),
             Code::CANCELED if client => self.late_or_canceled(elapsed),
             code => code,
         };
@@ -102,7 +101,7 @@ impl Call {
             self.record(elapsed, Code::INTERNAL);
         } else if answered && self.side() == Side::Client {
             // A client that leaves what is no gRPC has its answer.
-            self.end(self.http_code());
+            self.end(self.http_code(), false);
         } else {
             self.record(elapsed, self.late_or_canceled(elapsed));
         }
@@ -130,38 +129,41 @@ impl Call {
             Code::CANCELED
         }
     }
-
-    /// A request body that was reset may look to the handler like one that ended.
-    fn was_reset(self) -> bool {
-        self.series.plan.resets.contains(self.id, self.resets)
-    }
 }
 
 // === impl Open ===
 
 impl Open {
     #[inline]
-    pub(crate) const fn new(call: Option<Call>) -> Self {
-        Self(call)
+    pub(crate) const fn new(call: Option<Call>, reset: Option<ResetFlag>) -> Self {
+        Self { call, reset }
     }
 
     /// Leaves nothing open here.
     #[inline]
     pub(crate) const fn take(&mut self) -> Self {
-        Self(self.0.take())
+        Self {
+            call: self.call.take(),
+            reset: self.reset.take(),
+        }
     }
 
     #[inline]
     pub(crate) const fn series(&self) -> Option<&'static Series> {
-        match self.0 {
+        match self.call {
             Some(call) => Some(call.series),
             None => None,
         }
     }
 
     #[inline]
+    pub(crate) const fn reset(&self) -> Option<ResetFlag> {
+        self.reset
+    }
+
+    #[inline]
     pub(crate) const fn is_ended(&self) -> bool {
-        self.0.is_none()
+        self.call.is_none()
     }
 
     #[inline]
@@ -172,7 +174,7 @@ impl Open {
     /// The head of the response has come: it may know the trace, and be the end.
     #[inline]
     pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>) {
-        let Some(call) = &mut self.0 else { return };
+        let Some(call) = &mut self.call else { return };
         call.status = Some(response.status());
         if call.series.plan.config.exemplars && call.trace_id == TraceId::NONE {
             let trace_id = response.extensions().get().copied();
@@ -188,8 +190,9 @@ impl Open {
     /// Ends the call, if it has not ended, by this code or by that of the HTTP status.
     #[inline]
     pub(crate) fn end(&mut self, code: Option<Code>) {
-        if let Some(call) = self.0.take() {
-            call.end(code.unwrap_or_else(|| call.http_code()));
+        if let Some(call) = self.call.take() {
+            let was_reset = self.reset.is_some_and(ResetFlag::is_set);
+            call.end(code.unwrap_or_else(|| call.http_code()), was_reset);
         }
     }
 }
@@ -197,8 +200,11 @@ impl Open {
 impl Drop for Open {
     #[inline]
     fn drop(&mut self) {
-        if let Some(call) = self.0.take() {
+        if let Some(call) = self.call.take() {
             call.dropped();
+        }
+        if let Some(reset) = self.reset {
+            reset.close();
         }
     }
 }
@@ -208,7 +214,7 @@ impl Drop for Open {
 impl Drop for OnPanic<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(call) = self.0.0.take() {
+        if let Some(call) = self.0.call.take() {
             call.panicked();
         }
     }
@@ -222,21 +228,6 @@ fn is_late(side: Side, deadline: u64, elapsed: u64) -> bool {
         Side::Client => 0,
     };
     elapsed >= deadline - early
-}
-
-/// Not 0, and no other call of the process has it.
-fn next_id() -> u64 {
-    /// Threads would have to be 2^24, or calls of one 2^40, for two ids to meet.
-    static THREADS: AtomicU64 = AtomicU64::new(0);
-    thread_local! {
-        static LAST: Cell<u64> = const { Cell::new(0) };
-    }
-    let last = match LAST.get() {
-        0 => THREADS.fetch_add(1, Ordering::Relaxed) << 40,
-        last => last,
-    };
-    LAST.set(last + 1);
-    last + 1
 }
 
 #[cfg(test)]

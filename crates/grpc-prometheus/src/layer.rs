@@ -8,15 +8,15 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    MethodHandle, RequestBody, ResponseBody, ResponseFuture, call::Open, code::BoxError,
-    handle::Resolve, metrics::Metrics,
+    MethodHandle, RequestBody, ResetFlag, ResponseBody, ResponseFuture, code::BoxError,
+    handle::Resolve, metrics::Metrics, reset::ShareReset,
 };
 
 /// Counts the calls that a server answers.
 #[derive(Clone, Debug)]
 pub struct ServerLayer {
     metrics: &'static Metrics,
-    resolve: Option<Resolve>,
+    hooks: Hooks,
 }
 
 /// Counts the calls that a client makes.
@@ -36,8 +36,7 @@ pub struct UnboxedClientLayer {
 pub struct Metered<S> {
     inner: S,
     metrics: &'static Metrics,
-    /// Of a server alone.
-    resolve: Option<Resolve>,
+    hooks: Hooks,
 }
 
 /// A tonic `Channel`, or anything that takes its requests, whose calls are counted.
@@ -48,13 +47,20 @@ pub struct MeteredChannel<S> {
     metrics: &'static Metrics,
 }
 
+/// Functions that the server around a layer gives it. A client's layer has none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hooks {
+    pub(crate) resolve: Option<Resolve>,
+    pub(crate) share_reset: Option<ShareReset>,
+}
+
 // === impl ServerLayer ===
 
 impl ServerLayer {
     pub(crate) const fn new(metrics: &'static Metrics) -> Self {
         Self {
             metrics,
-            resolve: None,
+            hooks: Hooks::NONE,
         }
     }
 
@@ -65,7 +71,17 @@ impl ServerLayer {
     /// path is. A handle that was made by another [`ServerMetrics`](crate::ServerMetrics) than the
     /// layer's, or than one of its clones, is ignored.
     pub const fn resolved_by(mut self, resolve: fn(&Extensions) -> Option<MethodHandle>) -> Self {
-        self.resolve = Some(resolve);
+        self.hooks.resolve = Some(resolve);
+        self
+    }
+
+    /// Leaves the [`ResetFlag`] of each gRPC request in its extensions, by way of `share`, before
+    /// the request goes on to the service. Default: nothing is left there.
+    ///
+    /// Each request whose content type begins with `application/grpc` has a flag, also those that
+    /// are not counted.
+    pub const fn share_reset(mut self, share: fn(&mut Extensions, ResetFlag)) -> Self {
+        self.hooks.share_reset = Some(share);
         self
     }
 }
@@ -77,7 +93,7 @@ impl<S> Layer<S> for ServerLayer {
         Metered {
             inner,
             metrics: self.metrics,
-            resolve: self.resolve,
+            hooks: self.hooks,
         }
     }
 }
@@ -122,7 +138,7 @@ impl<S> Layer<S> for UnboxedClientLayer {
         Metered {
             inner,
             metrics: self.metrics,
-            resolve: None,
+            hooks: Hooks::NONE,
         }
     }
 }
@@ -143,11 +159,11 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let call = self.metrics.start(&request, self.resolve);
-        let open = Open::new(call);
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
+        let open = self.metrics.start(&mut request, self.hooks);
         let (head, body) = request.into_parts();
-        let request = Request::from_parts(head, RequestBody::new(body, call));
+        let body = RequestBody::new(body, open.series(), open.reset());
+        let request = Request::from_parts(head, body);
         ResponseFuture::new(self.inner.call(request), open)
     }
 }
@@ -171,11 +187,20 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let call = self.metrics.start(&request, None);
-        let open = Open::new(call);
-        let body = |body| tonic::body::Body::new(RequestBody::new(body, call));
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
+        let open = self.metrics.start(&mut request, Hooks::NONE);
+        let (series, reset) = (open.series(), open.reset());
+        let body = |body| tonic::body::Body::new(RequestBody::new(body, series, reset));
         let request = request.map(body);
         ResponseFuture::new(self.inner.call(request), open)
     }
+}
+
+// === impl Hooks ===
+
+impl Hooks {
+    const NONE: Self = Self {
+        resolve: None,
+        share_reset: None,
+    };
 }

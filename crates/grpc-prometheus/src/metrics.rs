@@ -5,9 +5,17 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{Request, header::CONTENT_TYPE};
 
 use crate::{
-    Builder, ClientLayer, Connection, MethodHandle, ServerLayer, call::Call, cells::Reading,
-    connections::Connections, families::Family, handle::Resolve, headers, layout::Histogram,
-    methods::Table, store::Store,
+    Builder, ClientLayer, Connection, MethodHandle, ResetFlag, ServerLayer,
+    call::{Call, Open},
+    cells::{Reading, Series},
+    connections::Connections,
+    families::{Family, Side},
+    handle::Resolve,
+    headers,
+    layer::Hooks,
+    layout::Histogram,
+    methods::Table,
+    store::Store,
 };
 
 /// Metrics of the calls that a server answers: `grpc_server_…`.
@@ -152,21 +160,35 @@ impl Snapshot {
 // === impl Metrics ===
 
 impl Metrics {
-    /// The call that this request starts, unless it is not to be counted.
-    pub(crate) fn start<B>(&self, request: &Request<B>, resolve: Option<Resolve>) -> Option<Call> {
-        let content_type = headers::get(request.headers(), &CONTENT_TYPE)?.as_bytes();
-        // Base64 hides the messages and the status: see the README on grpc-web.
-        if !content_type.starts_with(b"application/grpc")
-            || content_type.starts_with(b"application/grpc-web-text")
-        {
-            return None;
+    /// Starts the call of this request, unless it is not to be counted.
+    #[inline]
+    pub(crate) fn start<B>(&self, request: &mut Request<B>, hooks: Hooks) -> Open {
+        let content_type = headers::get(request.headers(), &CONTENT_TYPE);
+        let content_type = content_type.map_or(&[][..], |value| value.as_bytes());
+        if !content_type.starts_with(b"application/grpc") {
+            return Open::new(None, None);
         }
-        let resolved = resolve.and_then(|resolve| resolve(request.extensions())?.entry_in(self));
-        let series = match resolved {
+        // Base64 hides the messages and the status: see the README on grpc-web.
+        let series = match content_type.starts_with(b"application/grpc-web-text") {
+            true => None,
+            false => self.series(request, hooks),
+        };
+        let call = series.map(|series| Call::start(series, request));
+        let served = call.is_some_and(|call| call.series.side == Side::Server);
+        let reset = (served || hooks.share_reset.is_some()).then(ResetFlag::open);
+        if let (Some(share), Some(reset)) = (hooks.share_reset, reset) {
+            share(request.extensions_mut(), reset);
+        }
+        Open::new(call, reset)
+    }
+
+    #[inline]
+    fn series<B>(&self, request: &Request<B>, hooks: Hooks) -> Option<&'static Series> {
+        let resolve = |resolve: Resolve| resolve(request.extensions())?.entry_in(self);
+        match hooks.resolve.and_then(resolve) {
             Some(entry) => entry.series(request),
             None => self.table.find(request),
-        };
-        Some(Call::start(series?, request))
+        }
     }
 }
 

@@ -15,7 +15,6 @@ use crate::{
     labels::ExtraLabel,
     layout::{Bounds, Histogram, Layout},
     methods::Method,
-    resets::Resets,
 };
 
 /// What the user chose; two registrations under the same names must agree on all of it.
@@ -41,7 +40,6 @@ pub(crate) struct Config {
 pub(crate) struct Plan {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
-    pub(crate) resets: Resets,
     /// Nanoseconds after which a server ends calls, or [`NEVER`].
     pub(crate) deadline: u64,
 }
@@ -112,7 +110,6 @@ impl Plan {
     fn new(config: Config) -> Self {
         Self {
             layout: config.layout(),
-            resets: Resets::new(),
             deadline: config.timeout.map_or(NEVER, clock::nanos),
             config,
         }

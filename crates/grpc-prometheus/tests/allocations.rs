@@ -168,6 +168,49 @@ fn a_thousand_calls_allocate_nothing_more_with_the_layer() {
     assert_eq!(client.snapshot().handled[0], 2 * 1_001);
 }
 
+/// Opens so many calls at once, leaves them unanswered and drops them: allocations of a second
+/// round of that.
+fn allocations_of_open_calls<S>(mut service: S, count: usize) -> u64
+where
+    S: Service<Request<Answer>, Future: Unpin>,
+{
+    let mut open = Vec::with_capacity(count);
+    let mut round = || {
+        open.extend((0..count).map(|_| service.call(request("/p.S/Do", UNSAMPLED))));
+        open.clear();
+    };
+    round();
+    allocation_counter::measure(round).count_total
+}
+
+#[test]
+fn two_thousand_calls_that_are_open_at_once_allocate_nothing_more_the_second_time() {
+    #[derive(Clone)]
+    struct Silent;
+
+    impl<B> Service<Request<B>> for Silent {
+        type Response = Response<Answer>;
+        type Error = Infallible;
+        type Future = std::future::Pending<Result<Response<Answer>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<B>) -> Self::Future {
+            std::future::pending()
+        }
+    }
+
+    let server = ServerMetrics::builder()
+        .descriptor_set(&descriptor_set())
+        .register(&Registry::new())
+        .unwrap();
+    let with = allocations_of_open_calls(server.layer().layer(Silent), 2_000);
+    assert_eq!(with, allocations_of_open_calls(Silent, 2_000));
+    assert_eq!(server.snapshot().handled[1], 4_000);
+}
+
 // M57: whatever paths the world may send, they leave nothing behind.
 #[test]
 fn a_hundred_thousand_unknown_paths_allocate_nothing_more_with_the_layer() {

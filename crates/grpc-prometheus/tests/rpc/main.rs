@@ -27,6 +27,7 @@ mod limits;
 mod names;
 mod paths;
 mod peers;
+mod resets;
 mod served;
 mod server;
 mod stack;
