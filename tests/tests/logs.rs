@@ -85,7 +85,14 @@ async fn a_line_is_sent_also_where_its_trace_is_not_recorded() {
 #[tokio::test]
 async fn every_line_from_the_first_to_the_stop_is_sent() {
     let collector = Collector::start().await;
-    let leaf = Program::service("time", &["--otlp-endpoint", &collector.url()]);
+    // Without heartbeats one thread logs, so that both outputs have one order.
+    let flags = [
+        "--otlp-endpoint",
+        &collector.url(),
+        "--heartbeat-cron",
+        "off",
+    ];
+    let leaf = Program::service("time", &flags);
     let page = leaf.address("scrape").await;
     let serving = collector.line("serving").await;
     assert_eq!(

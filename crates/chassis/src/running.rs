@@ -28,7 +28,8 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 pub struct Running {
     name: &'static str,
     addresses: Addresses,
-    settings: Settings,
+    lame_duck: Duration,
+    drain_timeout: Duration,
     contracts: Contracts,
     health: Health,
     readiness: Readiness,
@@ -43,14 +44,15 @@ impl Running {
     pub(crate) fn new(
         name: &'static str,
         addresses: Addresses,
-        settings: Settings,
+        settings: &Settings,
         contracts: Contracts,
         health: Health,
     ) -> Self {
         Self {
             name,
             addresses,
-            settings,
+            lame_duck: settings.lame_duck,
+            drain_timeout: settings.drain_timeout,
             contracts,
             health,
             readiness: Readiness::default(),
@@ -125,12 +127,12 @@ impl Running {
         self.readiness.set(Phase::Draining);
         self.health.set_not_serving().await;
         tokio::join!(
-            tokio::time::sleep(self.settings.lame_duck),
+            tokio::time::sleep(self.lame_duck),
             stop_tasks(self.tasks.take()),
         );
         self.drain.cancel();
         self.health.end_watches().await;
-        let drained = timeout(self.settings.drain_timeout, async {
+        let drained = timeout(self.drain_timeout, async {
             while self.servers.join_next().await.is_some() {}
         });
         if drained.await.is_err() {

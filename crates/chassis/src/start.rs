@@ -107,7 +107,10 @@ impl<S: Service> Bound<S> {
 
         let metrics = assembly.server_metrics(&settings)?;
         let contracts = assembly.services.contracts();
-        let (methods, health) = assembly.services.finish(settings.legacy_names).await?;
+        let (methods, health) = assembly
+            .services
+            .finish(settings.legacy_names, &metrics)
+            .await?;
         let tracer = assembly.tracer;
         let grpc = GrpcSettings {
             max_calls: settings.max_calls,
@@ -121,7 +124,7 @@ impl<S: Service> Bound<S> {
             )),
             _ => None,
         };
-        let mut running = Running::new(S::NAME, addresses, settings, contracts, health);
+        let mut running = Running::new(S::NAME, addresses, &settings, contracts, health);
         running.serve(self.grpc.counted_by(metrics), grpc, methods);
         if let Some((listener, routes)) = http {
             running.serve(listener, routes, Methods::default().into());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use grpc_prometheus::ServerMetrics;
 use tonic_health::ServingStatus;
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH;
 use tonic_health::server::HealthReporter;
@@ -22,6 +23,7 @@ pub struct Health {
 /// SERVING.
 pub(crate) async fn add(
     methods: &mut Methods,
+    metrics: &ServerMetrics,
     services: BTreeSet<String>,
     described: &[&'static [u8]],
 ) -> Result<Health, ServiceError> {
@@ -35,7 +37,7 @@ pub(crate) async fn add(
     // The empty name is the whole port.
     services.push(String::new());
     // An orchestrator would kill an overloaded process whose health checks are refused.
-    Registered::new(HEALTH, server)?.add_methods(methods, true);
+    Registered::new(HEALTH, server)?.add_methods(methods, metrics, true);
 
     let mut reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(HEALTH)
@@ -48,8 +50,8 @@ pub(crate) async fn add(
         reflection_alpha = reflection_alpha.register_encoded_file_descriptor_set(set);
     }
     let (v1, v1alpha) = (reflection.build_v1()?, reflection_alpha.build_v1alpha()?);
-    Registered::new(REFLECTION, v1)?.add_methods(methods, false);
-    Registered::new(REFLECTION_ALPHA, v1alpha)?.add_methods(methods, false);
+    Registered::new(REFLECTION, v1)?.add_methods(methods, metrics, false);
+    Registered::new(REFLECTION_ALPHA, v1alpha)?.add_methods(methods, metrics, false);
     Ok(Health { reporter, services })
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use futures_util::future::BoxFuture;
+use grpc_prometheus::MethodHandle;
 use http::{Request, Response, Uri};
 use tonic::body::Body;
 
@@ -30,6 +31,8 @@ pub(crate) struct Method {
     /// `/package.Service/Method`, as the client spells it.
     pub(crate) path: Arc<str>,
     pub(crate) kind: MethodKind,
+    /// Its series; `None` counts as `unknown`.
+    pub(crate) metrics: Option<MethodHandle>,
     /// Whether calls bypass the concurrency limit.
     pub(crate) unlimited: bool,
     pub(crate) handler: Handler,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use grpc_prometheus::ResetFlag;
 use vitalmesh_context::CallContext;
 
 use crate::methods::Method;
@@ -13,6 +14,8 @@ pub(crate) struct RequestInfo {
     pub(crate) context: CallContext,
     pub(crate) peer: SocketAddr,
     pub(crate) target: Target,
+    /// Whether the caller reset the request. The metrics layer sets it on gRPC requests.
+    pub(crate) reset: Option<ResetFlag>,
 }
 
 /// What a request addresses.
@@ -35,6 +38,12 @@ impl RequestInfo {
             Target::Method(method) => Some(&method.path),
             Target::Route(pattern) => Some(pattern),
         }
+    }
+
+    /// Whether the caller reset the request, so that nobody reads the response. A handler cannot
+    /// see it: tonic treats a reset request body as a complete one.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset.is_some_and(ResetFlag::is_set)
     }
 
     pub(crate) fn method(&self) -> Option<&Arc<Method>> {

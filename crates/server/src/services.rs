@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
+use grpc_prometheus::ServerMetrics;
 use http::{Request, Response};
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -125,19 +126,23 @@ impl Services {
     }
 
     /// Adds health and reflection, checks the legacy contracts, and serves their names if
-    /// `legacy_names`.
+    /// `legacy_names`. `metrics` must count the calls of the port.
     ///
     /// # Errors
     ///
     /// [`ServiceError::Legacy`] even if `legacy_names` is false; [`ServiceError::Reflection`].
-    pub async fn finish(self, legacy_names: bool) -> Result<(Arc<Methods>, Health), ServiceError> {
+    pub async fn finish(
+        self,
+        legacy_names: bool,
+        metrics: &ServerMetrics,
+    ) -> Result<(Arc<Methods>, Health), ServiceError> {
         let sets: Vec<_> = self.served_sets().collect();
         let aliases = legacy::resolve(&self.legacy, &sets)?;
         let mut methods = Methods::default();
         let mut names: BTreeSet<String> = BTreeSet::new();
         for service in &self.registered {
             names.insert(service.name.to_owned());
-            service.add_methods(&mut methods, false);
+            service.add_methods(&mut methods, metrics, false);
         }
         let mut legacy_methods = Vec::new();
         for alias in aliases {
@@ -145,6 +150,7 @@ impl Services {
                 return Err(LegacyError::no_handler(&alias).into());
             };
             legacy_methods.push(Method {
+                metrics: metrics.method(&alias.old_path),
                 path: alias.old_path.into(),
                 kind: current.kind,
                 unlimited: false,
@@ -159,7 +165,7 @@ impl Services {
             legacy_methods.into_iter().for_each(|m| methods.insert(m));
         }
         let described = self.descriptor_sets(legacy_names);
-        let health = health::add(&mut methods, names, &described).await?;
+        let health = health::add(&mut methods, metrics, names, &described).await?;
         Ok((Arc::new(methods), health))
     }
 
@@ -197,10 +203,17 @@ impl Registered {
         })
     }
 
-    pub(crate) fn add_methods(&self, methods: &mut Methods, unlimited: bool) {
+    pub(crate) fn add_methods(
+        &self,
+        methods: &mut Methods,
+        metrics: &ServerMetrics,
+        unlimited: bool,
+    ) {
         for (method, kind) in &self.methods {
+            let path = format!("/{}/{method}", self.name);
             methods.insert(Method {
-                path: format!("/{}/{method}", self.name).into(),
+                metrics: metrics.method(&path),
+                path: path.into(),
                 kind: *kind,
                 unlimited,
                 handler: Arc::clone(&self.handler),
@@ -275,6 +288,11 @@ mod tests {
         )],
     };
 
+    fn metrics() -> ServerMetrics {
+        let metrics = ServerMetrics::builder().descriptor_set(time::v1::FILE_DESCRIPTOR_SET);
+        metrics.register(&prometheus::Registry::new()).unwrap()
+    }
+
     /// The path that the handler of `path` receives.
     async fn handled(methods: &Methods, path: &str) -> Option<String> {
         let request = Request::post(path).body(Body::empty()).unwrap();
@@ -291,9 +309,10 @@ mod tests {
             .unwrap();
         let sets = services.descriptor_sets(true);
         assert_eq!(sets, [time::v1::FILE_DESCRIPTOR_SET]);
-        let (methods, health) = services.finish(true).await.unwrap();
+        let (methods, health) = services.finish(true, &metrics()).await.unwrap();
         let path = "/vitalmesh.time.v1.TimeService/WhatTimeIs";
         assert_eq!(handled(&methods, path).await.as_deref(), Some(path));
+        assert!(methods.find(path).unwrap().metrics.is_some());
         let kind = |path: &str| {
             methods
                 .find(path)
@@ -329,7 +348,7 @@ mod tests {
             services
         };
         let path = "/dj.grpc.time.TimeProcedureApi/WhatTimeIs";
-        let (methods, health) = services().finish(true).await.unwrap();
+        let (methods, health) = services().finish(true, &metrics()).await.unwrap();
         let received = handled(&methods, path).await;
         let current = "/vitalmesh.time.v1.TimeService/WhatTimeIs";
         assert_eq!(received.as_deref(), Some(current));
@@ -343,7 +362,7 @@ mod tests {
         );
         assert_eq!(services().descriptor_sets(true).len(), 2);
 
-        let (methods, health) = services().finish(false).await.unwrap();
+        let (methods, health) = services().finish(false, &metrics()).await.unwrap();
         assert_eq!(handled(&methods, path).await, None);
         assert_eq!(health.services(), ["vitalmesh.time.v1.TimeService", ""]);
         assert_eq!(services().descriptor_sets(false).len(), 1);
@@ -354,7 +373,7 @@ mod tests {
         for legacy_names in [true, false] {
             let mut services = Services::default();
             services.serve_legacy(LEGACY_TIME);
-            let error = services.finish(legacy_names).await.unwrap_err();
+            let error = services.finish(legacy_names, &metrics()).await.unwrap_err();
             assert!(error.to_string().contains("not served"), "{error}");
         }
     }

@@ -4,12 +4,11 @@ mod echo;
 mod limit;
 mod panic;
 mod protocol;
-mod reset;
 mod span;
 
 use bytes::Bytes;
-use grpc_prometheus::ServerLayer;
-use http::{Request, Response};
+use grpc_prometheus::{MethodHandle, ResetFlag, ServerLayer};
+use http::{Extensions, Request, Response};
 use hyper::body::Incoming;
 use prometheus::{IntCounter, Registry};
 use tonic::body::Body;
@@ -22,8 +21,8 @@ use self::echo::EchoLayer;
 use self::limit::LimitLayer;
 use self::panic::CatchPanicLayer;
 use self::protocol::ProtocolLayer;
-use self::reset::ResetBody;
 pub(crate) use self::span::SpanLayer;
+use crate::request::RequestInfo;
 use crate::router::Router;
 
 /// The settings of the gRPC stack.
@@ -71,7 +70,7 @@ pub fn grpc_stack(
     )?;
     Ok(ServiceBuilder::new()
         // Outermost: one record per call, however it ends.
-        .layer(metrics)
+        .layer(metrics.resolved_by(series).share_reset(share_reset))
         // Sets the trace before any inner layer logs.
         .layer(SpanLayer::grpc(tracer))
         // A panic becomes INTERNAL; the layers above count and log it.
@@ -84,11 +83,23 @@ pub fn grpc_stack(
         .layer(ProtocolLayer)
         // Innermost: echoes exactly the metadata that the handler gets.
         .layer(EchoLayer::new(settings.echo_metadata))
-        // Handlers take one body type, which detects a reset by the caller.
+        // Handlers take one body type.
         .layer(MapRequestLayer::new(|request: Request<_>| {
-            request.map(|body| Body::new(ResetBody::new(body)))
+            request.map(Body::new)
         }))
         .service(Router))
+}
+
+/// The series of the method that the listener resolved.
+fn series(extensions: &Extensions) -> Option<MethodHandle> {
+    let info = extensions.get::<RequestInfo>()?;
+    info.method()?.metrics
+}
+
+fn share_reset(extensions: &mut Extensions, reset: ResetFlag) {
+    if let Some(info) = extensions.get_mut::<RequestInfo>() {
+        info.reset = Some(reset);
+    }
 }
 
 fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {

@@ -54,6 +54,7 @@ where
             context,
             peer: self.peer,
             target: method.map_or(Target::Unknown, Target::Method),
+            reset: None,
         });
         ResponseFuture {
             // The stacks of this crate are always ready.

@@ -204,6 +204,7 @@ mod tests {
             let method = Method {
                 path: "/grpc.health.v1.Health/Check".into(),
                 kind: MethodKind::Unary,
+                metrics: None,
                 unlimited,
                 handler: Arc::new(|_| unreachable!("the stack ends above")),
                 rewritten: None,
@@ -213,6 +214,7 @@ mod tests {
                 context: CallContext::root(None),
                 peer: ([127, 0, 0, 1], 1).into(),
                 target: Target::Method(Arc::new(method)),
+                reset: None,
             });
             let response = service.clone().oneshot(check).await.unwrap();
             assert_eq!(response.headers().is_empty(), unlimited);

@@ -12,7 +12,6 @@ use vitalmesh_telemetry::{Observer, OpenSpan, Tracer, conventions};
 
 use super::Protocol;
 use crate::request::RequestInfo;
-use crate::stack::reset;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The response header with the trace of a sampled REST request.
@@ -26,8 +25,6 @@ pub(crate) struct Call {
     recorded: Option<Box<OpenSpan>>,
     started: Instant,
     protocol: Protocol,
-    /// The caller reset the request, so nobody reads the response.
-    reset: bool,
     outcome: Outcome,
 }
 
@@ -69,13 +66,12 @@ impl Call {
             recorded,
             started: Instant::now(),
             protocol,
-            reset: false,
             outcome: Outcome::Open,
         }
     }
 
     fn record_status(&mut self, headers: &HeaderMap) {
-        let Some(status) = headers.get(GRPC_STATUS).filter(|_| !self.reset) else {
+        let Some(status) = headers.get(GRPC_STATUS).filter(|_| !self.info.is_reset()) else {
             return;
         };
         let code = Code::from_bytes(status.as_bytes());
@@ -134,9 +130,7 @@ impl Call {
 impl Observer for Call {
     fn around_poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         let (span, context) = (&self.span, self.info.context);
-        let (polled, reset) = reset::watch(|| span.in_scope(|| context.sync_scope(poll)));
-        self.reset |= reset;
-        polled
+        span.in_scope(|| context.sync_scope(poll))
     }
 
     fn on_headers<B>(&mut self, response: &mut Response<B>) {
