@@ -294,3 +294,94 @@ where
         () = activity.silent() => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Empty};
+    use hyper::client::conn::{http1, http2};
+    use hyper_util::rt::TokioExecutor;
+    use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
+    use tokio::sync::{Mutex, mpsc};
+    use tower::service_fn;
+
+    use super::*;
+
+    /// Accepts in-memory connections.
+    struct Memory(Mutex<mpsc::Receiver<DuplexStream>>);
+
+    impl Accept for Memory {
+        type Io = DuplexStream;
+
+        async fn accept(&self) -> io::Result<(DuplexStream, SocketAddr)> {
+            match self.0.lock().await.recv().await {
+                Some(io) => Ok((io, ([127, 0, 0, 1], 1).into())),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    impl Halves for DuplexStream {
+        type Read = ReadHalf<Self>;
+        type Write = WriteHalf<Self>;
+
+        fn halves(self) -> (ReadHalf<Self>, WriteHalf<Self>) {
+            tokio::io::split(self)
+        }
+    }
+
+    /// Serves the HTTP version of each request over in-memory connections.
+    fn serve_versions() -> mpsc::Sender<DuplexStream> {
+        let (connect, connections) = mpsc::channel(1);
+        let service = service_fn(async |request: Request<Incoming>| {
+            let version = format!("{:?}", request.version());
+            Ok::<_, Infallible>(Response::new(version))
+        });
+        let acceptor = Acceptor {
+            service,
+            methods: Arc::default(),
+            limits: Limits {
+                connections: 2,
+                streams: 8,
+                call: None,
+                stream: None,
+            },
+            metrics: None,
+        };
+        tokio::spawn(async move {
+            let incoming = Memory(Mutex::new(connections));
+            acceptor.accept(incoming, &mut Connections::default()).await
+        });
+        connect
+    }
+
+    async fn connect(to: &mpsc::Sender<DuplexStream>) -> TokioIo<DuplexStream> {
+        let (client, server) = tokio::io::duplex(1024);
+        to.send(server).await.unwrap();
+        TokioIo::new(client)
+    }
+
+    fn request() -> Request<Empty<Bytes>> {
+        let request = Request::get("http://memory/").header("host", "memory");
+        request.body(Empty::new()).unwrap()
+    }
+
+    async fn text(response: Response<Incoming>) -> Bytes {
+        response.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn any_byte_stream_carries_http1_and_http2() {
+        let server = serve_versions();
+        let (mut http1, connection) = http1::handshake(connect(&server).await).await.unwrap();
+        tokio::spawn(connection);
+        let response = http1.send_request(request()).await.unwrap();
+        assert_eq!(text(response).await, "HTTP/1.1");
+
+        let io = connect(&server).await;
+        let handshake = http2::handshake(TokioExecutor::new(), io).await;
+        let (mut http2, connection) = handshake.unwrap();
+        tokio::spawn(connection);
+        let response = http2.send_request(request()).await.unwrap();
+        assert_eq!(text(response).await, "HTTP/2.0");
+    }
+}
