@@ -1,4 +1,4 @@
-//! Bakes in which commit this is built from: `VITALMESH_REVISION`, else what git says.
+//! Sets `VITALMESH_REVISION` for the build: the variable of that name, else the commit of git's HEAD.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ const GIT_LOG: &str = "../../.git/logs/HEAD";
 
 fn main() {
     println!("cargo:rerun-if-env-changed=VITALMESH_REVISION");
-    // Changes with each commit, where HEAD only names the branch. Absent in an image.
+    // This file changes with each commit; HEAD only names the branch. It is absent in an image.
     if std::path::Path::new(GIT_LOG).exists() {
         println!("cargo:rerun-if-changed={GIT_LOG}");
     }

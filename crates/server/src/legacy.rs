@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_method_is_an_alias_of_the_one_that_answers_it() {
+    fn an_old_method_resolves_to_the_one_that_answers_it() {
         let aliases = resolve(&[TIME], &[time::v1::FILE_DESCRIPTOR_SET]).unwrap();
         let expected = Alias {
             old_service: "dj.grpc.time.TimeProcedureApi",
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_method_without_an_answer_is_refused() {
+    fn an_old_method_that_no_method_answers_is_rejected() {
         let unanswered = LegacyContract {
             answered_by: &[],
             ..TIME
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_name_that_is_served_itself_is_refused() {
+    fn an_old_name_that_is_also_served_is_rejected() {
         let served = LegacyContract {
             descriptor_set: time::v1::FILE_DESCRIPTOR_SET,
             answered_by: &[(
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_the_old_contract_does_not_have_is_refused() {
+    fn a_method_that_the_old_contract_lacks_is_rejected() {
         let misspelled = LegacyContract {
             answered_by: const { &[("TimeProcedureApi/WhatTimeIs", TIME.answered_by[0].1)] },
             ..TIME
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_streams_differently_or_speaks_other_messages_is_refused() {
+    fn different_streaming_or_messages_are_rejected() {
         let increase = |new| LegacyContract {
             descriptor_set: legacy::PYTHON_TO_PYTHON_SIMPLE,
             answered_by: new,

@@ -206,7 +206,7 @@ mod tests {
     const SIDES: [Side; 2] = [Side::Request, Side::Response];
 
     #[test]
-    fn a_field_with_the_same_number_type_and_label_is_the_same() {
+    fn a_field_with_the_same_number_type_and_label_is_compatible() {
         let renamed = FieldDescriptorProto {
             name: Some("y".to_owned()),
             ..number(1)
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn explicit_presence_changes_nothing_on_the_wire_but_a_oneof_does() {
+    fn explicit_presence_is_compatible_and_a_oneof_is_not() {
         let optional = FieldDescriptorProto {
             oneof_index: Some(0),
             proto3_optional: Some(true),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn another_type_or_label_is_another_field() {
+    fn another_type_or_label_is_incompatible() {
         for new in [
             field(1, Type::Sint32, Label::Optional),
             field(1, Type::Int64, Label::Optional),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_is_ignored_only_in_a_request_and_where_it_is_reserved() {
+    fn a_missing_field_is_accepted_only_if_a_request_reserves_it() {
         let missing = |number: i32| {
             Err(Mismatch::Missing {
                 field: format!("x = {number}"),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_compared_is_refused() {
+    fn a_type_that_is_not_compared_is_rejected() {
         for kind in [Type::Message, Type::Enum, Type::Group] {
             let old = field(1, kind, Label::Optional);
             let refused = verdict(old.clone(), old, Side::Request).unwrap_err();

@@ -165,7 +165,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_silent_two_seconds_after_its_last_call_and_byte() {
+    async fn a_connection_is_silent_two_seconds_after_its_last_call_or_byte() {
         let activity = Activity::default();
         let call = activity.call();
         assert!(timeout(3600 * SECOND, activity.silent()).await.is_err());
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_fails_where_the_peer_takes_nothing_for_a_minute() {
+    async fn a_write_fails_after_the_peer_reads_nothing_for_a_minute() {
         let (_peer, io) = tokio::io::duplex(64);
         let mut io = MonitoredIo::new(io, Activity::default());
         let begun = Instant::now();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_http1_download_that_nobody_reads_ends_after_a_minute() {
+    async fn an_unread_http1_download_ends_after_a_minute() {
         let (mut peer, io) = tokio::io::duplex(1 << 10);
         let endless = service_fn(|_| async {
             let rows = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[b'1'; 99])));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_a_byte_in_59_seconds_gets_all_of_them() {
+    async fn a_peer_that_reads_a_byte_each_59_seconds_is_not_stalled() {
         let (mut peer, io) = tokio::io::duplex(1);
         let mut io = MonitoredIo::new(io, Activity::default());
         let reads = async {

@@ -68,11 +68,11 @@ mod tests {
 
     use super::*;
 
-    async fn round_trip(said: &[u8]) -> (bool, Vec<u8>) {
+    async fn round_trip(sent: &[u8]) -> (bool, Vec<u8>) {
         let (mut client, server) = tokio::io::duplex(7);
-        let said = said.to_vec();
+        let sent = sent.to_vec();
         let client = async move {
-            client.write_all(&said).await.unwrap();
+            client.write_all(&sent).await.unwrap();
             client.shutdown().await.unwrap();
         };
         let server = async {
@@ -85,27 +85,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_preface_in_pieces_is_http2_and_nothing_is_lost() {
-        let said = [PREFACE, b"frames".as_slice()].concat();
-        assert_eq!(round_trip(&said).await, (true, said));
+    async fn a_preface_in_pieces_is_http2_and_no_byte_is_lost() {
+        let sent = [PREFACE, b"frames".as_slice()].concat();
+        assert_eq!(round_trip(&sent).await, (true, sent));
     }
 
     #[tokio::test]
-    async fn anything_else_is_http1_and_nothing_is_lost() {
-        for said in [
+    async fn any_other_bytes_are_http1_and_none_is_lost() {
+        for sent in [
             "GET / HTTP/1.1\r\n\r\n",
             "PRI",
             "P",
             "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
         ] {
-            let (http2, read) = round_trip(said.as_bytes()).await;
+            let (http2, read) = round_trip(sent.as_bytes()).await;
             assert!(!http2);
-            assert_eq!(read, said.as_bytes());
+            assert_eq!(read, sent.as_bytes());
         }
     }
 
     #[tokio::test]
-    async fn a_peer_that_says_nothing_and_leaves_is_an_error() {
+    async fn a_peer_that_disconnects_without_a_byte_is_an_error() {
         let (client, server) = tokio::io::duplex(7);
         drop(client);
         assert!(sniff(server).await.is_err());

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_in_the_handler_is_answered_with_internal() {
+    async fn a_panic_in_a_handler_is_internal() {
         let layer = layer();
         let call = layer.layer(service_fn(
             async |_: Request<()>| -> Result<Response<String>, Infallible> { panic!("on demand") },
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_in_a_stream_ends_it_with_internal_in_the_trailers() {
+    async fn a_panic_in_a_stream_ends_it_with_internal_trailers() {
         let layer = layer();
         let call = layer.layer(service_fn(async |_: Request<()>| {
             let mut left = 2;
