@@ -19,8 +19,8 @@ use vitalmesh_server::{Answer, LegacyContract, Route, ServiceError, Services};
 use vitalmesh_tasks::Task;
 use vitalmesh_telemetry::{LogSink, Resource, TraceSettings, Tracer, export_log};
 
+use crate::address::reachable;
 use crate::process::{self, VERSION};
-use crate::program::reachable;
 use crate::settings::Settings;
 use crate::upstream::{Upstream, UpstreamInfo};
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Command, FromArgMatches, Subcommand as _};
 
+use crate::address::or_ip_alone;
 use crate::process::VERSION;
 use crate::service::Service;
 
@@ -48,7 +49,8 @@ pub(crate) fn parse_invocation<S: Service>(
     })
 }
 
-fn command<S: Service>() -> Command {
+/// The command line of a service: every setting with its flag, variable and default.
+pub fn command<S: Service>() -> Command {
     S::augment_args(Command::new(S::NAME))
         .version(VERSION)
         .mut_arg("grpc_address", |arg| {
@@ -62,6 +64,7 @@ fn command<S: Service>() -> Command {
             true => arg.allow_negative_numbers(true),
             false => arg,
         })
+        .mut_args(or_ip_alone)
 }
 
 /// Formats a command line error as one line, whatever characters the invalid value has.

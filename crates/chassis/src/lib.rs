@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod address;
 mod assembly;
 mod command_line;
 mod error;
@@ -16,8 +17,9 @@ mod upstream;
 /// short-lived allocations on several threads; glibc's allocator takes a tenth of a call for them.
 pub use mimalloc::MiMalloc as Allocator;
 
+pub use self::address::{default_address, reachable};
 pub use self::assembly::Assembly;
-pub use self::command_line::{one_line, parse};
+pub use self::command_line::{command, one_line, parse};
 pub use self::error::{BoxError, InvalidSetting, StartError};
 pub use self::process::{REVISION, VERSION};
 pub use self::program::{exit, healthcheck, log, main, run, run_until};

@@ -1,7 +1,7 @@
 //! A program, from its command line to its exit code.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tower::BoxError;
 use vitalmesh_telemetry::{LogFormat, LogSink, init_log};
 use vitalmesh_transport::Transport;
 
+use crate::address::reachable;
 use crate::command_line::{Subcommand, one_line, parse_invocation};
 use crate::error::StartError;
 use crate::running::Running;
@@ -149,15 +150,6 @@ pub fn healthcheck(address: SocketAddr) -> Result<(), BoxError> {
             Err(_) => Err(format!("{address} does not answer within 1 s").into()),
         }
     })
-}
-
-/// The address at which a server bound to all interfaces is reached from its own host.
-pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    }
 }
 
 /// The signals that stop a program.

@@ -10,11 +10,11 @@ use vitalmesh_telemetry::{LogFormat, TraceSettings};
 /// The settings that every service has.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The address of the gRPC port
+    /// The address of the gRPC port; an IP alone keeps the default port
     #[arg(long, env)]
     pub grpc_address: SocketAddr,
 
-    /// The address of the scrape port: /metrics, /livez and /readyz
+    /// The address of the scrape port: /metrics, /livez and /readyz; an IP alone keeps the default port
     #[arg(long, env)]
     pub scrape_address: SocketAddr,
 
