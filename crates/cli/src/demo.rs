@@ -34,7 +34,7 @@ impl Demo {
         let data = tempfile::Builder::new().prefix("mesh-demo-").tempdir()?;
         let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
         let mesh = Mesh::bind(ip, data.path())?;
-        let edge = mesh.http().ok_or("the edge serves no HTTP")?;
+        let edge = mesh.http("edge").ok_or("the edge serves no HTTP")?;
         let prometheus = Prometheus::start(&mesh.targets(), data.path(), ip)?.ok_or(HOW_TO_GET)?;
         let api = Api::new(prometheus.address());
 

@@ -4,6 +4,7 @@ mod count;
 mod demo;
 mod prometheus;
 mod recommend;
+mod services;
 mod up;
 
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ enum Command {
     Demo(demo::Demo),
     /// Write recommendations of the bookstore to a file
     Recommend(recommend::Recommend),
+    /// List the services of the mesh with their ports
+    Services(services::Services),
     /// Run every service in this process
     Up(up::Up),
     /// Ask a gRPC server for its health; exit 0 if it is serving
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Count(count) => count.run(),
         Command::Demo(demo) => demo.run(),
         Command::Recommend(recommend) => recommend.run(),
+        Command::Services(services) => services.run(),
         Command::Up(up) => up.run(),
         Command::Healthcheck { address } => healthcheck(address),
     })

@@ -3,9 +3,36 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use vitalmesh_chassis::{Addresses, Bound, BoxError, Service, StartError, bind, log, parse};
+use vitalmesh_chassis::{Addresses, BoxError, Running, StartError, log};
+use vitalmesh_services::{BoundService, bind_all};
 
 use crate::prometheus::{self, Prometheus};
+
+/// Requests to try, each with its service and what stands before and after the REST address.
+const EXAMPLES: &[(&str, &str, &str)] = &[
+    ("edge", "curl http://", "/proxy/Ana"),
+    (
+        "edge",
+        "curl http://",
+        "/proxy/not_found     a fault on demand",
+    ),
+    (
+        "edge",
+        "curl http://",
+        "/heartbeats          the last heartbeat of each service",
+    ),
+    ("counter", "curl http://", "/increase/41"),
+    (
+        "bookstore",
+        "curl http://",
+        "/1000            a stream, of any length up to 10000000",
+    ),
+    (
+        "bookstore",
+        "http://",
+        "/                      books, to try in a browser",
+    ),
+];
 
 /// The flags of `mesh up`.
 #[derive(clap::Args, Debug)]
@@ -24,12 +51,9 @@ pub(crate) struct Up {
 }
 
 /// Every service with its ports bound.
+#[derive(Debug)]
 pub(crate) struct Mesh {
-    bookstore: Bound<vitalmesh_bookstore::Config>,
-    counter: Bound<vitalmesh_counter::Config>,
-    edge: Bound<vitalmesh_edge::Config>,
-    revert_name: Bound<vitalmesh_revert_name::Config>,
-    time: Bound<vitalmesh_time::Config>,
+    services: Vec<BoundService>,
 }
 
 // === impl Up ===
@@ -37,10 +61,12 @@ pub(crate) struct Mesh {
 impl Up {
     pub(crate) fn run(self) -> Result<(), BoxError> {
         let mesh = Mesh::bind(self.bind, &self.data_dir)?;
-        log(mesh.edge.settings());
-        let targets = mesh.targets();
+        // The log's settings come from the environment, so all services have the same.
+        if let Some(service) = mesh.services.first() {
+            log(service.settings());
+        }
         let prometheus = match self.prometheus {
-            true => Prometheus::start(&targets, &self.data_dir, self.bind)?,
+            true => Prometheus::start(&mesh.targets(), &self.data_dir, self.bind)?,
             false => None,
         };
         self.welcome(&mesh, prometheus.as_ref());
@@ -52,24 +78,16 @@ impl Up {
             "The mesh runs in this process, its data is in {}.\n",
             self.data_dir.display()
         );
-        for (name, addresses) in mesh.services() {
-            let Addresses { grpc, scrape, .. } = addresses;
+        for service in &mesh.services {
+            let Addresses { grpc, scrape, .. } = service.addresses();
+            let name = service.name();
             println!("  {name:12} gRPC {grpc:16} metrics http://{scrape}/metrics");
         }
-        if let Some(edge) = mesh.http() {
-            println!("\nTry:");
-            println!("  curl http://{edge}/proxy/Ana");
-            println!("  curl http://{edge}/proxy/not_found     a fault on demand");
-            println!("  curl http://{edge}/heartbeats          who was seen last, and when");
-        }
-        if let Some(counter) = mesh.counter.addresses().http {
-            println!("  curl http://{counter}/increase/41");
-        }
-        if let Some(bookstore) = mesh.bookstore.addresses().http {
-            println!(
-                "  curl http://{bookstore}/1000            a stream, of any length up to 10000000"
-            );
-            println!("  http://{bookstore}/                      books, to try in a browser");
+        println!("\nTry:");
+        for (service, before, after) in EXAMPLES {
+            if let Some(address) = mesh.http(service) {
+                println!("  {before}{address}{after}");
+            }
         }
         if let Some(prometheus) = prometheus {
             println!("  {}      Prometheus", prometheus.url());
@@ -84,95 +102,29 @@ impl Up {
 
 impl Mesh {
     /// Binds all ports or none.
-    pub(crate) fn bind(ip: IpAddr, data_dir: &Path) -> Result<Self, BoxError> {
-        let data_dir = data_dir.to_string_lossy();
-        let http = SocketAddr::new(ip, 8012).to_string();
-        let edge = [
-            ("--http-address", http.as_str()),
-            ("--data-dir", &data_dir),
-            ("--revert-name-url", &url(ip, 50052)),
-            ("--time-url", &url(ip, 50051)),
-        ];
-        let edge_url = url(ip, 50053);
-        let leaf = [("--edge-url", edge_url.as_str())];
-        let bookstore_http = SocketAddr::new(ip, 3333).to_string();
-        let bookstore = [
-            leaf[0],
-            ("--http-address", bookstore_http.as_str()),
-            ("--data-dir", &data_dir),
-        ];
-        let counter_http = SocketAddr::new(ip, 8014).to_string();
-        let counter = [leaf[0], ("--http-address", counter_http.as_str())];
-        Ok(Self {
-            bookstore: bind(config(ip, &bookstore)?)?,
-            counter: bind(config(ip, &counter)?)?,
-            edge: bind(config(ip, &edge)?)?,
-            revert_name: bind(config(ip, &leaf)?)?,
-            time: bind(config(ip, &leaf)?)?,
-        })
+    pub(crate) fn bind(ip: IpAddr, data_dir: &Path) -> Result<Self, StartError> {
+        let services = bind_all(ip, data_dir)?;
+        Ok(Self { services })
     }
 
-    /// Where the edge serves REST.
-    pub(crate) fn http(&self) -> Option<SocketAddr> {
-        self.edge.addresses().http
+    /// The REST address of a service.
+    pub(crate) fn http(&self, service: &str) -> Option<SocketAddr> {
+        let mut services = self.services.iter();
+        let found = services.find(|bound| bound.name() == service)?;
+        found.addresses().http
     }
 
-    fn services(&self) -> [(&'static str, Addresses); 5] {
-        [
-            (
-                vitalmesh_bookstore::Config::NAME,
-                self.bookstore.addresses(),
-            ),
-            (vitalmesh_counter::Config::NAME, self.counter.addresses()),
-            (vitalmesh_edge::Config::NAME, self.edge.addresses()),
-            (
-                vitalmesh_revert_name::Config::NAME,
-                self.revert_name.addresses(),
-            ),
-            (vitalmesh_time::Config::NAME, self.time.addresses()),
-        ]
-    }
-
+    /// The scrape address of each service, by its name.
     pub(crate) fn targets(&self) -> Vec<(&'static str, SocketAddr)> {
-        let scrape = |(name, addresses): (_, Addresses)| (name, addresses.scrape);
-        self.services().map(scrape).to_vec()
+        let target = |service: &BoundService| (service.name(), service.addresses().scrape);
+        self.services.iter().map(target).collect()
     }
 
-    pub(crate) async fn start(self) -> Result<Vec<vitalmesh_chassis::Running>, StartError> {
-        Ok(vec![
-            self.bookstore.start().await?,
-            self.counter.start().await?,
-            self.edge.start().await?,
-            self.revert_name.start().await?,
-            self.time.start().await?,
-        ])
+    pub(crate) async fn start(self) -> Result<Vec<Running>, StartError> {
+        let mut running = Vec::new();
+        for service in self.services {
+            running.push(service.start().await?);
+        }
+        Ok(running)
     }
-}
-
-/// A service's configuration as its own command line would make it, on its own ports at `ip`.
-fn config<S: Service>(ip: IpAddr, flags: &[(&str, &str)]) -> Result<S, BoxError> {
-    let at = |default: &str| -> Result<String, BoxError> {
-        let port = default.parse::<SocketAddr>()?.port();
-        Ok(SocketAddr::new(ip, port).to_string())
-    };
-    let (grpc, scrape) = (at(S::GRPC_ADDRESS)?, at(S::SCRAPE_ADDRESS)?);
-    let mut words = vec![
-        S::NAME,
-        "--grpc-address",
-        &grpc,
-        "--scrape-address",
-        &scrape,
-    ];
-    words.extend(flags.iter().flat_map(|(flag, value)| [*flag, *value]));
-    parse(words).map_err(|error| StartError::setting(S::NAME, &error).into())
-}
-
-/// Where the process reaches its own port.
-fn url(ip: IpAddr, port: u16) -> String {
-    let ip = match ip {
-        IpAddr::V4(v4) if v4.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(ip, port))
 }

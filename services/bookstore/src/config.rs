@@ -16,6 +16,7 @@ use crate::{Bookstore, Store, Upstream, router};
 
 /// Settings of the bookstore.
 #[derive(clap::Args, Clone, Debug)]
+#[command(about)]
 pub struct Config {
     #[command(flatten)]
     settings: Settings,
@@ -23,7 +24,7 @@ pub struct Config {
     #[command(flatten)]
     pub heartbeat: HeartbeatSettings,
 
-    /// The address of the REST port
+    /// The address of the REST port; an IP alone keeps the default port
     #[arg(long, env, default_value = "127.0.0.1:3333")]
     pub http_address: SocketAddr,
 

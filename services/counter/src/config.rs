@@ -14,6 +14,7 @@ use crate::{Counter, router};
 
 /// Settings of the counter.
 #[derive(clap::Args, Clone, Debug)]
+#[command(about)]
 pub struct Config {
     #[command(flatten)]
     settings: Settings,
@@ -21,7 +22,7 @@ pub struct Config {
     #[command(flatten)]
     pub heartbeat: HeartbeatSettings,
 
-    /// The address of the REST port
+    /// The address of the REST port; an IP alone keeps the default port
     #[arg(long, env, default_value = "127.0.0.1:8014")]
     pub http_address: SocketAddr,
 }

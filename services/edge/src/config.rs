@@ -26,11 +26,12 @@ const EXPECTED: &[(&str, Duration)] = &[
 
 /// Settings of the edge service.
 #[derive(clap::Args, Clone, Debug)]
+#[command(about)]
 pub struct Config {
     #[command(flatten)]
     settings: Settings,
 
-    /// The address of the REST port
+    /// The address of the REST port; an IP alone keeps the default port
     #[arg(long, env, default_value = "127.0.0.1:8012")]
     pub http_address: SocketAddr,
 

@@ -11,6 +11,7 @@ use crate::Reverter;
 
 /// Settings of the revert-name service.
 #[derive(clap::Args, Clone, Debug)]
+#[command(about)]
 pub struct Config {
     #[command(flatten)]
     settings: Settings,

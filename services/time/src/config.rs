@@ -10,6 +10,7 @@ use crate::Clock;
 
 /// Settings of the time service.
 #[derive(clap::Args, Clone, Debug)]
+#[command(about)]
 pub struct Config {
     #[command(flatten)]
     settings: Settings,
