@@ -6,6 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use vitalmesh_chassis::{Bound, Running, Service, Uri, bind, parse};
+use vitalmesh_services::expected_services;
 
 /// A free port of this machine.
 const FREE: &str = "127.0.0.1:0";
@@ -77,10 +78,18 @@ pub fn counter(flags: &[&str]) -> Bound<vitalmesh_counter::Config> {
     service(&own, flags)
 }
 
-/// The edge, bound to free ports unless the flags say where.
+/// The edge, bound to free ports unless the flags say where; it expects heartbeats of all leaves.
 pub fn edge(data: &Path, flags: &[&str]) -> Bound<vitalmesh_edge::Config> {
     let data = data.to_str().unwrap();
-    let own = ["--http-address", FREE, "--data-dir", data];
+    let expected = expected_services();
+    let own = [
+        "--http-address",
+        FREE,
+        "--data-dir",
+        data,
+        "--expected-services",
+        &expected,
+    ];
     service(&own, flags)
 }
 

@@ -54,6 +54,42 @@ async fn each_leaf_beats_by_its_schedule_and_is_listed() {
 }
 
 #[tokio::test]
+async fn the_edge_expects_the_services_of_its_setting_and_no_others() {
+    for (setting, expected) in [
+        ("", vec![]),
+        ("time", vec![("time", 10.0)]),
+        ("time=1m,greet", vec![("greet", 10.0), ("time", 60.0)]),
+    ] {
+        let data = tempfile::tempdir().unwrap();
+        let flags = ["--expected-services", setting];
+        let edge = vitalmesh_tests::edge(data.path(), &flags)
+            .start()
+            .await
+            .unwrap();
+        let list = get(edge.addresses().http.unwrap(), "/heartbeats")
+            .await
+            .json();
+        let page = scrape(edge.addresses().scrape).await;
+        let series = "mesh_heartbeat_expected_interval_seconds{";
+        assert_eq!(page.of(series).len(), expected.len(), "{setting}");
+        let lines = list["services"].as_array().unwrap();
+        assert_eq!(lines.len(), expected.len(), "{list}");
+        for (line, (service, interval)) in lines.iter().zip(expected) {
+            assert_eq!(
+                (&line["service"], &line["interval_seconds"]),
+                (&json!(service), &json!(interval))
+            );
+            assert_eq!(
+                (&line["beats"], &line["last_seen"]),
+                (&json!(0), &Value::Null)
+            );
+            let series = format!("{series}service=\"{service}\"}}");
+            assert_eq!(page.value(&series), Some(interval));
+        }
+    }
+}
+
+#[tokio::test]
 async fn beats_outlive_the_edge() {
     let mesh = Mesh::start().await;
     let both = async || {

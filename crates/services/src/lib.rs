@@ -15,4 +15,4 @@ pub use self::bound::BoundService;
 pub use self::entry::Entry;
 pub use self::info::{Role, ServiceInfo, Upstream};
 pub use self::list::SERVICES;
-pub use self::mesh::bind_all;
+pub use self::mesh::{bind_all, expected_services};

@@ -17,12 +17,7 @@ use crate::{BoundService, SERVICES, ServiceInfo};
 ///
 /// As [`crate::Entry::bind`].
 pub fn bind_all(ip: IpAddr, data_dir: &Path) -> Result<Vec<BoundService>, StartError> {
-    let expected: Vec<_> = ServiceInfo::all()
-        .iter()
-        .filter(|service| service.sends_heartbeats)
-        .map(|service| service.name)
-        .collect();
-    let expected = expected.join(",");
+    let expected = expected_services();
     let value = |setting: &Arg| match setting.get_id().as_str() {
         "data_dir" => Some(data_dir.into()),
         "expected_services" => Some(OsString::from(&expected)),
@@ -37,6 +32,14 @@ pub fn bind_all(ip: IpAddr, data_dir: &Path) -> Result<Vec<BoundService>, StartE
         entry.bind(flags.flatten())
     };
     SERVICES.iter().map(bind).collect()
+}
+
+/// The value of the edge's `--expected-services`: every service that sends heartbeats.
+pub fn expected_services() -> String {
+    let mut services = ServiceInfo::all();
+    services.retain(|service| service.sends_heartbeats);
+    let names: Vec<_> = services.iter().map(|service| service.name).collect();
+    names.join(",")
 }
 
 /// The default of a setting that is a local address or URL, at `ip` instead.

@@ -14,15 +14,7 @@ use vitalmesh_proto::time::v1::time_service_client::TimeServiceClient;
 use vitalmesh_proto::{heartbeat, legacy, revert_name, time};
 
 use crate::rest::ROUTES;
-use crate::{Heartbeats, Roster, Store, StoreSettings, Upstreams, router};
-
-/// The leaves, and how often each beats unless it says otherwise.
-const EXPECTED: &[(&str, Duration)] = &[
-    ("bookstore", Duration::from_secs(10)),
-    ("counter", Duration::from_secs(10)),
-    ("revert-name", Duration::from_secs(10)),
-    ("time", Duration::from_secs(10)),
-];
+use crate::{ExpectedServices, Heartbeats, Roster, Store, StoreSettings, Upstreams, router};
 
 /// Settings of the edge service.
 #[derive(clap::Args, Clone, Debug)]
@@ -50,6 +42,11 @@ pub struct Config {
     /// The folder of the heartbeat database
     #[arg(long, env, default_value = "data")]
     pub data_dir: PathBuf,
+
+    /// Services that must send heartbeats, separated by commas: name, or name=interval where that is
+    /// not 10s; one that is silent for three intervals is late
+    #[arg(long, env, default_value = "", hide_default_value = true)]
+    pub expected_services: ExpectedServices,
 
     /// How long heartbeats are kept
     #[arg(long, env, default_value = "168h", value_parser = duration)]
@@ -96,16 +93,17 @@ impl Service for Config {
     }
 
     async fn build(self, assembly: &mut Assembly) -> Result<(), BoxError> {
+        let expected = self.expected_services.intervals();
         let settings = StoreSettings {
             max_age: self.heartbeat_max_age,
             max_rows: self.heartbeat_max_rows,
-            reserved: EXPECTED.iter().map(|(name, _)| (*name).into()).collect(),
+            reserved: expected.iter().map(|(name, _)| (*name).into()).collect(),
             ..StoreSettings::default()
         };
         let store = Store::open(&self.data_dir, settings)
             .await
             .map_err(|error| InvalidSetting::new("--data-dir (DATA_DIR)", error))?;
-        let roster = Roster::new(store.clone(), EXPECTED);
+        let roster = Roster::new(store.clone(), &expected);
         roster.register(assembly.registry())?;
         let heartbeats = HeartbeatServiceServer::new(Heartbeats::new(store.clone()));
         assembly.serve(heartbeat::v1::FILE_DESCRIPTOR_SET, heartbeats)?;

@@ -8,6 +8,7 @@ use vitalmesh_proto::heartbeat::v1::heartbeat_service_server::HeartbeatService;
 use vitalmesh_proto::heartbeat::v1::{BeatHeartRequest, BeatHeartResponse};
 
 use self::checks::checked;
+pub(crate) use self::checks::{MAX_INTERVAL, is_service_name};
 use crate::store::{Store, StoreError};
 
 /// Receives heartbeats into a store.

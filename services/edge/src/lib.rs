@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod expected;
 mod heartbeats;
 mod metrics;
 mod name;
@@ -11,6 +12,7 @@ mod roster;
 mod store;
 
 pub use config::Config;
+pub use expected::{ExpectedServices, InvalidExpected};
 pub use heartbeats::Heartbeats;
 pub use proxy::{Channel, Upstreams};
 pub use rest::router;

@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::metrics::Heartbeat;
 use crate::store::{ServiceStatus, Store};
 
-/// Of a service that names none.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+/// The interval of a service that names none.
+pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 const INTERVALS_UNTIL_LATE: u32 = 3;
 
 /// The services expected and the services seen; clones share the store.

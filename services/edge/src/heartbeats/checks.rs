@@ -12,7 +12,7 @@ use crate::store::Beat;
 const MAX_SERVICE_NAME_BYTES: usize = 64;
 const MAX_INSTANCE_BYTES: usize = 128;
 const MAX_VERSION_BYTES: usize = 64;
-const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// How far the clock of a sender may be ahead of ours.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
@@ -68,7 +68,7 @@ pub(super) fn checked(request: BeatHeartRequest, now: Timestamp) -> Result<Beat,
     })
 }
 
-fn is_service_name(name: &str) -> bool {
+pub(crate) fn is_service_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=MAX_SERVICE_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
 }
