@@ -12,22 +12,11 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+use vitalmesh_services::ServiceInfo;
 
 use crate::{eventually, within};
 
 const LONGEST_RUN: Duration = Duration::from_secs(15);
-
-/// Packages whose programs are tested, and this one, so that features are unified as they were
-/// when the tests were built.
-const PACKAGES: [&str; 7] = [
-    "vitalmesh-bookstore",
-    "vitalmesh-cli",
-    "vitalmesh-counter",
-    "vitalmesh-edge",
-    "vitalmesh-revert-name",
-    "vitalmesh-tests",
-    "vitalmesh-time",
-];
 
 /// A running program and the lines that it logs.
 #[derive(Debug)]
@@ -65,14 +54,14 @@ impl Program {
 
     /// Starts a service's program with these flags, on free ports where they say nothing else.
     pub fn service(name: &str, flags: &[&str]) -> Self {
-        let ports: &[&str] = match name {
-            "bookstore" | "counter" | "edge" => {
-                &["--grpc-address", "--scrape-address", "--http-address"]
-            }
-            _ => &["--grpc-address", "--scrape-address"],
-        };
-        let unsaid = ports.iter().filter(|port| !flags.contains(port));
-        let free = unsaid.flat_map(|port| [*port, "127.0.0.1:0"]);
+        let services = ServiceInfo::all();
+        let service = services.iter().find(|service| service.name == name);
+        let http = service.unwrap().http_port.map(|_| "--http-address");
+        let ports = ["--grpc-address", "--scrape-address"]
+            .into_iter()
+            .chain(http);
+        let unsaid = ports.filter(|port| !flags.contains(port));
+        let free = unsaid.flat_map(|port| [port, "127.0.0.1:0"]);
         Self::start(name, free.chain(flags.iter().copied()))
     }
 
@@ -170,7 +159,9 @@ fn programs() -> &'static Path {
         let mut cargo = std::process::Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--bins", "--target-dir"]);
         cargo.arg(folder.parent().unwrap());
-        cargo.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+        for package in packages() {
+            cargo.args(["--package", &package]);
+        }
         if folder.ends_with("release") {
             cargo.arg("--release");
         }
@@ -181,4 +172,14 @@ fn programs() -> &'static Path {
         );
         folder
     })
+}
+
+/// The packages whose programs are tested, and this one, so that features are unified as they were
+/// when the tests were built.
+fn packages() -> Vec<String> {
+    let services = ServiceInfo::all()
+        .into_iter()
+        .map(|service| service.package);
+    let others = ["vitalmesh-cli", "vitalmesh-tests"].map(str::to_owned);
+    services.chain(others).collect()
 }

@@ -5,19 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
-
-const SERVICES: [&str; 5] = [
-    "vitalmesh-bookstore",
-    "vitalmesh-counter",
-    "vitalmesh-edge",
-    "vitalmesh-revert-name",
-    "vitalmesh-time",
-];
+use vitalmesh_services::ServiceInfo;
 
 /// A package's folder, and what it depends on: outside of its own tests, and in them.
 #[derive(Debug, Default)]
 struct Package {
     folder: String,
+    description: String,
+    programs: Vec<String>,
     normal: BTreeSet<String>,
     dev: BTreeSet<String>,
 }
@@ -53,6 +48,8 @@ impl Package {
         let folder = manifest.trim_start_matches(root).trim_matches('/');
         let mut read = Self {
             folder: folder.trim_end_matches("/Cargo.toml").to_owned(),
+            description: text(&package["description"]),
+            programs: programs(package),
             ..Self::default()
         };
         for dependency in package["dependencies"].as_array().unwrap() {
@@ -64,6 +61,12 @@ impl Package {
         }
         read
     }
+}
+
+fn programs(package: &Value) -> Vec<String> {
+    let targets = package["targets"].as_array().unwrap().iter();
+    let programs = targets.filter(|target| target["kind"][0] == "bin");
+    programs.map(|target| text(&target["name"])).collect()
 }
 
 fn ours<'a>(names: &'a BTreeSet<String>, all: &BTreeMap<String, Package>) -> BTreeSet<&'a str> {
@@ -79,36 +82,79 @@ fn users<'a>(name: &str, all: &'a BTreeMap<String, Package>) -> BTreeSet<&'a str
     users.map(|(user, _)| user.as_str()).collect()
 }
 
+/// The packages of the list of services.
+fn services() -> Vec<String> {
+    let services = ServiceInfo::all().into_iter();
+    services.map(|service| service.package).collect()
+}
+
 #[test]
-fn the_services_are_the_folders_of_services() {
+fn the_list_has_every_folder_of_services_with_package_program_and_description() {
     let all = packages();
     let in_services = all
         .iter()
         .filter(|(_, package)| package.folder.starts_with("services/"));
-    let names: Vec<_> = in_services.map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, SERVICES);
+    let found: Vec<_> = in_services
+        .map(|(name, package)| {
+            let folder = package.folder.trim_start_matches("services/");
+            let programs: Vec<_> = package.programs.iter().map(String::as_str).collect();
+            (
+                name.as_str(),
+                folder,
+                programs,
+                package.description.as_str(),
+            )
+        })
+        .collect();
+    let services = ServiceInfo::all();
+    let listed: Vec<_> = services
+        .iter()
+        .map(|it| {
+            (
+                it.package.as_str(),
+                it.name,
+                vec![it.name],
+                it.description.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(found, listed);
 }
 
 #[test]
 fn a_service_never_depends_on_another() {
     let all = packages();
-    for name in SERVICES {
+    let services = services();
+    for name in &services {
         let package = &all[name];
         for arrows in [&package.normal, &package.dev] {
             let mut arrows = ours(arrows, &all);
-            arrows.retain(|arrow| SERVICES.contains(arrow));
+            arrows.retain(|arrow| services.iter().any(|service| service == arrow));
             assert_eq!(arrows, BTreeSet::new(), "{name}");
         }
     }
 }
 
 #[test]
-fn only_the_command_line_and_the_tests_depend_on_services() {
+fn only_the_list_depends_on_all_services_and_hardly_any_crate_on_one() {
     let all = packages();
-    for service in SERVICES {
-        let expected = BTreeSet::from(["vitalmesh-cli", "vitalmesh-tests"]);
-        assert_eq!(users(service, &all), expected, "{service}");
+    for service in services() {
+        let users = users(&service, &all);
+        assert!(users.contains("vitalmesh-services"), "{service}: {users:?}");
+        let mut allowed = BTreeSet::from(["vitalmesh-services", "vitalmesh-tests"]);
+        // `mesh count` also counts without a server.
+        if service == "vitalmesh-counter" {
+            allowed.insert("vitalmesh-cli");
+        }
+        assert!(users.is_subset(&allowed), "{service}: {users:?}");
     }
+}
+
+#[test]
+fn only_the_command_line_and_the_tests_depend_on_the_list() {
+    let all = packages();
+    let expected = BTreeSet::from(["vitalmesh-cli", "vitalmesh-tests"]);
+    assert_eq!(users("vitalmesh-services", &all), expected);
 }
 
 /// The library crates, each with the crates of ours that it depends on. Each line names only crates
@@ -187,8 +233,10 @@ fn the_libraries_depend_on_exactly_these_crates_and_all_arrows_point_one_way() {
         );
         above.insert(name);
     }
-    let others = ["vitalmesh-cli", "vitalmesh-tests"];
-    let known: BTreeSet<_> = above.into_iter().chain(SERVICES).chain(others).collect();
+    let services = services();
+    let services = services.iter().map(String::as_str);
+    let others = ["vitalmesh-cli", "vitalmesh-services", "vitalmesh-tests"];
+    let known: BTreeSet<_> = above.into_iter().chain(services).chain(others).collect();
     let existing: BTreeSet<_> = all.keys().map(String::as_str).collect();
     assert_eq!(existing, known, "a crate is missing in LIBRARIES");
 }
@@ -201,7 +249,9 @@ fn only_the_heartbeat_the_services_and_their_clients_know_the_contracts() {
         .filter(|(_, package)| package.normal.contains("vitalmesh-proto"));
     let users: BTreeSet<_> = normal.map(|(user, _)| user.as_str()).collect();
     let others = ["vitalmesh-cli", "vitalmesh-heartbeat", "vitalmesh-tests"];
-    let expected: BTreeSet<_> = SERVICES.into_iter().chain(others).collect();
+    let services = services();
+    let services = services.iter().map(String::as_str);
+    let expected: BTreeSet<_> = services.chain(others).collect();
     assert_eq!(users, expected);
 }
 

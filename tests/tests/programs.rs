@@ -14,6 +14,7 @@ use vitalmesh_proto::heartbeat::v1::BeatHeartRequest;
 use vitalmesh_proto::heartbeat::v1::heartbeat_service_client::HeartbeatServiceClient;
 use vitalmesh_proto::revert_name::v1::RevertNameRequest;
 use vitalmesh_proto::revert_name::v1::revert_name_service_client::RevertNameServiceClient;
+use vitalmesh_services::ServiceInfo;
 use vitalmesh_tests::{
     Program, Scrape, channel, eventually, free_address, get, own_ip, run, send, within,
 };
@@ -158,18 +159,23 @@ async fn mesh_up_runs_every_service_in_one_process_until_ctrl_c() {
     assert_eq!(answer.json()["reversed_name"], "anA");
     let next = get((ip, 8014).into(), "/increase/41").await;
     assert_eq!(next.json()["num"], 42);
-    for port in [9993, 9995, 9998, 9999] {
-        let page = get((ip, port).into(), "/metrics").await;
+    let services = ServiceInfo::all();
+    for service in &services {
+        let page = get((ip, service.scrape_port).into(), "/metrics").await;
         assert_eq!(Scrape::parse(&page.body).of("mesh_build_info{").len(), 1);
     }
+    let leaves = services.iter().filter(|service| service.sends_heartbeats);
+    let once: Vec<_> = leaves.map(|leaf| (leaf.name.into(), 1.into())).collect();
     eventually("a beat of each leaf", async || {
         let list = get((ip, 8012).into(), "/heartbeats").await.json();
         let services = list["services"].as_array()?.clone();
-        (services.len() == 4 && services.iter().all(|line| line["beats"] == 1)).then_some(())
+        let beaten = |line: &Value| (line["service"].clone(), line["beats"].clone());
+        let found: Vec<_> = services.iter().map(beaten).collect();
+        (found == once).then_some(())
     })
     .await;
-    for port in [50051, 50052, 50053, 50055] {
-        let address = SocketAddr::new(ip, port).to_string();
+    for service in &services {
+        let address = SocketAddr::new(ip, service.grpc_port).to_string();
         let check = run("mesh", &["healthcheck", &address], &[]).await;
         assert_eq!(check.status.code(), Some(0), "{check:?}");
     }
@@ -198,7 +204,7 @@ async fn a_bad_setting_is_one_line_that_names_it_and_code_2() {
         ),
         (
             "edge",
-            &["--http-address", "127.0.0.1"],
+            &["--http-address", "127.0.0.1:"],
             none,
             "--http-address",
         ),
@@ -229,6 +235,12 @@ async fn a_bad_setting_is_one_line_that_names_it_and_code_2() {
             &["--revert-name-url", "https://a:1"],
             none,
             "--revert-name-url",
+        ),
+        (
+            "edge",
+            &["--expected-services", "time,a b"],
+            none,
+            "--expected-services",
         ),
         (
             "edge",
@@ -387,14 +399,9 @@ async fn a_second_edge_on_the_same_data_is_refused_in_one_line() {
 
 #[tokio::test]
 async fn help_and_version_are_no_errors() {
-    for program in [
-        "bookstore",
-        "counter",
-        "edge",
-        "revert-name",
-        "time",
-        "mesh",
-    ] {
+    let services = ServiceInfo::all();
+    let programs = services.iter().map(|service| service.name);
+    for program in programs.chain(["mesh"]) {
         let help = run(program, &["--help"], &[]).await;
         assert_eq!(
             (help.status.code(), help.stderr.as_slice()),
