@@ -65,9 +65,9 @@ protos:
 release-protos:
     tests/buf build proto --exclude-source-info --output proto/baseline.binpb
 
-# Writes docs/PROTOS.md.
-reference:
-    cargo test --quiet --locked --package vitalmesh-tests --test reference -- --ignored
+# Writes everything that is generated from the list of services and the contracts.
+generate:
+    cargo test --quiet --package vitalmesh-tests --test generated --test reference -- --ignored
 
 # The metrics library's pages in the parsers that others wrote. Needs promtool.
 parsers:

@@ -5,6 +5,7 @@
 )]
 
 mod collector;
+mod generated;
 mod http;
 mod loopback;
 mod mesh;
@@ -16,6 +17,7 @@ mod wait;
 mod wire;
 
 pub use self::collector::{Collector, SeenLine, SeenSpan};
+pub use self::generated::{LIST, generated};
 pub use self::http::{Answer, get, send, send_json};
 pub use self::loopback::{free_address, own_ip};
 pub use self::mesh::{Mesh, bookstore, channel, counter, edge, revert_name, time};

@@ -12,7 +12,7 @@ use vitalmesh_chassis::{Contracts, Running};
 
 const INTRODUCTION: &str = "# Contracts
 
-What the services serve, from the files in `proto/`. Generated, so not to be edited: `just reference`
+What the services serve, from the files in `proto/`. Generated, so not to be edited: `just generate`
 writes it, and a test fails where it is out of date. gRPC clients can ask each service for the same
 by reflection. A status is told where a method has one of its own; every call may also end with
 `DEADLINE_EXCEEDED`, with `RESOURCE_EXHAUSTED` where too many are in progress, and with

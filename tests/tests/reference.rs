@@ -3,26 +3,34 @@
 
 use std::path::Path;
 
-use vitalmesh_tests::{Mesh, Served, bookstore, counter, reference};
+use vitalmesh_services::{SERVICES, ServiceInfo};
+use vitalmesh_tests::{Served, reference};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROTOS.md");
 
+const FREE: &str = "127.0.0.1:0";
+
 const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
-/// The contracts of all services, which are started to ask them.
+/// The contracts of every service of the list, which is started to ask it.
 async fn services() -> Vec<Served> {
-    let mesh = Mesh::start().await;
-    let bookstore = bookstore(mesh.data.path(), &[]).start().await.unwrap();
-    let counter = counter(&[]).start().await.unwrap();
-    [
-        &bookstore,
-        &counter,
-        &mesh.edge,
-        &mesh.revert_name,
-        &mesh.time,
-    ]
-    .map(Served::by)
-    .to_vec()
+    let data = tempfile::tempdir().unwrap();
+    let mut served = Vec::new();
+    for (entry, service) in SERVICES.iter().zip(ServiceInfo::all()) {
+        let mut flags = vec!["--grpc-address", FREE, "--scrape-address", FREE];
+        if service.http_port.is_some() {
+            flags.extend(["--http-address", FREE]);
+        }
+        if service.keeps_data {
+            flags.extend(["--data-dir", data.path().to_str().unwrap()]);
+        }
+        if service.sends_heartbeats {
+            flags.extend(["--heartbeat-cron", "off"]);
+        }
+        let running = entry.bind(flags).unwrap().start().await.unwrap();
+        served.push(Served::by(&running));
+    }
+    served
 }
 
 #[tokio::test]
@@ -30,7 +38,7 @@ async fn the_page_of_contracts_is_fresh() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     assert!(
         page == reference(&services().await),
-        "docs/PROTOS.md is out of date: run `just reference` and commit it"
+        "docs/PROTOS.md is out of date: run `just generate` and commit it"
     );
 }
 
@@ -58,7 +66,7 @@ fn every_proto_is_on_the_page() {
 }
 
 #[tokio::test]
-#[ignore = "writes docs/PROTOS.md: just reference"]
+#[ignore = "writes docs/PROTOS.md: just generate"]
 async fn write_the_page_of_contracts() {
     std::fs::write(PAGE, reference(&services().await)).unwrap();
 }
