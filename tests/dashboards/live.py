@@ -30,15 +30,9 @@ LIMIT = 1.0
 # Seconds: of light traffic, of faults at most, until the overview has data at most, and the range of the dashboards.
 HEALTHY, FAILING, FIRST_DATA, RANGE = 45, 60, 30, 300
 
-# Whom each service calls. Every service but the edge sends it heartbeats.
-CALLS = {
-    "edge": {"revert-name", "time"},
-    "revert-name": {"edge"},
-    "time": {"edge"},
-    "bookstore": {"edge", "bookstore"},
-    "counter": {"edge"},
-}
-EDGES = {(source, target) for source in running.JOBS for target in CALLS[source]}
+# The bookstore's REST side also calls the bookstore's own gRPC port.
+EDGES = {("bookstore", "bookstore")} | {
+    (name, upstream["service"]) for name, service in running.SERVICES.items() for upstream in service["upstreams"]}
 
 NOISE = 'grpc_service!~"grpc[.](health|reflection)[.].*"'
 # Panels that are empty where no method is of the kind that they show: what is found, where there is one.

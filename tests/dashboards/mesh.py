@@ -1,6 +1,6 @@
 """The services' own programs and a Prometheus beside them, on free ports of 127.0.0.1.
 
-Which services there are is what prometheus.yml scrapes; each has a program of its job's name.
+The services are those of deploy/services.json; a service's name is also its program's and its Prometheus job.
 """
 
 import json
@@ -18,7 +18,9 @@ from model import ROOT
 
 PATIENCE = 20
 CONFIG = (ROOT / "prometheus.yml").read_text()
-JOBS = [job for job in re.findall(r"job_name: (\S+)", CONFIG) if job != "prometheus"]
+SERVICES = {service["name"]: service for service in json.loads((ROOT / "deploy/services.json").read_text())}
+JOBS = list(SERVICES)
+LEAVES = [name for name, service in SERVICES.items() if service["sends_heartbeats"]]
 
 
 def free_ports(number):
@@ -63,11 +65,12 @@ class Mesh:
         self.url = f"http://{self.prometheus}"
         self.running = {}
 
-    # Each program is told of all: where the others are is REVERT_NAME_URL and so on.
+    # A program reads no other variables than those of its own settings.
     def settings(self, job):
-        urls = {f"{name.upper().replace('-', '_')}_URL": f"http://{address}" for name, address in self.grpc.items()}
-        own = {"GRPC_ADDRESS": self.grpc[job], "SCRAPE_ADDRESS": self.scrape[job], "HTTP_ADDRESS": self.http[job]}
-        return {**urls, **own, "DATA_DIR": str(self.scratch / job), "LOG_FORMAT": "json", "PATH": os.environ["PATH"]}
+        urls = {one["variable"]: f"http://{self.grpc[one['service']]}" for one in SERVICES[job]["upstreams"]}
+        own = {"GRPC_ADDRESS": self.grpc[job], "SCRAPE_ADDRESS": self.scrape[job], "HTTP_ADDRESS": self.http[job],
+               "DATA_DIR": str(self.scratch / job), "EXPECTED_SERVICES": ",".join(LEAVES)}
+        return {**urls, **own, "LOG_FORMAT": "json", "PATH": os.environ["PATH"]}
 
     def start(self, job):
         with (self.scratch / f"{job}.log").open("ab") as log:

@@ -4,6 +4,7 @@ Usage: client_test.py <folder of the programs>
 """
 
 import importlib
+import re
 import signal
 import sys
 import tempfile
@@ -18,15 +19,21 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 import programs
-from programs import PATIENCE, PROTO, Mesh, Program
+from programs import PATIENCE, PROTO, SERVICES, Mesh, Program
 
-OWN_SERVICE = {
-    "bookstore": "vitalmesh.bookstore.v1.BookstoreService",
-    "counter": "vitalmesh.counter.v1.CounterService",
-    "edge": "vitalmesh.heartbeat.v1.HeartbeatService",
-    "revert-name": "vitalmesh.revert_name.v1.RevertNameService",
-    "time": "vitalmesh.time.v1.TimeService",
-}
+# Where the contract does not have the service's name.
+CONTRACTS = {"edge": "heartbeat"}
+
+
+def own_service(name):
+    """The gRPC service of a program, as its contract in the tree spells it."""
+    contract = CONTRACTS.get(name, name.replace("-", "_"))
+    text = (PROTO / f"vitalmesh/{contract}/v1/{contract}.proto").read_text()
+    [service] = re.findall(r"^service (\w+)", text, re.MULTILINE)
+    return f"vitalmesh.{contract}.v1.{service}"
+
+
+OWN_SERVICE = {name: own_service(name) for name in SERVICES}
 OLD_SERVICES = {
     "bookstore": ["BookController"],
     "counter": [
@@ -80,7 +87,7 @@ class MeshTest(unittest.TestCase):
     def test_reflection_v1alpha_lists_every_service(self):
         for name, program in self.programs.items():
             listed = ProtoReflectionDescriptorDatabase(program.channel).get_services()
-            self.assertEqual(set(listed), COMMON_SERVICES | {OWN_SERVICE[name], *OLD_SERVICES[name]}, name)
+            self.assertEqual(set(listed), COMMON_SERVICES | {OWN_SERVICE[name], *OLD_SERVICES.get(name, [])}, name)
 
     def test_reflection_v1_lists_every_service(self):
         # Both versions have the same messages; grpcio-reflection has only the older one's.
@@ -93,7 +100,7 @@ class MeshTest(unittest.TestCase):
             request = reflection_pb2.ServerReflectionRequest(list_services="")
             [response] = info(iter([request]), timeout=PATIENCE)
             listed = {service.name for service in response.list_services_response.service}
-            self.assertEqual(listed, COMMON_SERVICES | {OWN_SERVICE[name], *OLD_SERVICES[name]}, name)
+            self.assertEqual(listed, COMMON_SERVICES | {OWN_SERVICE[name], *OLD_SERVICES.get(name, [])}, name)
 
     def test_reflection_gives_the_contracts_as_they_are_in_the_tree(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +126,7 @@ class MeshTest(unittest.TestCase):
     def test_health_is_serving_overall_and_for_each_service(self):
         for name, program in self.programs.items():
             health = health_pb2_grpc.HealthStub(program.channel)
-            for service in ("", OWN_SERVICE[name], *OLD_SERVICES[name]):
+            for service in ("", OWN_SERVICE[name], *OLD_SERVICES.get(name, [])):
                 answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
                 self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING, (name, service))
             unknown = health_pb2.HealthCheckRequest(service="no.such.Service")

@@ -18,7 +18,8 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parents[2]
 PROTO = ROOT / "proto"
 PATIENCE = 15
-WITH_REST = {"bookstore", "counter", "edge"}
+SERVICES = {service["name"]: service for service in json.loads((ROOT / "deploy/services.json").read_text())}
+LEAVES = [name for name, service in SERVICES.items() if service["sends_heartbeats"]]
 
 folder = ROOT / "target/debug"
 
@@ -27,7 +28,7 @@ class Program:
     """A service's program on free ports."""
 
     def __init__(self, name, *flags):
-        ports = ["--grpc-address", "--scrape-address"] + (["--http-address"] if name in WITH_REST else [])
+        ports = ["--grpc-address", "--scrape-address"] + (["--http-address"] if SERVICES[name]["http_port"] else [])
         words = [word for port in ports if port not in flags for word in (port, "127.0.0.1:0")]
         self.process = subprocess.Popen(
             [folder / name, *words, "--log-format", "json", *flags],
@@ -71,22 +72,26 @@ class Mesh(dict):
     def __init__(self, test_class, *flags):
         data = tempfile.TemporaryDirectory()
         test_class.addClassCleanup(data.cleanup)
-        # The edge calls services that call the edge.
-        edge = free_address()
-        for name in ("revert-name", "time", "counter", "bookstore", "edge"):
-            own = ["--grpc-address", edge] if name == "edge" else ["--edge-url", f"http://{edge}"]
-            if name == "edge":
-                for leaf in ("revert-name", "time"):
-                    own += [f"--{leaf}-url", f"http://{self[leaf].address}"]
-            if name in ("bookstore", "edge"):
+        # Known before the start, because services call each other in circles.
+        addresses = dict(zip(SERVICES, free_addresses(len(SERVICES))))
+        for name, service in SERVICES.items():
+            own = ["--grpc-address", addresses[name]]
+            for upstream in service["upstreams"]:
+                own += [upstream["flag"], f"http://{addresses[upstream['service']]}"]
+            if service["keeps_data"]:
                 own += ["--data-dir", f"{data.name}/{name}"]
+            if service["role"] == "edge":
+                own += ["--expected-services", ",".join(LEAVES)]
             self[name] = Program(name, *own, *flags)
             test_class.addClassCleanup(self[name].close)
 
 
-def free_address():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
+def free_addresses(number):
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in held]
+    for one in held:
+        one.close()
+    return addresses
 
 
 def compile_protos(root, output):
