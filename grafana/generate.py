@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes grafana/dashboards/*.json. `--check` writes nothing and fails where a file is not what this makes."""
+"""Writes grafana/dashboards/*.json. `--check` writes nothing, and fails if a file is out of date."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ def main():
         elif not path.exists() or path.read_text() != text:
             stale.append(path.name)
     if stale:
-        sys.exit(f"not what grafana/generate.py makes: {', '.join(stale)}")
+        sys.exit(f"out of date, run grafana/generate.py: {', '.join(stale)}")
 
 
 if __name__ == "__main__":

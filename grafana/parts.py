@@ -1,4 +1,4 @@
-"""What the dashboards are put together from: panels, their targets, columns, variables, the dashboard itself."""
+"""Building blocks of the dashboards: panels, their targets, columns, variables, the dashboard itself."""
 
 from queries import FAULT, NOISE, OLD
 
@@ -6,7 +6,7 @@ SCHEMA = 42
 SOURCE = {"type": "prometheus", "uid": "$datasource"}
 
 GREEN, BLUE, YELLOW, ORANGE, RED, GREY = "#37872D", "#1F60C4", "#E0B400", "#FF780A", "#C4162A", "#8E8E8E"
-# A colour says what kind of end a code is, its shade which one.
+# The colour is the kind of result, the shade the code.
 CODES = [
     ("ok", GREEN),
     ("cancell?ed", GREY),
@@ -17,7 +17,7 @@ CODES = [
     ("internal", RED), ("unavailable", "#F2495C"), ("deadline_?exceeded", "#FF7383"),
     ("unknown", "#99434F"), ("unimplemented", "#FFA6B0"), ("data_?loss", "#E0226E"),
 ]
-# The first is of any such status; a later one is of one alone.
+# The first pattern covers a class of statuses; later ones override single statuses.
 STATUSES = [
     ("2..", GREEN), ("201", "#73BF69"),
     ("3..", GREY),
@@ -29,7 +29,7 @@ OUTCOMES = [("success", GREEN), ("skipped", YELLOW), ("error", RED)]
 QUANTILES = [("p50", GREEN), ("p95", YELLOW), ("p99", ORANGE)]
 P50_95_99 = [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")]
 
-# Types whose colour says how good a value is; lines have the colour of their name, the same on every panel.
+# Panels coloured by threshold. Lines are coloured by name instead, the same on every panel.
 JUDGED = ("stat", "gauge", "bargauge", "table", "state-timeline")
 SINGLE = ("stat", "gauge", "bargauge", "piechart")
 
@@ -55,7 +55,7 @@ def bad_under(limit):
 
 
 def coloured(pairs):
-    """Overrides that give names, or names that end so, a fixed colour; patterns are JavaScript's."""
+    """Overrides that give a fixed colour to names that match, or end in a match; patterns are JavaScript's."""
     return [{"matcher": {"id": "byRegexp", "options": f"/(^| )({pattern})$/i"},
              "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}]}
             for pattern, colour in pairs]
@@ -74,14 +74,14 @@ def sized(name, unit):
 
 
 def merged(columns, hidden=()):
-    """One row of all targets; `columns` gives names and order of the fields, the others are hidden by name."""
+    """Joins all targets into one row per series. `columns` renames and orders fields, `hidden` removes others."""
     return [{"id": "merge", "options": {}},
             {"id": "organize", "options": {"excludeByName": dict.fromkeys(("Time", *hidden), True),
                                            "indexByName": {name: n for n, name in enumerate(columns)},
                                            "renameByName": columns}}]
 
 
-# `vitalmesh.time.v1.TimeService` reads `time.v1` in a legend.
+# Shortens `vitalmesh.time.v1.TimeService` to `time.v1` in a legend.
 SHORT = [{"id": "renameByRegex",
           "options": {"regex": r"/(?:\w+[.])*?(\w+[.]v\d+)[.]\w+/", "renamePattern": "$1"}}]
 
@@ -101,7 +101,7 @@ def timeseries_defaults(stack, thresholds, low, high):
 
 def panel(kind, title, description, unit, targets, w=12, h=8, thresholds=None, colours=None, stack=False,
           options=None, overrides=(), none=None, low=0, high=None, defaults=(), custom=(), **more):
-    """`none` is what stands there without data, `low` where the axis begins and `high` what it reaches at least."""
+    """`none` is the text without data, `low` the start of the axis, `high` the least value that it reaches."""
     made = {"unit": unit, "color": {"mode": "thresholds" if kind in JUDGED else "palette-classic-by-name"},
             "thresholds": thresholds or steps((None, GREEN)), **dict(defaults)}
     if none:
@@ -115,7 +115,7 @@ def panel(kind, title, description, unit, targets, w=12, h=8, thresholds=None, c
         options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, **(options or {})}
         targets = [{"instant": True, "range": False, **target} for target in targets]
     if kind == "stat" and any("{{" in target["legendFormat"] for target in targets):
-        # A single value would stand there without saying whose it is.
+        # Grafana omits the name of a single value.
         options["textMode"] = "value_and_name"
     targets = [{"refId": "ABCDEFGHIJKL"[n], "datasource": SOURCE, "editorMode": "code", **target}
                for n, target in enumerate(targets)]
@@ -136,7 +136,7 @@ def row(title):
 
 
 def place(panels):
-    """Each into the first free spot from the top, left to right; gives ids in that order."""
+    """Puts each panel into the first free spot, from the top and left to right, and numbers them in that order."""
     floor = [0] * 24
     for number, item in enumerate(panels, 1):
         grid = item["gridPos"]
@@ -152,7 +152,7 @@ def place(panels):
 
 
 def states(words):
-    """The mappings of values to a word, or to a word and its colour."""
+    """Mappings of values to a word, or to a word and its colour."""
     def shown(at, word):
         text, *colour = (word,) if isinstance(word, str) else word
         return {"text": text, "index": at, **({"color": colour[0]} if colour else {})}
@@ -168,7 +168,7 @@ def timeline(title, description, targets, w, h, words):
 
 
 def variable(name, query, label, many=True, first=None):
-    """`first` is chosen where there is one of this name, else whatever comes first."""
+    """`first` is the default if it exists, else the first value."""
     made = {"name": name, "type": "query", "label": label, "datasource": SOURCE, "definition": query, "refresh": 2,
             "query": {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
             "sort": 1, "multi": many, "includeAll": many, "options": [], "hide": 0, "regex": "", "current": {}}

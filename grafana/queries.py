@@ -1,7 +1,7 @@
-"""The PromQL that the dashboards are made of.
+"""PromQL of the dashboards.
 
-Queries use three constants of every dashboard: $noise (gRPC services that are no traffic), $fault (codes that are
-faults, docs/METRICS.md) and $old (services under the names of the older API).
+Queries use three constants of every dashboard: $noise (gRPC services that do not count as traffic), $fault (codes
+that are faults, docs/METRICS.md) and $old (services under the names of the older API).
 """
 
 NOISE = "grpc[.](health|reflection)[.].*"
@@ -14,7 +14,7 @@ IS_FAULT = 'grpc_code=~"$fault"'
 JOB = 'job=~"$job"'
 RATE = "[$__rate_interval]"
 RANGE = "[$__range]"
-# Prometheus scrapes itself, and is no service.
+# Prometheus scrapes itself but is not a service of the mesh.
 SERVICES = 'job!="prometheus"'
 UP = f"up{{{JOB},{SERVICES}}}"
 
@@ -44,7 +44,7 @@ def increase(series, by, window=RANGE):
 
 
 def share(part, whole, by=""):
-    """A share that is 0 where nothing of `part` exists, and absent without traffic."""
+    """`part` as a share of `whole`: 0 if no series of `part` exists, absent without traffic."""
     return f"({rate(part, by)} or 0 * {rate(whole, by)}) / ({rate(whole, by)} > 0)"
 
 
@@ -53,12 +53,12 @@ def quantile(q, bucket, by="le"):
 
 
 def nth(q, buckets):
-    """Absent, not NaN, where nothing was observed."""
+    """Absent, not NaN, without observations."""
     return f"histogram_quantile({q}, {buckets}) >= 0"
 
 
 def in_flight(side, by="", *more):
-    """Of services that export no gauge, as most do, the calls that started and did not end."""
+    """The gauge of calls in flight; started minus completed calls for libraries that do not export it."""
     def total(name):
         return f"sum{by and f' by ({by})'} ({side(name, *more)})"
 

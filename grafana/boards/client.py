@@ -1,4 +1,4 @@
-"""What a service calls, as it sees it itself."""
+"""A service's upstreams, as the service sees them."""
 
 from parts import (CODES, SHORT, TO_SERVICE, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by,
                    table, variable)
@@ -6,12 +6,12 @@ from queries import IS_FAULT, JOB, UNARY, client, in_flight, mean, quantile, rat
 
 FAULTS, ENDED = client("handled_total", IS_FAULT), client("handled_total")
 BY, LEGEND = "job, grpc_service", "{{job}} to {{grpc_service}}"
-# What the clients need more than the servers, for the gRPC services of the mesh.
+# Client latency minus server latency, for the gRPC services of the mesh.
 MORE = " - on (grpc_service) ".join(
     mean(f"grpc_{side}_handling_seconds", f'{of}grpc_service!~"$noise",{UNARY}', "grpc_service")
     for side, of in (("client", JOB + ","), ("server", "")))
 HANDLED, FAILED = (f'edge:grpc_client_{what}:rate5m{{source=~"$job"}}' for what in ("handled", "faults"))
-# As its alert has it: 0 at a server that no call reaches.
+# As in its alert: 0 for a server that no call reaches.
 AT_SERVER = ('label_replace(job:grpc_server_faults:ratio_rate5m, "target", "$1", "job", "(.*)") '
              "or on (target) 0 * group by (target) (edge:grpc_client_handled:rate5m)")
 BEYOND = f"clamp_min({FAILED} / ({HANDLED} > 0) - on (target) group_left () ({AT_SERVER}), 0)"
@@ -23,7 +23,7 @@ def dependencies():
     known = "* on (job, grpc_service) group_left (target) job_service:grpc_client_target:info"
     bucket = client("handling_seconds_bucket", UNARY)
     return panel(
-        "table", "Dependencies", "Who calls whom now, and how well.", "none",
+        "table", "Dependencies", "Who calls whom now, at what rate, with which faults and latency.", "none",
         [table(f"{rate(client('started_total'), BY)} {known}", "A"), table(share(FAULTS, ENDED, BY), "B"),
          table(quantile(0.5, bucket, BY + ", le"), "C"), table(quantile(0.99, bucket, BY + ", le"), "D")], 24, 7,
         overrides=[column("From", ("links", [TO_SERVICE])), column("To", ("links", [TO_SERVICE])),
@@ -38,40 +38,40 @@ def old_names():
         return rate(started, "job, grpc_service, grpc_method") + " > 0"
 
     name = "{{grpc_service}}/{{grpc_method}}"
-    return panel("timeseries", "Calls under old API names", "Calls a second that servers get, and clients make, under "
-                 "the names of the older API.", "reqps",
+    return panel("timeseries", "Calls under old API names", "Calls per second that servers receive, and clients "
+                 "make, under the names of the older API.", "reqps",
                  [q(used("server"), "{{job}} gets " + name), q(used("client"), "{{job}} makes " + name)],
-                 24, 7, none="nobody uses the old names")
+                 24, 7, none="no caller uses the old names")
 
 
 def board():
     panels = [
         dependencies(),
-        panel("timeseries", "Calls out", "Calls started, a second, by the gRPC service called.", "reqps",
+        panel("timeseries", "Calls out", "Calls started per second, by the gRPC service called.", "reqps",
               [q(rate(client("started_total"), BY), LEGEND)], stack=True, transformations=SHORT),
-        panel("timeseries", "Completed by code", "Calls ended, a second, by the gRPC code that the client saw.",
-              "reqps",
+        panel("timeseries", "Completed by code", "Calls completed per second, by the gRPC code that the client "
+              "received.", "reqps",
               [q(rate(ENDED, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES, stack=True, none="no traffic"),
-        panel("timeseries", "Faults by code", "Faults that the client saw, a second: the server's, the network's and "
+        panel("timeseries", "Faults by code", "Faults per second at the client: of the server, of the network and by "
               "its own deadlines.", "reqps", [q(rate(FAULTS, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES,
               none="no faults"),
-        panel("timeseries", "Fault share", "Share of the calls out that ended in a fault.", "percentunit",
+        panel("timeseries", "Fault share", "Share of outgoing calls that ended in a fault.", "percentunit",
               [q(share(FAULTS, ENDED, BY), LEGEND)], none="no traffic", high=0.06, transformations=SHORT),
-        panel("timeseries", "Faults beyond the server's", "Share of the calls that end in a fault at the client, less "
-              "that at the server; over the line for five minutes, the alert fires.", "percentunit",
+        panel("timeseries", "Faults beyond the server's", "Share of faults at the client minus the share at the "
+              "server; the alert fires after five minutes over the line.", "percentunit",
               [q(BEYOND, "{{source}} to {{target}}")], thresholds=bad_over(0.05), none="no traffic", high=0.06),
-        panel("timeseries", "p99 latency", "The slowest 1 % of the unary calls out take this long or longer.", "s",
+        panel("timeseries", "p99 latency", "99 % of the outgoing unary calls are faster than this.", "s",
               [q(quantile(0.99, client("handling_seconds_bucket", UNARY), BY + ", le"), LEGEND, exemplar=True)],
               none="no traffic", transformations=SHORT),
-        panel("timeseries", "Client minus server latency", "Mean time at the clients less mean time at the servers: "
-              "network, queues, connecting.", "s", [q(MORE, "{{grpc_service}}")], low=None, none="no traffic",
+        panel("timeseries", "Client minus server latency", "Mean latency at the clients minus mean latency at the "
+              "servers: network, queues, connecting.", "s", [q(MORE, "{{grpc_service}}")], low=None, none="no traffic",
               transformations=SHORT),
-        panel("timeseries", "In progress", "Calls out, started and not ended.", "short",
+        panel("timeseries", "In progress", "Outgoing calls started and not completed.", "short",
               [q(in_flight(client, BY), LEGEND)], transformations=SHORT),
-        panel("timeseries", "Messages", "Messages sent and received by the client, a second.", "short",
+        panel("timeseries", "Messages", "Messages per second that the client sends and receives.", "short",
               [q(rate(client(f"msg_{verb}_total"), "grpc_service"), f"{{{{grpc_service}}}} {verb}")
                for verb in ("sent", "received")], 24, 7, transformations=SHORT),
         old_names(),
     ]
     jobs = variable("job", "label_values(grpc_client_started_total, job)", "Client")
-    return dashboard("mesh-client", "Mesh client", "What a service calls, as it sees it itself.", panels, [jobs])
+    return dashboard("mesh-client", "Mesh client", "A service's upstreams, as the service sees them.", panels, [jobs])

@@ -1,4 +1,4 @@
-"""Who is alive, and what runs on a schedule."""
+"""Which services are alive, and how scheduled tasks run."""
 
 from parts import (ORANGE, OUTCOMES, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by, states,
                    table, timeline, variable)
@@ -6,21 +6,21 @@ from queries import RANGE, nth, of_job, rate
 
 AGE = "time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds > 0)"
 INTERVAL = "max by (service) (mesh_heartbeat_expected_interval_seconds)"
-# Things that happen every ten seconds make a saw of a window of twenty.
+# Events every ten seconds look like a saw in a window of twenty seconds.
 SLOW = {"interval": "1m"}
 
 
 def alive():
     seen = f"({AGE}) < bool on (service) 3 * {INTERVAL}"
     return [
-        timeline("Alive", "Alive where the last heartbeat is younger than three intervals.",
+        timeline("Alive", "Alive if the last heartbeat is younger than three intervals.",
                  [q(f"{seen} or on (service) (0 * {INTERVAL} - 1)", "{{service}}")], 12, 7,
                  {"1": "alive", "0": "late", "-1": ("never seen", ORANGE)}),
-        panel("bargauge", "Age of the last heartbeat, in intervals", "Over three intervals the alert goes pending.",
+        panel("bargauge", "Age of the last heartbeat, in intervals", "Over three intervals the alert is pending.",
               "short", [q(f"({AGE}) / on (service) {INTERVAL}", "{{service}}")], 6, 7, bad_over(3),
               defaults={"min": 0, "max": 4}, options={"orientation": "horizontal", "displayMode": "basic"}),
-        panel("stat", "Expected every", "How often each service says that it beats.", "s", [q(INTERVAL, "{{service}}")],
-              6, 7),
+        panel("stat", "Expected interval", "Interval between heartbeats that each service announces.", "s",
+              [q(INTERVAL, "{{service}}")], 6, 7),
     ]
 
 
@@ -33,8 +33,8 @@ def schedule():
                "Value #C": "Next run in", "Value #D": "Last success", "Value #E": "Intervals ago",
                "Value #F": "Errors in 10 min"}
     return panel(
-        "table", "Tasks", "The schedule: how often, when the next run is due, when one last succeeded; red is five "
-        "intervals ago, and three errors: alerts, if it lasts.", "s",
+        "table", "Tasks", "Schedule and results of each task; red marks a last success five intervals ago and three "
+        "errors, both of which fire an alert if they last.", "s",
         [table(f"{by} ({of_job('mesh_task_enabled')})", "A"), table(f"{by} ({interval})", "B"),
          table(f"clamp_min({by} ({due}) - time(), 0)", "C"), table(f"1000 * {by} ({done})", "D"),
          table(f"(time() - {by} ({done})) / on ({task}) {by} ({interval})", "E"),
@@ -53,19 +53,19 @@ def tasks():
     runs = of_job("mesh_task_runs_total")
     return [
         schedule(),
-        panel("timeseries", "Heartbeats received", "Heartbeats a minute, by service.", "cpm",
+        panel("timeseries", "Heartbeats received", "Heartbeats per minute, by service.", "cpm",
               [q("60 * " + rate("mesh_heartbeats_received_total", "service"), "{{service}}")], **SLOW),
-        panel("timeseries", "Task runs by outcome", "Runs of scheduled tasks, a minute, by how they ended.", "cpm",
+        panel("timeseries", "Task runs by outcome", "Runs of scheduled tasks per minute, by outcome.", "cpm",
               [q(f"60 * {rate(runs, 'job, task, outcome')} > 0", "{{job}} {{task}} {{outcome}}")], colours=OUTCOMES,
               none="no runs", **SLOW),
-        panel("timeseries", "Task duration p95", "The slowest 5 % of the runs in the range take this long or longer.",
-              "s", slowest("mesh_task_duration_seconds"), none="no runs"),
-        panel("timeseries", "Start delay p95", "The latest 5 % of the runs in the range begin this long after they are "
-              "due, or longer.", "s", slowest("mesh_task_start_delay_seconds"), none="no runs"),
+        panel("timeseries", "Task duration p95", "95 % of the runs in the time range are faster than this.", "s",
+              slowest("mesh_task_duration_seconds"), none="no runs"),
+        panel("timeseries", "Start delay p95", "95 % of the runs in the time range start within this time after their "
+              "scheduled time.", "s", slowest("mesh_task_start_delay_seconds"), none="no runs"),
     ]
 
 
 def board():
     jobs = variable("job", "label_values(mesh_task_interval_seconds, job)", "Service")
-    return dashboard("mesh-heartbeats", "Mesh heartbeats and tasks", "Who is alive, and what runs on a schedule.",
+    return dashboard("mesh-heartbeats", "Mesh heartbeats and tasks", "Which services are alive, and how tasks run.",
                      [*alive(), *tasks()], [jobs])

@@ -1,4 +1,4 @@
-"""Is the mesh healthy, and if not, which service."""
+"""Whether the mesh is healthy, and if not, which service is not."""
 
 from parts import (GREY, JOBS, RED, STATUSES, TO_SERVICE, bad_over, bad_under, column, dashboard, judged, merged, panel,
                    q, sized, sorted_by, table)
@@ -8,19 +8,19 @@ LATE = ("(time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds 
         "3 * max by (service) (mesh_heartbeat_expected_interval_seconds)")
 FAULTY = 0.05
 TARGETS = "job_service:grpc_client_target:info"
-# Not a service's calls of itself: the panel would draw a line of no length, at no number.
+# Without calls of a service to itself: the panel would draw an edge of length 0 without a number.
 OTHERS = f'({TARGETS} unless on (job, target) label_replace({TARGETS}, "target", "$1", "job", "(.*)"))'
 
 
 def along(*matchers):
-    """The calls a second along each edge."""
+    """Calls per second along each edge."""
     calls = rate(",".join(('grpc_client_handled_total{grpc_service!~"$noise"', *matchers)) + "}", "job, grpc_service")
     known = f"{calls} * on (job, grpc_service) group_left (target) {OTHERS}"
     return f'sum by (source, target) (label_replace({known}, "source", "$1", "job", "(.*)"))'
 
 
 def edges():
-    """In the fields that Grafana's node graph knows; a space in an id would cost the edge its arrow head."""
+    """Edges in the fields of Grafana's node graph. An id must not have a space, or the edge loses its arrow."""
     def painted(series, colour):
         return f'label_replace({series}, "color", "{colour}", "", "")'
 
@@ -39,28 +39,28 @@ def stats():
         stat("Services up", "Services with at least one instance that Prometheus can scrape, and those without.",
              "none", [q(up, "up"), q(f"{known} - {up}", "down")],
              overrides=[column("down", ("thresholds", bad_over(1)))]),
-        stat("Request rate", "gRPC calls started at all servers, a second.", "reqps", [q(rate(STARTED))]),
+        stat("Request rate", "gRPC calls started per second, at all servers.", "reqps", [q(rate(STARTED))]),
         stat("Calls without fault", "Share of calls that did not end in a fault; absent without traffic.",
              "percentunit", [q("1 - " + share(FAULTS, HANDLED))], bad_under(0.99), "no traffic"),
-        stat("p99 latency", "The slowest 1 % of unary calls at the servers take this long or longer.", "s",
+        stat("p99 latency", "99 % of unary calls at the servers are faster than this.", "s",
              [q(quantile(0.99, BUCKET))], bad_over(0.5), "no traffic"),
         stat("Late heartbeats", "Services whose last heartbeat is older than three intervals.", "none",
              [q(f"count({LATE}) or vector(0)")], bad_over(1)),
-        stat("Firing alerts", "Alerts of the mesh that are firing now.", "none",
+        stat("Firing alerts", "Alerts of the mesh that fire now.", "none",
              [q('count(ALERTS{alertstate="firing",alertname=~"Mesh.*"}) or vector(0)')], bad_over(1)),
     ]
 
 
 def topology():
-    # Before 12.4 a number is drawn only from a field that is named mainstat.
+    # Grafana before 12.4 draws a number only from a field named mainstat.
     named = {"id": "calculateField", "options": {"mode": "reduceRow", "alias": "mainstat", "timeSeries": False,
                                                  "replaceFields": False,
                                                  "reduce": {"reducer": "sum", "include": ["Value"]}}}
-    return panel("nodeGraph", "Topology", "Who calls whom: in a circle the calls a second that come in from others, on "
-                 "an edge, when pointed at, those that go along it; red where more than 5 % of them end in a fault.",
+    return panel("nodeGraph", "Topology", "Who calls whom: a circle shows the incoming calls per second from other "
+                 "services, an edge its own when pointed at; an edge is red if over 5 % of its calls are faults.",
                  "reqps",
                  [{**table(edges(), "edges"), "legendFormat": "__auto"}], 12, 13, transformations=[named],
-                 # Written behind the number as it stands here.
+                 # Shown after the number as written here.
                  options={"edges": {"mainStatUnit": "req/s"}, "nodes": {"mainStatUnit": "req/s"}})
 
 
@@ -82,12 +82,12 @@ def services():
 
 
 def alerts():
-    # Whom an alert is about: a heartbeat's service and a client, where it tells them, and else its job.
+    # The subject of an alert: its label service or source if it has one, else its job.
     named = 'ALERTS{alertname=~"Mesh.*"}'
     for label in ("service", "source"):
         named = f'label_replace({named}, "job", "$1", "{label}", "(.+)")'
     columns = {"alertname": "Alert", "alertstate": "State", "severity": "Severity", "job": "About", "Value": "Alerts"}
-    return panel("table", "Alerts", "What fires, and what will if it lasts.", "none",
+    return panel("table", "Alerts", "Alerts that fire, and pending ones that fire if they last.", "none",
                  [table(f"count by (alertname, alertstate, severity, job) ({named})", "A")], 12, 5,
                  none="no alert fires or is pending", overrides=[column("About", ("links", [TO_SERVICE]))],
                  transformations=merged(columns), options=sorted_by("State"))
@@ -96,21 +96,21 @@ def alerts():
 def over_time():
     http, spent = of_job("http_server_requests_total"), of_job("http_server_request_duration_seconds_bucket")
     return [
-        panel("timeseries", "Calls by service", "gRPC calls started at each server, a second.", "reqps",
+        panel("timeseries", "Calls by service", "gRPC calls started per second, at each server.", "reqps",
               [q(rate(STARTED, "job"), "{{job}}")], 12, 7, stack=True),
-        panel("timeseries", "Fault share by service", "Share of each service's calls that end in a fault; over the "
-              "line for five minutes, a method's alert fires.", "percentunit",
+        panel("timeseries", "Fault share by service", "Share of each service's calls that end in a fault; a method's "
+              "alert fires after five minutes over the line.", "percentunit",
               [q(share(FAULTS, HANDLED, "job"), "{{job}}")], 12, 7, bad_over(0.05), none="no traffic", high=0.06),
-        panel("timeseries", "HTTP requests by route", "REST requests, a second, by service and route.", "reqps",
+        panel("timeseries", "HTTP requests by route", "REST requests per second, by service and route.", "reqps",
               [q(rate(http, "job, route") + " > 0", "{{job}} {{route}}")], 8, 7, stack=True, none="no requests"),
-        panel("timeseries", "HTTP requests by status", "REST requests, a second, by status.", "reqps",
+        panel("timeseries", "HTTP requests by status", "REST requests per second, by status.", "reqps",
               [q(rate(http, "status") + " > 0", "{{status}}")], 8, 7, stack=True, colours=STATUSES, none="no requests"),
-        panel("timeseries", "HTTP latency", "The slowest 5 % of a route's REST requests take this long or longer.", "s",
+        panel("timeseries", "HTTP latency", "95 % of a route's REST requests are faster than this.", "s",
               [q(quantile(0.95, spent, "job, route, le"), "{{job}} {{route}}", exemplar=True)], 8, 7,
               none="no requests"),
     ]
 
 
 def board():
-    return dashboard("mesh-overview", "Mesh overview", "Is the mesh healthy, and if not, which service.",
+    return dashboard("mesh-overview", "Mesh overview", "Whether the mesh is healthy, and if not, which service is not.",
                      [*stats(), topology(), services(), alerts(), *over_time()], [JOBS])

@@ -15,17 +15,18 @@ def lines(title, description, unit, targets, **more):
 def process():
     return [
         row("Process"),
-        timeline("Up", "Whether Prometheus gets the page of metrics; not for a minute, and an alert fires.",
+        timeline("Up", "Whether Prometheus can scrape the instance; an alert fires after a minute of failures.",
                  [q(of_job("up"), LEGEND)], 24, 6, {"1": "up", "0": "down"}),
         lines("CPU", "Cores in use.", "short", [(rate(of_job("process_cpu_seconds_total"), BY), "")], interval="1m"),
-        lines("Resident memory", "Memory that the process holds.", "bytes",
+        lines("Resident memory", "Resident memory of the process.", "bytes",
               [(of_job("process_resident_memory_bytes"), "")]),
-        lines("Virtual memory", "Address space of the process.", "bytes",
+        lines("Virtual memory", "Virtual address space of the process.", "bytes",
               [(of_job("process_virtual_memory_bytes"), "")]),
-        lines("Descriptors in use", "Share of the open-files limit that is taken; the line is no alert.", "percentunit",
+        lines("Descriptors in use", "Share of the limit on open files that is used; the line is no alert.",
+              "percentunit",
               [(f'{of_job("process_open_fds")} / {of_job("process_max_fds")}', "")], thresholds=bad_over(0.8), high=1),
         lines("Threads", "Threads of the operating system.", "short", [(of_job("process_threads"), "")]),
-        panel("stat", "Restarts in an hour", "How often a process began anew.", "none",
+        panel("stat", "Restarts in an hour", "How often a process restarted.", "none",
               [q(f'sum by (job) (changes({of_job("process_start_time_seconds")}[1h]))', "{{job}}")], 8, 7, bad_over(1)),
     ]
 
@@ -36,9 +37,9 @@ def tokio():
         row("Tokio"),
         lines("Tokio busy share", "Share of the workers' time spent on tasks; the line is no alert.", "percentunit",
               [(f"{busy} / sum by ({BY}) ({of_job('tokio_workers')})", "")], thresholds=bad_over(0.9), high=1),
-        lines("Tokio tasks", "Tasks alive, and tasks that wait in the shared queue.", "short",
+        lines("Tokio tasks", "Tasks alive, and tasks waiting in the shared queue.", "short",
               [(of_job("tokio_alive_tasks"), " alive"), (of_job("tokio_global_queue_depth"), " queued")]),
-        lines("Tokio parks", "How often a second a worker found nothing to do.", "short",
+        lines("Tokio parks", "How often per second a worker had no work and parked.", "short",
               [(rate(of_job("tokio_worker_parks_total"), BY), "")]),
     ]
 
@@ -47,15 +48,15 @@ def network():
     opened, closed = (rate(of_job(f"grpc_server_connections_{verb}_total"), BY) for verb in ("opened", "closed"))
     return [
         row("Connections and scrapes"),
-        lines("gRPC connections open", "Connections that clients hold to the gRPC port.", "short",
+        lines("gRPC connections open", "Open connections to the gRPC port.", "short",
               [(of_job("grpc_server_connections"), "")]),
-        lines("gRPC connections opened and closed", "Connections that clients made and ended, a second.", "short",
+        lines("gRPC connections opened and closed", "Connections opened and closed per second.", "short",
               [(opened, " opened"), (closed, " closed")]),
-        lines("Series per target", "Samples on a scrape page.", "short",
+        lines("Series per target", "Samples on a metrics page.", "short",
               [(of_job("scrape_samples_post_metric_relabeling"), "")]),
-        lines("Scrape duration", "Time that Prometheus waits for a page; its limit is 4 s.", "s",
+        lines("Scrape duration", "Duration of a scrape; the timeout is 4 s.", "s",
               [(of_job("scrape_duration_seconds"), "")]),
-        panel("table", "Versions", "What runs: instances by version and revision.", "none",
+        panel("table", "Versions", "Instances by version and revision.", "none",
               [table(f"count by (job, version, revision) ({of_job('mesh_build_info')})", "A")], 16, 7,
               transformations=merged({"job": "Service", "version": "Version", "revision": "Revision",
                                       "Value": "Instances"})),
@@ -65,10 +66,10 @@ def network():
 def to_the_collector():
     def panel_of(title, what, family):
         exported, dropped = (of_job(f"{family}_{verb}_total") for verb in ("exported", "dropped"))
-        return panel("timeseries", title, f"{what} that the collector took, and those that did not reach it, a second.",
+        return panel("timeseries", title, f"{what} per second that the collector accepted, and that were dropped.",
                      "short", [q(rate(exported, BY) + " > 0", f"{LEGEND} exported"),
                                q(rate(dropped, f"{BY}, reason") + " > 0", f"{LEGEND} dropped: {{{{reason}}}}")], 12, 7,
-                     none="none go there: tracing is off, or nothing happens")
+                     none="nothing is exported: tracing is off, or there is no traffic")
 
     return [row("Spans and log lines"), panel_of("Spans", "Spans", "mesh_spans"),
             panel_of("Log lines", "Log lines", "mesh_log_lines")]

@@ -1,4 +1,4 @@
-"""One service: the questions of the older dashboard first, then calls, latency, shares, instances, streams."""
+"""One service: the panels of the older dashboard first, then calls, latency, shares, instances, streams."""
 
 from parts import (CODES, ONE_JOB, P50_95_99, QUANTILES, RED, SHORT, TO_METHOD, bad_over, bad_under, column, dashboard,
                    judged, merged, panel, pie, q, row, sized, sorted_by, table)
@@ -19,12 +19,12 @@ def now():
         stat("Up", "Instances of this service that Prometheus can scrape.", "none", f"sum({UP})", bad_under(1)),
         stat("Calls without fault", "Share of calls that did not end in a fault.", "percentunit",
              "1 - " + share(FAULTS, HANDLED), bad_under(0.99), "no traffic"),
-        stat("Request rate", "Calls started, a second.", "reqps", rate(STARTED)),
-        stat("Mean latency", "Mean time of a unary call.", "s", mean("grpc_server_handling_seconds", unary),
+        stat("Request rate", "Calls started per second.", "reqps", rate(STARTED)),
+        stat("Mean latency", "Mean latency of unary calls.", "s", mean("grpc_server_handling_seconds", unary),
              none="no traffic"),
-        stat("p99 latency", "The slowest 1 % of unary calls take this long or longer.", "s", quantile(0.99, BUCKET),
+        stat("p99 latency", "99 % of unary calls are faster than this.", "s", quantile(0.99, BUCKET),
              bad_over(0.5), "no traffic"),
-        stat("In progress", "Calls started and not ended, streams among them.", "none", in_flight(server)),
+        stat("In progress", "Calls started and not completed, including streams.", "none", in_flight(server)),
     ]
 
 
@@ -34,16 +34,17 @@ def calls():
                "Value #B": "Faults", "Value #C": "p50", "Value #D": "p99"}
     return [
         row("Calls"),
-        panel("timeseries", "Rate by method", "Calls started, a second.", "reqps",
+        panel("timeseries", "Rate by method", "Calls started per second.", "reqps",
               [q(rate(STARTED, BY_METHOD), METHOD)], stack=True, transformations=SHORT),
-        panel("timeseries", "Completed by code", "Calls ended, a second, by gRPC code.", "reqps",
+        panel("timeseries", "Completed by code", "Calls completed per second, by gRPC code.", "reqps",
               [q(rate(HANDLED, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES, stack=True, none="no traffic"),
-        panel("timeseries", "Fault share by method", "Share of a method's calls that end in a fault; over the line for "
-              "five minutes, its alert fires.", "percentunit",
+        panel("timeseries", "Fault share by method", "Share of a method's calls that end in a fault; its alert fires "
+              "after five minutes over the line.", "percentunit",
               [q(share(FAULTS, HANDLED, BY_METHOD), METHOD)], thresholds=bad_over(0.05), none="no traffic", high=0.06,
               transformations=SHORT),
-        panel("timeseries", "Caller-error share", "Share of calls refused for the caller's own error: no fault of the "
-              "service.", "percentunit", [q(share(refused, HANDLED), "caller errors")], none="no traffic", high=0.06),
+        panel("timeseries", "Caller-error share", "Share of calls that fail by an error of the caller, which is no "
+              "fault of the service.", "percentunit", [q(share(refused, HANDLED), "caller errors")],
+              none="no traffic", high=0.06),
         panel("table", "Methods", "Each method now; a name opens its dashboard.", "none",
               [table(rate(STARTED, BY_METHOD + ", grpc_type"), "A"),
                table(share(FAULTS, HANDLED, BY_METHOD + ", grpc_type"), "B"),
@@ -64,14 +65,14 @@ def latency():
             "rowsFrame": {"layout": "auto"}}
     return [
         row("Latency of unary calls"),
-        panel("timeseries", "Latency", "Half, 95 % and 99 % of the calls are faster than these; p99 over the line for "
-              "ten minutes is an alert.", "s",
+        panel("timeseries", "Latency", "Half, 95 % and 99 % of the calls are faster than these; the alert fires after "
+              "ten minutes of p99 over the line.", "s",
               [q(quantile(x, BUCKET), name, exemplar=x == 0.99) for x, name in P50_95_99],
               thresholds=bad_over(0.5), colours=QUANTILES, none="no traffic"),
-        panel("heatmap", "Latency heatmap", "How many calls took how long.", "short",
+        panel("heatmap", "Latency heatmap", "Number of calls by latency.", "short",
               [q(f"sum by (le) (increase({BUCKET}{RATE}))", "{{le}}", format="heatmap", exemplar=True)],
               options=heat, none="no traffic"),
-        panel("bargauge", "Latency distribution", "Quantiles of the time of a call over the whole range.", "s",
+        panel("bargauge", "Latency distribution", "Quantiles of the latency over the whole time range.", "s",
               [q(nth(x, increase(BUCKET, "le")), f"{x:.2f}")
                for x in (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)], 24, 7, bad_over(0.5), none="no traffic",
               options={"orientation": "horizontal", "displayMode": "basic"}),
@@ -81,11 +82,11 @@ def latency():
 def shares():
     return [
         row("Shares over the range"),
-        pie("Codes", "How the calls of the range ended.", [q(increase(HANDLED, "grpc_code") + " > 0", "{{grpc_code}}")],
-            "no traffic", CODES),
-        pie("Methods of the calls", "Which methods were called in the range.",
+        pie("Codes", "Results of the calls in the time range.",
+            [q(increase(HANDLED, "grpc_code") + " > 0", "{{grpc_code}}")], "no traffic", CODES),
+        pie("Methods called", "Calls in the time range, by method.",
             [q(increase(STARTED, BY_METHOD) + " > 0", METHOD)], "no traffic", transformations=SHORT),
-        pie("Types of the calls", "Unary calls and streams of the range.",
+        pie("Call types", "Unary calls and streams in the time range.",
             [q(increase(STARTED, "grpc_type") + " > 0", "{{grpc_type}}")], "no traffic"),
     ]
 
@@ -93,21 +94,21 @@ def shares():
 def instances():
     busy = rate(STARTED, "instance")
     waiting = in_flight(server, "instance", UNARY)
-    # Not where it is far above: nothing else would be seen.
+    # Hidden while it is far above the calls, or it would flatten their lines.
     limit = f"5 + 10 * {rate(server('handled_total', UNARY), 'instance')} < 10 * ({waiting})"
     dashed = {"matcher": {"id": "byRegexp", "options": "/ limit$/"}, "properties": [
         {"id": "color", "value": {"mode": "fixed", "fixedColor": RED}},
         {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 8]}}]}
     return [
         row("Instances"),
-        panel("timeseries", "In progress by instance", "Unary calls started and not ended; over the dashed line, which "
-              "shows when it is near, for five minutes, the alert fires.", "short",
+        panel("timeseries", "In progress by instance", "Unary calls started and not completed; the alert fires after "
+              "five minutes over the dashed line, which appears only when it is near.", "short",
               [q(waiting, "{{instance}}"), q(limit, "{{instance}} limit")], 8,
               overrides=[dashed]),
-        panel("timeseries", "Imbalance", "Rate of the busiest instance over the mean: 1 is even.", "short",
+        panel("timeseries", "Imbalance", "Rate of the busiest instance divided by the mean: 1 is even.", "short",
               [q(f"max({busy}) / (avg({busy}) > 0)", "busiest over mean")], 8, none="no traffic", high=2),
-        panel("timeseries", "Shed calls and panics", "Calls refused as too many were in progress, and handlers that "
-              "panicked, a second.", "reqps", [q(rate(of_job("mesh_calls_shed_total")), "shed"),
+        panel("timeseries", "Shed calls and panics", "Calls rejected because too many were in progress, and handlers "
+              "that panicked, per second.", "reqps", [q(rate(of_job("mesh_calls_shed_total")), "shed"),
                                                q(rate(of_job("mesh_panics_total")), "panics")], 8),
     ]
 
@@ -116,17 +117,17 @@ def streams():
     sent, received = (rate(server(f"msg_{verb}_total", STREAM), BY_METHOD) for verb in ("sent", "received"))
     started, opened = rate(STREAMS_ONLY, BY_METHOD), in_flight(server, BY_METHOD, STREAM)
 
-    def lines(title, description, unit, targets, none="no method is a stream"):
+    def lines(title, description, unit, targets, none="no streaming methods"):
         return panel("timeseries", title, description, unit, targets, 6, 7, none=none, transformations=SHORT)
 
     return [
         row("Streams"),
-        lines("Streams opened", "Streams started, a second.", "reqps", [q(started, METHOD)]),
-        lines("Streams open", "Streams started and not ended.", "short", [q(opened, METHOD)]),
-        lines("Stream messages", "Messages of streams sent and received, a second.", "short",
+        lines("Streams opened", "Streams started per second.", "reqps", [q(started, METHOD)]),
+        lines("Streams open", "Streams started and not completed.", "short", [q(opened, METHOD)]),
+        lines("Stream messages", "Messages per second sent and received on streams.", "short",
               [q(sent, METHOD + " sent"), q(received, METHOD + " received")]),
-        lines("Messages a stream", "Messages sent for each stream that was started.", "short",
-              [q(f"{sent} / ({started} > 0)", METHOD)], "no streams now"),
+        lines("Messages per stream", "Messages sent per stream started.", "short",
+              [q(f"{sent} / ({started} > 0)", METHOD)], "no streams"),
     ]
 
 

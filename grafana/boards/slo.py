@@ -1,4 +1,4 @@
-"""The objectives: availability, what is left of the error budget and how fast it goes, latency."""
+"""The objectives: availability, error budget left and its burn rate, latency."""
 
 from parts import CODES, GREEN, JOBS, RED, YELLOW, bad_over, bad_under, dashboard, panel, q, steps
 from queries import FAULTS, HANDLED, UNARY, increase, rate, server
@@ -16,16 +16,16 @@ def burn(window):
 def now():
     whole, bad = increase(HANDLED, "job"), increase(FAULTS, "job")
     return [
-        panel("stat", "Availability over the range", "Share of the calls that did not end in a fault; the objective is "
+        panel("stat", "Availability over the range", "Share of calls that did not end in a fault; the objective is "
               "99 %.", "percentunit", [q(f"1 - ({bad} or 0 * {whole}) / ({whole} > 0)", "{{job}}")], 6, 6,
               bad_under(0.99), none="no traffic"),
-        panel("gauge", "Error budget left", "What is left of the faults that three days may have.", "percentunit",
+        panel("gauge", "Error budget left", "Share of the faults allowed in three days that is left.", "percentunit",
               [q(LEFT, "{{job}}")], 6, 6, steps((None, RED), (0.0, YELLOW), (0.25, GREEN)), none="no traffic",
               defaults={"min": 0, "max": 1}),
-        panel("stat", "Hours until the budget is gone", "At the speed of the last hour; absent where nothing burns.",
+        panel("stat", "Hours until the budget is gone", "At the burn rate of the last hour; absent without faults.",
               "h", [q(f"clamp_min({LEFT}, 0) * 72 / ({burn('1h')} > 0)", "{{job}}")], 6, 6, bad_under(24),
-              none="nothing burns"),
-        panel("stat", "Calls under 250 ms over the range", "Share of the unary calls that ended within 250 ms; the "
+              none="no faults"),
+        panel("stat", "Calls under 250 ms over the range", "Share of unary calls that took at most 250 ms; the "
               "objective is 99 %.", "percentunit",
               [q(f'{increase(FAST, "job")} / ({increase(ALL, "job")} > 0)', "{{job}}")], 6, 6, bad_under(0.99),
               none="no traffic"),
@@ -33,11 +33,11 @@ def now():
 
 
 def burning(short, long, limit, does):
-    """The two windows that an alert takes together; the long one is dashed."""
+    """The two windows that an alert combines; the long one is dashed."""
     dashed = {"matcher": {"id": "byRegexp", "options": f"/ {long}$/"},
               "properties": [{"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 8]}}]}
-    return panel("timeseries", f"Burn rate over {short} and {long}", "Speed at which the budget goes: 1 uses it up "
-                 f"exactly; both over the line, an alert {does}.", "short",
+    return panel("timeseries", f"Burn rate over {short} and {long}", "Speed at which the budget is spent: 1 spends it "
+                 f"exactly; if both are over the line, an alert {does}.", "short",
                  [q(burn(window), "{{job}} " + window) for window in (short, long)], 12, 7, bad_over(limit),
                  none="no traffic", high=1.2 * limit, overrides=[dashed])
 
@@ -45,17 +45,17 @@ def burning(short, long, limit, does):
 def over_time():
     return [
         *(burning(*pair) for pair in (("5m", "1h", 14.4, "pages"), ("30m", "6h", 6, "pages"),
-                                      ("2h", "1d", 3, "writes a ticket"), ("6h", "3d", 1, "writes a ticket"))),
-        panel("timeseries", "Calls under 250 ms", "Share of unary calls that end within 250 ms; the line is the "
+                                      ("2h", "1d", 3, "opens a ticket"), ("6h", "3d", 1, "opens a ticket"))),
+        panel("timeseries", "Calls under 250 ms", "Share of unary calls that take at most 250 ms; the line is the "
               "objective and no alert.", "percentunit",
               [q(f'{rate(FAST, "job")} / ({rate(ALL, "job")} > 0)', "{{job}}")],
               none="no traffic", low=None, thresholds=bad_under(0.99), defaults={"max": 1},
               custom={"axisSoftMin": 0.98}),
-        panel("timeseries", "Faults", "Faults a second, by service and code.", "reqps",
+        panel("timeseries", "Faults", "Faults per second, by service and code.", "reqps",
               [q(rate(FAULTS, "job, grpc_code") + " > 0", "{{job}} {{grpc_code}}")], colours=CODES, none="no faults"),
     ]
 
 
 def board():
-    return dashboard("mesh-slo", "Mesh SLO", "Objectives: 99 % of calls without fault; how fast the budget goes.",
+    return dashboard("mesh-slo", "Mesh SLO", "Objectives: 99 % of calls without a fault; how fast the budget burns.",
                      [*now(), *over_time()], [JOBS])

@@ -41,7 +41,7 @@ KINDS = {
         "Streams opened",
         "Streams open",
         "Stream messages",
-        "Messages a stream",
+        "Messages per stream",
     },
     'grpc_server_started_total{grpc_service=~"dj[.]grpc[.].*|BookController|python_to_.*"}': {
         "Calls under old API names"

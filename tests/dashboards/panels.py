@@ -133,7 +133,7 @@ class Panels(unittest.TestCase):
                 ("mesh-service/Methods/B", job, [
                     ({**of, **typed}, 0.1), ({**watched, "grpc_type": stream}, 0)]),
                 ("mesh-service/Streams open/A", job, [(watched, 3)]),
-                ("mesh-service/Messages a stream/A", job, [(watched, 4)]),
+                ("mesh-service/Messages per stream/A", job, [(watched, 4)]),
                 ("mesh-method/Fault share/A", of, [(job, 0.1)]),
                 ("mesh-method/Callers/A", of, [({"job": "caller"}, 2)]),
                 ("mesh-client/Dependencies/A", caller, [({**edge, "target": "things"}, 2)]),
