@@ -1,6 +1,6 @@
 """Calls a running mesh: each kind of gRPC call, metadata, deadlines, errors, and REST.
 
-Needs the stubs that README.md makes. Without flags it calls `mesh up` on this machine.
+Needs the stubs that README.md generates. Without flags it calls `mesh up` on this machine.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from vitalmesh.bookstore.v1 import bookstore_pb2, bookstore_pb2_grpc
 from vitalmesh.counter.v1 import counter_pb2, counter_pb2_grpc
 from vitalmesh.revert_name.v1 import revert_name_pb2, revert_name_pb2_grpc
 
-# Seconds. A call without a timeout waits until the server's own limit (30 s, streams 1 h).
+# In seconds. A call without a timeout waits for the server's own limit (30 s, streams 1 h).
 TIMEOUT = 2
 
-# What may be sent twice, and how: only where no answer came, at most twice more, within the
+# Methods that are safe to retry, and how: only if no response came, at most twice, within the
 # timeout of the call, which covers all attempts.
 RETRIES = {
     "methodConfig": [{
@@ -37,26 +37,26 @@ RETRIES = {
 
 
 def connect(address, retries):
-    """A channel: thread-safe, connects on the first call and again after a break. Make one a service and keep it."""
+    """A thread-safe channel that connects on the first call and reconnects after a break. Keep one per service."""
     options = [("grpc.service_config", json.dumps(RETRIES))] if retries else [("grpc.enable_retries", 0)]
     return grpc.insecure_channel(address, options=options)
 
 
 def unary(names):
-    """One request, one answer, with metadata. A key that ends in -bin has bytes as its value."""
+    """One request, one response, with metadata. A key that ends in -bin has bytes as its value."""
     metadata = [
         ("x-request-id", "python-1"),
         ("x-payload-bin", b"\x00\xff"),
-        # Goes on in the logs and calls of every service behind this one.
+        # Continues in the logs and calls of every service behind this one.
         ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     ]
     request = revert_name_pb2.RevertNameRequest(name="Ana")
-    answer = names.RevertName(request, timeout=TIMEOUT, metadata=metadata)
-    print(f"unary: {answer.name}")
+    response = names.RevertName(request, timeout=TIMEOUT, metadata=metadata)
+    print(f"unary: {response.name}")
 
 
 def errors(names):
-    """A call fails with a status: its code is for programs, its details are for people."""
+    """A call fails with a status: the code is for programs, the details are for people."""
     try:
         names.RevertName(revert_name_pb2.RevertNameRequest(name="not_found"), timeout=TIMEOUT)
     except grpc.RpcError as error:
@@ -68,7 +68,7 @@ def errors(names):
 
 
 def server_stream(books):
-    """One request, many answers: read them in a loop, cancel what you do not want to the end."""
+    """One request, many responses: read them in a loop, and cancel the stream when you have enough."""
     request = bookstore_pb2.ListBooksRequest(start=1800, end=1850)
     for book in books.ListBooks(request, timeout=TIMEOUT):
         print(f"server stream: {book.year} {book.title}")
@@ -80,7 +80,7 @@ def server_stream(books):
 
 
 def create(books):
-    """What is stored is on disk once it is answered. It is no call to send twice: see RETRIES."""
+    """A book is on disk once the response arrives. This call is not safe to retry: see RETRIES."""
     request = bookstore_pb2.CreateBookRequest(
         author="Ada Lovelace", title="Notes", link="https://example.com/notes", pages=66, year=1843,
     )
@@ -90,23 +90,23 @@ def create(books):
 
 
 def client_stream(counter):
-    """Many requests, one answer: give an iterator."""
+    """Many requests, one response: pass an iterator."""
     numbers = (counter_pb2.SumRequest(num=number) for number in range(1, 101))
-    answer = counter.Sum(numbers, timeout=TIMEOUT)
-    print(f"client stream: {answer.total} from {answer.count}")
+    response = counter.Sum(numbers, timeout=TIMEOUT)
+    print(f"client stream: {response.total} from {response.count}")
 
 
 def two_way_stream(counter):
-    """Many requests, many answers, at the same time. An answer has the id of its request; where the request
-    failed, it has a failure instead of a number, and the stream goes on."""
+    """Many requests and many responses at the same time. A response has the id of its request. If the request
+    failed, it has a failure instead of a number, and the stream continues."""
     numbers = {request_id: number for request_id, number in enumerate([41, 2**31 - 1, 7], start=1)}
     requests = (
         counter_pb2.IncreaseStreamRequest(num=number, request_id=request_id) for request_id, number in numbers.items()
     )
-    for answer in counter.IncreaseStream(requests, timeout=TIMEOUT):
-        asked = numbers[answer.request_id]
-        told = grpc_code(answer.failure.code) if answer.HasField("failure") else answer.num
-        print(f"two-way stream: {asked} -> {told}")
+    for response in counter.IncreaseStream(requests, timeout=TIMEOUT):
+        number = numbers[response.request_id]
+        result = grpc_code(response.failure.code) if response.HasField("failure") else response.num
+        print(f"two-way stream: {number} -> {result}")
 
 
 def grpc_code(number):
@@ -114,9 +114,9 @@ def grpc_code(number):
 
 
 def rest(edge, bookstore):
-    """The same over HTTP: JSON, and a stream as one JSON value a line."""
-    with urllib.request.urlopen(f"http://{edge}/proxy/Ana", timeout=TIMEOUT) as answer:
-        print(f"rest: {json.load(answer)['reversed_name']}")
+    """The same over HTTP: JSON, and a stream with one JSON value per line."""
+    with urllib.request.urlopen(f"http://{edge}/proxy/Ana", timeout=TIMEOUT) as response:
+        print(f"rest: {json.load(response)['reversed_name']}")
     with urllib.request.urlopen(f"http://{bookstore}/3", timeout=TIMEOUT) as lines:
         for line in lines:
             print(f"rest stream: {json.loads(line)['id']}")
@@ -129,7 +129,7 @@ def main():
     parser.add_argument("--counter", default="127.0.0.1:50055")
     parser.add_argument("--edge-http", default="127.0.0.1:8012")
     parser.add_argument("--bookstore-http", default="127.0.0.1:3333")
-    parser.add_argument("--retries", action="store_true", help="send calls again that may be sent twice")
+    parser.add_argument("--retries", action="store_true", help="retry calls that are safe to retry")
     flags = parser.parse_args()
     with (
         connect(flags.revert_name, flags.retries) as names,
