@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What alerts do on a running mesh: none on a healthy one, the right ones while a service is away, none after.
+"""Checks alerts on a running mesh: none while it is healthy, the right ones while a service is down, none after that.
 
-    alerts.py PROGRAMS      tries that on the services' own programs, without containers
+    alerts.py PROGRAMS      runs these checks on the services' programs, without containers
 """
 
 import json
@@ -15,11 +15,11 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# While the mesh starts, services are down and have not beaten yet, which may pend.
+# During startup, services are down and have sent no heartbeat, so alerts may be pending.
 STARTING, QUIET = 30, 120
-# The last beat is late after three intervals of 10 s, and the alert waits for a minute; and scrapes and evaluations.
+# Three intervals of 10 s until a heartbeat is late, a minute until the alert fires, plus scrapes and evaluations.
 UNTIL_FIRING, UNTIL_CLEAR = 130, 45
-# What is to fire while a service is away, by the label that names it.
+# Alerts that must fire while a service is down, and the label with its name.
 AWAY = {"MeshTargetDown": "job", "MeshHeartbeatMissing": "service"}
 
 
@@ -30,7 +30,7 @@ def ask(url, path, **values):
 
 
 def seen(url, selector):
-    """The label sets of a selector's series now."""
+    """Labels of the current series of a selector."""
     return [one["metric"] for one in ask(url, "query", query=selector)["result"]]
 
 
@@ -45,11 +45,11 @@ def check_rules(url, check):
     rules = {rule["name"]: rule["health"] for group in ask(url, "rules")["groups"] for rule in group["rules"]}
     check("Prometheus has every rule of deploy/prometheus/rules", rules.keys() == written, f"{len(rules)} rules")
     sick = {name: health for name, health in rules.items() if health not in ("ok", "unknown")}
-    check("and none of them fails", not sick, f"{sick}" if sick else "")
+    check("and evaluates all of them", not sick, f"{sick}" if sick else "")
 
 
 def started(url):
-    """Whether every service that the edge expects has beaten, and what pended until then no longer does."""
+    """Whether every expected service has sent a heartbeat and no alert is pending any more."""
     expected = seen(url, "mesh_heartbeat_expected_interval_seconds")
     silent = seen(url, "mesh_heartbeat_expected_interval_seconds unless on (service) "
                        "mesh_heartbeat_last_seen_timestamp_seconds > 0")
@@ -57,18 +57,18 @@ def started(url):
 
 
 class Watch:
-    """From the end of the start on no alert may fire or pend."""
+    """After startup, no alert may fire or be pending."""
 
     def __init__(self, url, until):
         until(STARTING, lambda: started(url), every=1)
         self.url, self.began = url, time.time()
 
     def check_quiet(self, check):
-        """Waits until two minutes of it are over."""
+        """Waits until two minutes have passed."""
         time.sleep(max(0, self.began + QUIET - time.time()))
         lasted = int(time.time() - self.began)
         found = seen(self.url, f'count_over_time(ALERTS{{alertname=~"Mesh.*"}}[{lasted}s])')
-        check(f"on a healthy mesh no alert fires or pends for {lasted} s", not found, told(found))
+        check(f"on a healthy mesh no alert fires or is pending for {lasted} s", not found, told(found))
 
 
 def firing(url, service):

@@ -1,8 +1,8 @@
-"""Calls each old name on the published gRPC ports, and asks Prometheus under which name it was counted."""
+"""Calls each old method name on the published gRPC ports, and checks in Prometheus that it is counted under that name."""
 
 import subprocess
 
-# Path, compose service, and a request as its contract encodes it.
+# Path, compose service and encoded request.
 CALLS = [
     ("dj.grpc.heartbeat.HeartBeatApi/BeatHeart", "edge", b"\x0a\x04time"),
     ("dj.grpc.revert_name.RevertApi/RevertName", "revert-name", b"\x0a\x03Ana"),
@@ -19,7 +19,7 @@ COUNTED = ('sum by (grpc_service, grpc_method) (grpc_server_handled_total'
 
 
 def status(port, path, message):
-    """The gRPC status that a call of one message ends with; None where it does not come."""
+    """The gRPC status of a call with one message; None without a status."""
     frame = b"\0" + len(message).to_bytes(4, "big") + message
     words = ["curl", "-sS", "--noproxy", "*", "--max-time", "10", "--http2-prior-knowledge",
              "-H", "content-type: application/grpc", "-H", "te: trailers", "--data-binary", "@-",
@@ -35,7 +35,7 @@ def check_old_names(mesh, until, check):
     for path, service, message in CALLS:
         port = mesh.ports[f"{service.upper().replace('-', '_')}_GRPC_PORT"]
         ended = status(port, path, message)
-        check(f"{service}: {path} is answered", ended == 0, f"grpc-status {ended}")
+        check(f"{service}: {path} succeeds", ended == 0, f"grpc-status {ended}")
 
     def counted():
         found = mesh.query(COUNTED)
@@ -44,4 +44,4 @@ def check_old_names(mesh, until, check):
     wanted = {path: 1 for path, _, _ in CALLS}
     until(30, lambda: counted() == wanted)
     found = counted()
-    check("and each is counted once under its own name", found == wanted, f"{found}")
+    check("and each call is counted once, under its own name", found == wanted, f"{found}")

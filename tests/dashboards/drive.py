@@ -1,6 +1,6 @@
-"""Light traffic over everything that the mesh offers, found by asking it: each RPC by gRPC reflection, each REST route.
+"""Light traffic over the whole API of the mesh: each RPC, found by gRPC reflection, and each REST route.
 
-Needs grpcio and grpcio-reflection. Every loop ends after the seconds that it is told.
+Needs grpcio and grpcio-reflection. Every loop ends after a given number of seconds.
 """
 
 import threading
@@ -26,13 +26,13 @@ BOOK = {
     "country": "NL",
     "link": "https://example.org",
 }
-# Each REST route by service: a path to get, or a path and what to post there.
+# REST routes by service: a path for GET, or a path and the body of a POST.
 ROUTES = {
     "bookstore": ["/", "/openapi.json", "/books?start=1800&end=1900", "/books/1", ("/books", BOOK), "/3"],
     "counter": ["/increase/1", "/increase/1/"],
     "edge": ["/proxy/Ana", "/proxy/Bob/", "/heartbeats"],
 }
-# What the default request of a method would not do: fields by the method's name.
+# Request fields by method, for methods whose default request fails.
 FIELDS = {
     "BeatHeart": {"service_name": "time"},
     "RevertName": {"name": "Ana"},
@@ -44,7 +44,7 @@ FIELDS = {
     "ListRecommendations": {"user_id": 1, "max_results": 3},
     "Countdown": {"from": 3},
 }
-# Names that revert-name answers with a code that is a fault, one that is the caller's error, and a panic.
+# Names for which revert-name returns a fault or panics, and names for which it returns an error of the caller.
 FAULTS = [
     "internal",
     "unavailable",
@@ -59,7 +59,7 @@ REFUSALS = ["not_found", "invalid_argument", "aborted", "unauthenticated"]
 
 
 class Method:
-    """A method of a service, callable with what its descriptor says."""
+    """A method of a service, callable through its descriptor."""
 
     def __init__(self, channel, descriptor):
         self.name, self.path = descriptor.name, f"/{descriptor.containing_service.full_name}/{descriptor.name}"
@@ -75,7 +75,7 @@ class Method:
         )
 
     def call(self, **fields):
-        """Calls it; the code it ended with."""
+        """Calls the method and returns the status code."""
         fields = {**FIELDS.get(self.name, {}), **fields}
         request = self.request(**{name: value for name, value in fields.items() if name in self.fields})
         try:
@@ -104,7 +104,7 @@ class Driver:
                     yield Method(channel, descriptor)
 
     def one_round(self):
-        """The answer of each method and route, by name. No more heartbeats than the services send themselves."""
+        """Results of one call per method and route, by name. Sends heartbeats no more often than the services do."""
         seldom = time.monotonic() - self.beaten < BEAT_EVERY
         codes = {method.path: method.call() for method in self.methods if not (seldom and method.name in BEATS)}
         self.beaten = self.beaten if seldom else time.monotonic()
@@ -116,7 +116,7 @@ class Driver:
         return {**codes, **statuses}
 
     def healthy(self, seconds):
-        """Every method and route again and again, with health checks, watches and a few refusals beside them."""
+        """Calls every method and route repeatedly, with health checks, watches and a few errors of the caller."""
         ended = threading.Event()
         watches = [threading.Thread(target=watch, args=(channel, ended)) for channel in self.channels.values()]
         for thread in watches:
@@ -126,7 +126,7 @@ class Driver:
             while time.monotonic() < end:
                 for name, answer in self.one_round().items():
                     if answer not in (200, 201, grpc.StatusCode.OK):
-                        raise AssertionError(f"{name} answers {answer}")
+                        raise AssertionError(f"{name} returned {answer}")
                 for path in [*(f"/proxy/{refusal}" for refusal in REFUSALS), "/no/such/path"]:
                     running.get(self.http["edge"] + path)
                 time.sleep(0.1)
@@ -136,7 +136,7 @@ class Driver:
                 thread.join()
 
     def failing(self, seconds, enough):
-        """The same with faults of every kind that revert-name has, until `enough` is set or the time is up."""
+        """Adds every kind of fault of revert-name, until `enough` is set or the time is up."""
         revert = [method for method in self.methods if method.name == "RevertName"]
         end = time.monotonic() + seconds
         while time.monotonic() < end and not enough.is_set():
@@ -153,7 +153,7 @@ class Driver:
 
 
 def watch(channel, ended):
-    """A health watch that is open until it is told to end: a stream that dashboards leave out."""
+    """A health watch that stays open until `ended` is set: a stream that dashboards exclude."""
     call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=600)
     next(call)
     ended.wait()

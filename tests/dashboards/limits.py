@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the dashboards draw beside values: each alert's limit where its link leads, and a colour for each code."""
+"""Checks the lines and colours of the dashboards: each alert's threshold where its link leads, and code colours."""
 
 import re
 import unittest
@@ -12,7 +12,7 @@ CODES = """
     OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied ResourceExhausted
     FailedPrecondition Aborted OutOfRange Unimplemented Internal Unavailable DataLoss Unauthenticated
 """.split()
-# Where each alert's limit is drawn.
+# The panels that draw each alert's threshold.
 LIMITS = {
     "MeshTargetDown": [("mesh-runtime/Up", 1)],
     "MeshServiceAbsent": [("mesh-overview/Services up", 1)],
@@ -25,7 +25,7 @@ LIMITS = {
     ],
     "MeshMethodLatencyHigh": [("mesh-method/Latency", 0.5), ("mesh-service/Latency", 0.5)],
     "MeshClientSeesMoreErrorsThanServer": [("mesh-client/Faults beyond the server's", 0.05)],
-    # Its limit moves with the calls: it is a line of its own.
+    # Its threshold depends on the rate of calls, so a query draws it.
     "MeshStuckCalls": [("mesh-service/In progress by instance", None)],
     "MeshHeartbeatMissing": [("mesh-heartbeats/Age of the last heartbeat, in intervals", 3)],
     "MeshHeartbeatNeverSeen": [("mesh-heartbeats/Alive", 1)],
@@ -34,7 +34,7 @@ LIMITS = {
 }
 
 def painted(panel, name):
-    """The fixed colours that a series of this name gets, of which the last one holds."""
+    """The fixed colours of a series of this name; the last one applies."""
     found = []
     for rule in panel["fieldConfig"]["overrides"]:
         pattern = re.fullmatch(r"/(.*)/i", str(rule["matcher"]["options"]))
@@ -44,7 +44,7 @@ def painted(panel, name):
 
 
 def thresholds(field):
-    """Those of a panel, and those of its columns or series."""
+    """Thresholds of a panel, and of its columns or series."""
     parts = [part for rule in field["overrides"] for part in rule["properties"]]
     return [field["defaults"]["thresholds"], *(part["value"] for part in parts if part["id"] == "thresholds")]
 
@@ -69,11 +69,11 @@ class Drawn(unittest.TestCase):
                         self.assertIn("5 + 10 *", expr, where)
                     continue
                 self.assertIn(limit, drawn, where)
-                # 1 is written in no rule: something is up or not, the budget goes as it may.
+                # 1 is implicit in the rules: up or down, and the budget spent exactly.
                 if limit != 1:
                     self.assertRegex(exprs[alert], rf"(?<![\w.]){limit:g}(?![\w.])", alert)
 
-    def test_a_line_is_an_alerts_limit_or_says_that_it_is_none(self):
+    def test_a_line_is_the_threshold_of_an_alert_or_described_as_no_alert(self):
         drawn = {where for places in LIMITS.values() for where, _ in places}
         for board in BOARDS:
             for panel in board["panels"]:
@@ -94,7 +94,7 @@ class Drawn(unittest.TestCase):
                         colours = painted(panel, spelled)
                         self.assertEqual(len(colours), 1, f"{board['uid']}/{panel['title']}: {spelled}")
                         self.assertEqual(seen.setdefault(code, colours[0]), colours[0], spelled)
-        self.assertEqual(len(set(seen.values())), 17, "a colour is that of one code")
+        self.assertEqual(len(set(seen.values())), 17, "two codes share a colour")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Follows Grafana's links between metrics, traces and logs on what the real programs send.
+"""Follows Grafana's links between metrics, traces and logs with the data of the real programs.
 
-The stores of the compose profile `tracing` do not run here. This is the collector instead: it keeps the spans and lines
-that it is sent, files the lines as Loki does by deploy/tracing/loki.yaml, and asks Grafana's queries of them.
+The stores of the compose profile `tracing` do not run here. This script is the collector instead: it keeps the spans
+and lines it receives, labels lines as Loki does with deploy/tracing/loki.yaml, and runs Grafana's queries on them.
 Usage: links.py <folder of the programs>. Needs the packages of requirements.txt here and in tests/python.
 """
 
@@ -36,7 +36,7 @@ LOKI = load("deploy/tracing/loki.yaml")
 TEMPO = load("deploy/tracing/tempo.yaml")
 ENV = dict(line.split("=", 1) for line in (ROOT / "deploy/tracing/tracing.env").read_text().splitlines()
            if not line.startswith("#"))
-# Grafana takes a variable's value for $NAME, and $ for $$.
+# Grafana expands $NAME to a variable and $$ to $.
 SOURCES = {one["uid"]: one for one in yaml.safe_load(
     (ROOT / "grafana/provisioning/datasources/mesh.yml").read_text().replace("$$", "$"))["datasources"]}
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -52,12 +52,12 @@ def source(kind):
 
 
 def texts(attributes):
-    """Attributes as Loki and Grafana spell them: each value as a text."""
+    """Attributes as in Loki and Grafana: every value is a string."""
     return {one.key: str(getattr(one.value, one.value.WhichOneof("value"))) for one in attributes}
 
 
 class Collector(trace_grpc.TraceServiceServicer, logs_grpc.LogsServiceServicer):
-    """Keeps (resource, span) and (resource, line) of what it is sent."""
+    """Keeps each received span and line with its resource."""
 
     def __init__(self):
         self.spans, self.lines = [], []
@@ -89,7 +89,7 @@ class Traced(mesh.Mesh):
 
 
 def filed(resource, line):
-    """A line in Loki, by otlpLogToPushEntry of its pkg/loghttp/push/otlp.go: stream labels, structured metadata."""
+    """Stream labels and structured metadata of a line in Loki, as in its pkg/loghttp/push/otlp.go."""
     rules = LOKI["limits_config"]["otlp_config"]["resource_attributes"]
     indexed = {name for rule in rules["attributes_config"] if rule["action"] == "index_label"
                for name in rule["attributes"]}
@@ -106,15 +106,15 @@ def filed(resource, line):
 
 
 def matchers(text):
-    """The pairs of a selector or filter of equations, and nothing but these."""
+    """The label pairs of a selector or filter that consists of equality matchers only."""
     pairs = re.findall(r'(\w+)="([^"]*)"', text)
     if ", ".join(f'{key}="{value}"' for key, value in pairs) != text:
-        raise ValueError(f"{text} has more than equations")
+        raise ValueError(f"{text} has other matchers than equality")
     return dict(pairs)
 
 
 def query_of(resource, span):
-    """What a span's link asks the log store for: the query and its window in seconds since 1970."""
+    """The log query of a span's link, and its time window in seconds since 1970."""
     link = source("tempo")["jsonData"]["tracesToLogsV2"]
     attributes = {**resource, **texts(span.attributes)}
     tags = ", ".join(f'{tag["value"]}="{attributes[tag["key"]]}"' for tag in link["tags"] if tag["key"] in attributes)
@@ -125,7 +125,7 @@ def query_of(resource, span):
 
 
 def found(lines, query, window):
-    """The lines that Loki finds for a query of one selector and one filter."""
+    """The lines that match a query of one selector and one filter."""
     selector, wanted = map(matchers, re.fullmatch(r"\{(.*)\} \| (.*)", query).groups())
     return [(resource, line) for resource, line in lines for stream, beside in [filed(resource, line)]
             if selector.items() <= stream.items() and wanted.items() <= beside.items()
@@ -136,12 +136,12 @@ def until(probe):
     end = time.monotonic() + mesh.PATIENCE
     while not probe():
         if time.monotonic() > end:
-            raise RuntimeError("the collector was not sent what it should be")
+            raise RuntimeError("the collector did not receive the expected data")
         time.sleep(0.05)
 
 
 class Settings(unittest.TestCase):
-    def test_each_service_that_is_built_sends_to_the_collector(self):
+    def test_each_built_service_exports_to_the_collector(self):
         built = {name for name, one in COMPOSE.items() if "build" in one}
         self.assertEqual(built, set(mesh.JOBS))
         for name in built:
@@ -155,7 +155,7 @@ class Settings(unittest.TestCase):
         self.assertEqual(profile, {"otel-collector", "tempo", "loki"})
         self.assertTrue(all("profiles" not in COMPOSE[name] for name in COMPOSE.keys() - profile))
 
-    def test_the_collector_sends_each_signal_to_where_its_store_listens(self):
+    def test_the_collector_exports_each_signal_to_the_port_of_its_store(self):
         pipelines = COLLECTOR["service"]["pipelines"]
         self.assertEqual(pipelines.keys(), {"traces", "logs"})
         for part in ("receivers", "processors", "exporters"):
@@ -168,12 +168,12 @@ class Settings(unittest.TestCase):
         self.assertEqual(COLLECTOR["exporters"][lines]["endpoint"],
                          f"http://loki:{LOKI['server']['http_listen_port']}/otlp")
 
-    def test_grafana_asks_the_stores_where_they_listen(self):
+    def test_grafana_queries_the_stores_on_their_ports(self):
         for kind, config in (("tempo", TEMPO), ("loki", LOKI)):
             url = urlsplit(source(kind)["url"])
             self.assertEqual((url.hostname, url.port), (kind, config["server"]["http_listen_port"]))
 
-    def test_what_the_stores_keep_is_bounded_and_in_memory(self):
+    def test_the_stores_keep_bounded_data_in_memory(self):
         kept = {"tempo": [*TEMPO["storage"]["trace"]["local"].values(), TEMPO["storage"]["trace"]["wal"]["path"]],
                 "loki": [LOKI["common"]["path_prefix"], *LOKI["common"]["storage"]["filesystem"].values()]}
         for name, paths in kept.items():
@@ -203,7 +203,7 @@ class Links(unittest.TestCase):
         cls.addClassCleanup(cls.mesh.__exit__)
         for job in ("edge", "revert-name", "time"):
             cls.mesh.start(job)
-        # Each fails in revert-name; that service and the edge log a warning.
+        # Each call fails in revert-name; that service and the edge log a warning.
         cls.traces = [cls.failed_call() for _ in range(2)]
         until(lambda: all(cls.services(part(one)) >= {"edge", "revert-name"}
                           for one in cls.traces for part in (cls.spans_of, cls.lines_of)))
@@ -228,7 +228,7 @@ class Links(unittest.TestCase):
     def lines_of(cls, trace_id):
         return [(resource, line) for resource, line in cls.collector.lines if line.trace_id.hex() == trace_id]
 
-    def test_a_span_leads_to_the_lines_of_its_service_in_its_trace(self):
+    def test_a_span_links_to_the_lines_of_its_service_in_its_trace(self):
         link = source("tempo")["jsonData"]["tracesToLogsV2"]
         self.assertEqual((SOURCES[link["datasourceUid"]]["type"], link["customQuery"]), ("loki", True))
         for trace_id in self.traces:
@@ -240,7 +240,7 @@ class Links(unittest.TestCase):
                 linked += lines
             self.assertEqual(self.services(linked), {"edge", "revert-name"})
 
-    def test_a_line_leads_to_the_trace_that_it_belongs_to(self):
+    def test_a_line_links_to_its_trace(self):
         (field,) = source("loki")["jsonData"]["derivedFields"]
         self.assertEqual((SOURCES[field["datasourceUid"]]["type"], field["matcherType"]), ("tempo", "label"))
         for trace_id in self.traces:
@@ -251,7 +251,7 @@ class Links(unittest.TestCase):
                 query = field["url"].replace("${__value.raw}", beside["trace_id"])
                 self.assertIn(resource["service.name"], self.services(self.spans_of(query)))
 
-    def test_a_line_outside_of_a_call_leads_nowhere(self):
+    def test_a_line_outside_of_a_call_has_no_link(self):
         (field,) = source("loki")["jsonData"]["derivedFields"]
         serving = lambda: [one for one in self.collector.lines if one[1].body.string_value == "serving"]
         until(lambda: len(serving()) == 3)
@@ -259,13 +259,13 @@ class Links(unittest.TestCase):
             names = {name for part in filed(resource, line) for name in part}
             self.assertFalse(any(re.search(field["matcherRegex"], name) for name in names), names)
 
-    def test_a_span_leads_to_its_service_in_the_metrics(self):
+    def test_a_span_links_to_the_metrics_of_its_service(self):
         link = source("tempo")["jsonData"]["tracesToMetrics"]
         self.assertEqual([tag["value"] for tag in link["tags"]], ["job"])
         for resource, _ in self.spans_of(self.traces[0]):
             self.assertIn(resource[link["tags"][0]["key"]], mesh.JOBS)
 
-    def test_an_exemplar_leads_to_its_trace(self):
+    def test_an_exemplar_links_to_its_trace(self):
         (destination,) = source("prometheus")["jsonData"]["exemplarTraceIdDestinations"]
         self.assertEqual(SOURCES[destination["datasourceUid"]]["type"], "tempo")
         page = urllib.request.Request(f"http://{self.mesh.scrape['revert-name']}/metrics",

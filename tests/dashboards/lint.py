@@ -16,12 +16,12 @@ from model import DASHBOARDS, ROOT
 PAGES = None
 
 REMOVED = {"graph", "singlestat", "table-old", "grafana-worldmap-panel", "heatmap-old", "pluginlist"}
-# What Prometheus adds itself.
+# Series that Prometheus adds itself.
 OWN = {"up", "ALERTS", "scrape_duration_seconds", "scrape_samples_post_metric_relabeling"}
-# Exported, and of no use on a chart.
+# Exported but not shown, with the reason.
 UNSHOWN = {
-    "mesh_recommendations_total": "the messages of RecommendBooks tell the same",
-    "tokio_workers_busy_ratio": "the busy seconds tell the same over any window",
+    "mesh_recommendations_total": "the messages of RecommendBooks show the same",
+    "tokio_workers_busy_ratio": "the busy seconds show the same over any window",
 }
 TARGET_LABELS = {"job", "instance", "role", "alertname", "alertstate", "severity", "source", "target", "id", "le"}
 
@@ -31,12 +31,12 @@ WORDS = {
 }
 NAME = re.compile(r"(?<![\w:$.])[a-zA-Z_:][\w:]*(?![\w:])")
 RANGED = ("rate", "increase", "changes", "resets")
-# The calls in progress of who exports no gauge of them: two counters that are set to 0 together.
+# Calls in progress without a gauge: the difference of two counters that reset together.
 IN_PROGRESS = re.compile(
     r"(sum(?: by \([\w, ]+\))? \(grpc_(\w+)_)started_total\) "
     r"- ?\( ?\1handled_total\) or 0 \* \1started_total\) ?\)"
 )
-# A panel that shows what an alert goes by takes its window.
+# A panel that shows the value of an alert uses its window.
 WINDOWS = {"mesh-heartbeats/Tasks": "10m"}
 DURATION = r"\[[^\]]*\]"
 
@@ -76,7 +76,7 @@ def all_expressions():
         yield f"{file}/{name}", expr, set()
     for alert, expr in model.runbooks():
         yield f"{alert}.md", expr, set()
-    # The numbers that a span leads to; $__tags are its service.
+    # Queries that a span links to; $__tags selects its service.
     for path in sorted((ROOT / "grafana/provisioning/datasources").glob("*.yml")):
         for expr in re.findall(r"^ +- name: .+\n +query: (.+)", path.read_text(), re.M):
             yield f"{path.name}/{expr[:20]}", expr.replace("$$__tags", 'job="time"'), set()
@@ -134,7 +134,7 @@ class Lint(unittest.TestCase):
                 self.assertTrue(refs and len(refs) == len(set(refs)), where)
                 named = any("{{" in target.get("legendFormat", "") for target in panel["targets"])
                 if panel["type"] == "stat" and named:
-                    self.assertEqual(panel["options"]["textMode"], "value_and_name", f"{where}: whose value is it?")
+                    self.assertEqual(panel["options"]["textMode"], "value_and_name", f"{where}: values without a name")
                 if panel["type"] == "nodeGraph":
                     self.assertEqual(refs, ["edges"], where)
 
@@ -185,7 +185,7 @@ class Lint(unittest.TestCase):
             self.assertTrue(metrics, f"{where}: names no metric")
             self.assertLessEqual(metrics, exported.keys(), f"{where}: not exported")
             self.assertLessEqual(labels | more, page_labels, f"{where}: no such label")
-            # A matcher's label must be one of this metric.
+            # The label of a matcher must exist on its metric.
             unquoted = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expr)
             for metric, matchers in re.findall(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}", unquoted):
                 asked = set(re.findall(r"([a-zA-Z_]\w*)\s*(?:=~|!~|!=|=)", matchers))
@@ -202,11 +202,11 @@ class Lint(unittest.TestCase):
             plain = re.sub(r"\b(?:%s)\(\s*[\w:]+\s*%s\s*\)" % ("|".join(RANGED), DURATION), " ", text)
             left = set(NAME.findall(plain)) & counters
             if where.endswith("/MeshStuckCalls"):
-                # Times 0, it says for which instances.
+                # Multiplied by 0, it only selects instances.
                 left -= {"grpc_server_started_total"}
             if "job:slo_objective:ratio" in where:
                 left -= {"grpc_server_handled_total"}
-            self.assertFalse(left, f"{where}: a counter's value")
+            self.assertFalse(left, f"{where}: a counter without rate() or increase()")
 
     def test_one_list_of_faults(self):
         code = (ROOT / "crates/chassis/src/stack/span.rs").read_text()
@@ -220,7 +220,7 @@ class Lint(unittest.TestCase):
         used = set()
         for path in [*DASHBOARDS, *model.RULES]:
             used.update(re.findall(r"\(\?i\)[\w?|]*deadline[\w?|]*", path.read_text()))
-        # Grafana's colour regexes are written without the flag.
+        # Grafana's colour patterns have no (?i) flag.
         self.assertEqual({"(?i)" + "|".join(sorted(one[4:].split("|"))) for one in used}, {pattern})
 
     def test_each_alert_has_its_page(self):
@@ -238,15 +238,15 @@ class Lint(unittest.TestCase):
         self.assertEqual(text.count("description: '"), len(re.findall(r"description: '.*\$value", text)), "the value")
         tests = "".join(path.read_text() for path in (ROOT / "deploy/prometheus/tests").glob("*.yml"))
         for alert in alerts:
-            self.assertRegex(tests, rf"alertname: {alert}\n +exp_alerts:", "a test sees it fire")
-            self.assertRegex(tests, rf"alertname: {alert}\n(?! +exp_alerts:)", "a test sees it silent")
+            self.assertRegex(tests, rf"alertname: {alert}\n +exp_alerts:", "no test in which it fires")
+            self.assertRegex(tests, rf"alertname: {alert}\n(?! +exp_alerts:)", "no test in which it stays silent")
 
     def test_absent_services_are_those_of_prometheus_yml(self):
         jobs = set(re.findall(r"job_name: (\S+)", (ROOT / "prometheus.yml").read_text())) - {"prometheus"}
         expr = next(expr for _, _, name, expr in model.rules() if name == "MeshServiceAbsent")
         self.assertEqual(set(re.findall(r'absent\(up\{job="([^"]+)"\}\)', expr)), jobs)
 
-    def test_the_dashboards_are_fresh(self):
+    def test_the_dashboards_are_up_to_date(self):
         made = subprocess.run([sys.executable, ROOT / "grafana/generate.py", "--check"], capture_output=True, text=True)
         self.assertEqual(made.returncode, 0, made.stderr)
 
@@ -272,7 +272,7 @@ class Lint(unittest.TestCase):
         for name, (kind, labels, services) in found.items():
             self.assertEqual(documented[name], (kind, labels - {"le"}, services), name)
 
-    def test_the_document_lists_what_is_recorded(self):
+    def test_the_document_lists_the_recorded_series(self):
         text = (ROOT / "docs/METRICS.md").read_text().split("\n## Recorded", 1)[1].split("\n## ", 1)[0]
         rows = [line for line in text.splitlines() if line.startswith("| `")]
         documented = sorted(name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1]))
@@ -285,7 +285,7 @@ class Lint(unittest.TestCase):
                 continue
             shown |= {re.sub(r"_(bucket|sum|count)$", "", name) for name in names(expr)[0]}
         silent = sorted(model.families(PAGES).keys() - shown)
-        print(f"\nshown by nothing: {', '.join(silent) or 'none'}", file=sys.stderr)
+        print(f"\nnot shown: {', '.join(silent) or 'none'}", file=sys.stderr)
         self.assertEqual(silent, sorted(UNSHOWN))
 
 

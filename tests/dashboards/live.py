@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs the services' programs and a Prometheus, drives all that they offer, and asks every dashboard and rule.
+"""Runs the services' programs and a Prometheus, drives the whole API, and runs every query of dashboards and rules.
 
     live.py PROGRAMS    the folder of the services' programs; needs prometheus, promtool, grpcio and grpcio-reflection,
-                        and node and npm for what Grafana's own code makes of the answers
+                        and node and npm to run Grafana's own code on the results
 
-First light traffic, then faults in half of it; what the fault panels show is kept from both. Fails on an error, on an
-answer of more than a second, on an empty answer where there was traffic, and where a fault panel did not move.
+Drives light traffic first, then faults in half of it, and keeps the values of the fault panels from both phases. Fails
+on an error, a query that takes more than a second, an empty result despite traffic, or a fault panel that did not move.
 """
 
 import json
@@ -27,7 +27,7 @@ from prom import Prometheus, fill, for_panel, label_values, step_of
 from shown import Shown
 
 LIMIT = 1.0
-# Seconds: of light traffic, of faults at most, until the overview has data at most, and the range of the dashboards.
+# Seconds: light traffic; faults at most; until the overview has data, at most; time range of the dashboards.
 HEALTHY, FAILING, FIRST_DATA, RANGE = 45, 60, 30, 300
 
 # The bookstore's REST side also calls the bookstore's own gRPC port.
@@ -35,7 +35,7 @@ EDGES = {("bookstore", "bookstore")} | {
     (name, upstream["service"]) for name, service in running.SERVICES.items() for upstream in service["upstreams"]}
 
 NOISE = 'grpc_service!~"grpc[.](health|reflection)[.].*"'
-# Panels that are empty where no method is of the kind that they show: what is found, where there is one.
+# Panels that stay empty without methods of a kind, by the query that finds such methods.
 KINDS = {
     f'grpc_server_started_total{{grpc_type!~"(?i)unary",{NOISE}}}': {
         "Streams opened",
@@ -49,10 +49,10 @@ KINDS = {
     "mesh_spans_exported_total > 0": {"Spans"},
     "mesh_log_lines_exported_total > 0": {"Log lines"},
 }
-# The services call nothing by old names, and have no calls that do not end.
+# The services make no calls under old names and have no stuck calls.
 EMPTY = {"mesh-client/Calls under old API names/B", "mesh-service/In progress by instance/B"}
 REVERT = {"job": "revert-name", "grpc_service": "vitalmesh.revert_name.v1.RevertNameService"}
-# Panels that tell of faults: where they are, with which variables, what they are at most before and at least during.
+# Panels that show faults: name, variables, greatest value before and least value during the faults.
 FAULT_PANELS = [
     ("mesh-overview/Fault share by service", {}, 0, 0.1),
     ("mesh-service/Fault share by method", REVERT, 0, 0.1),
@@ -63,7 +63,7 @@ FAULT_PANELS = [
     ("mesh-slo/Faults", {}, 0, 0.5),
     ("mesh-slo/Burn rate over 5m and 1h", {}, 0, 14.4),
 ]
-# The same for those where less is worse: at least before, at most during.
+# Panels where lower is worse: name, variables, least value before and greatest value during the faults.
 GOOD_PANELS = [
     ("mesh-overview/Calls without fault", {}, 1, 0.95),
     ("mesh-service/Calls without fault", REVERT, 1, 0.9),
@@ -74,14 +74,14 @@ FAULT_CODES = {*"Unknown DeadlineExceeded Unimplemented Internal Unavailable Dat
 
 
 class Asked:
-    """The dashboards' queries at a Prometheus."""
+    """Runs the dashboards' queries on a Prometheus."""
 
     def __init__(self, prometheus):
         self.prometheus = prometheus
         self.boards = {path.stem: model.load(path) for path in model.DASHBOARDS}
 
     def panel(self, where, choice):
-        """The values that a panel has now, over all its series."""
+        """The current values of all series of a panel."""
         uid, title = where.split("/")
         chosen = self.prometheus.chosen(self.boards[uid], RANGE, choice)
         queries = [query for query in model.expressions(self.boards[uid]) if query.where.startswith(where + "/")]
@@ -93,7 +93,7 @@ class Asked:
         return [(row["metric"], float(row["value"][1])) for row in rows]
 
     def numbers(self):
-        """What the panels of the faults say now: each panel's least and greatest value, 0 where it has none."""
+        """The current least and greatest value of each fault panel; 0 without values."""
         found = {}
         for where, choice, *_ in [*FAULT_PANELS, *GOOD_PANELS]:
             values = [value for _, value in self.panel(where, choice)] or [0.0]
@@ -104,7 +104,7 @@ class Asked:
         return {labels["grpc_code"] for labels, _ in self.panel("mesh-service/Completed by code", REVERT)}
 
     def empty(self, uid, worded=False):
-        """The panels of a dashboard without data, as it opens; `worded`: only those that have no words for that."""
+        """The panels without data on a freshly opened dashboard; `worded`: only those without a text for that case."""
         panels = [panel for panel in self.boards[uid]["panels"] if panel.get("targets") and panel["title"] != "Alerts"]
         if worded:
             panels = [panel for panel in panels if "noValue" not in panel["fieldConfig"]["defaults"]]
@@ -112,7 +112,7 @@ class Asked:
 
 
 class Story:
-    """What was seen while the mesh was driven: made once, before the tests, which look at it."""
+    """Observations while the mesh is driven. Recorded once, before the tests, which check them."""
 
     def __init__(self, mesh, driver, pages):
         self.mesh, self.asked, self.pages = mesh, Asked(Prometheus(mesh.url)), pages
@@ -132,7 +132,7 @@ class Story:
         self.blank = {uid: blank for uid in self.asked.boards if (blank := self.asked.empty(uid, worded=True))}
 
     def failing(self, pool, driver):
-        """Until every fault panel has moved and the burn alert is there, and long enough for all seven codes."""
+        """Runs until every fault panel has moved, all seven codes were seen and the burn alert is pending."""
         enough = threading.Event()
         began = time.monotonic()
         traffic = pool.submit(driver.failing, FAILING, enough)
@@ -172,14 +172,14 @@ class Live(unittest.TestCase):
         print(f"\nthe overview had data {self.story.first_data:.0f} s after the first request", file=sys.stderr)
         self.assertEqual(self.story.late, [])
 
-    def test_no_panel_says_no_data_on_a_healthy_mesh(self):
+    def test_no_panel_shows_no_data_on_a_healthy_mesh(self):
         self.assertEqual(self.story.blank, {})
 
     def test_each_method_was_called(self):
         found = self.answer("calls", f"grpc_server_started_total{{{NOISE}}} == 0")
-        self.assertEqual(found, [], "drive.py does not call it")
+        self.assertEqual(found, [], "drive.py does not call these methods")
 
-    def test_each_panel_answers(self):
+    def test_each_panel_query_returns_data(self):
         asked, may_be_empty = 0, set()
         for series, titles in KINDS.items():
             if not self.answer("kind of method", series):
@@ -196,15 +196,15 @@ class Live(unittest.TestCase):
                 panel = query.panel or {}
                 with self.subTest(query.where):
                     filled = fill(query.expr, for_panel(panel, chosen))
-                    self.assertNotIn("$", filled.replace('"$1"', ""), "a variable that nobody sets")
+                    self.assertNotIn("$", filled.replace('"$1"', ""), "a variable without a value")
                     result = self.answer(query.where, filled, None if query.instant else step_of(panel, chosen))
                     asked += 1
                     self.assertNotIn("NaN", [row["value"][1] for row in result if query.instant], query.where)
                     if panel and panel["title"] not in may_be_empty and query.where not in EMPTY:
                         self.assertTrue(result, f"{query.where}: empty\n{filled}")
-        print(f"\n{asked} expressions of dashboards answered", file=sys.stderr)
+        print(f"\n{asked} dashboard queries ran", file=sys.stderr)
 
-    def test_each_rule_answers(self):
+    def test_each_rule_and_runbook_query_runs(self):
         for file, kind, name, expr in model.rules():
             with self.subTest(name):
                 result = self.answer(f"{file}/{name}", expr)
@@ -228,13 +228,13 @@ class Live(unittest.TestCase):
         self.assertEqual({labels["id"] for labels, _ in rows}, {f"{a}>{b}" for a, b in EDGES if a != b})
         self.assertTrue(all(value > 0 for _, value in rows), rows)
 
-    def test_every_counter_is_there_from_the_start(self):
-        """But for paths and methods that are none: what is born with its first event hides it from increase()."""
+    def test_every_counter_exists_from_the_start(self):
+        """A counter that appears with its first event hides that event from increase(). Unknown paths are exempt."""
         first, last = (model.counters(self.story.pages / name) for name in ("first", "last"))
         born = last.keys() - first.keys()
         self.assertEqual([one for one in born if not re.search('route="unknown"|status="405"', one[2])], [])
 
-    def test_each_known_rest_route_is_there_and_was_driven(self):
+    def test_each_known_rest_route_exists_and_was_driven(self):
         last = model.counters(self.story.pages / "last")
         counts = {key: value for key, value in last.items() if key[1] == "http_server_request_duration_seconds_count"}
         idle = [key for key, value in counts.items() if not value and "/prometheus/metrics" not in key[2]]
@@ -255,11 +255,11 @@ class Live(unittest.TestCase):
         self.assertLessEqual(FAULT_CODES, self.story.codes_during)
 
     def test_the_burn_alert_goes_pending_under_fault(self):
-        self.assertTrue(self.story.burning, "the overview's table of alerts would be empty")
+        self.assertTrue(self.story.burning, "the alert is not pending, so the overview's table of alerts is empty")
 
 
 def opened(uid, streams):
-    """The page of a dashboard that shows the most: of a service with streams where there is one."""
+    """Variables for the fullest view of a dashboard: a service with streams, if there is one."""
     if uid == "mesh-service":
         return {"job": "counter" if streams else "revert-name"}
     return {} if uid != "mesh-method" else REVERT

@@ -32,7 +32,7 @@ def free_ports(number):
 
 
 def get(url, body=None):
-    """Status and body of an answer, or None where nothing answers; a `body` is posted as JSON."""
+    """Status and body of a response, or None without one; a `body` is posted as JSON."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
     try:
@@ -48,12 +48,12 @@ def wait_for(url):
     end = time.monotonic() + PATIENCE
     while (get(url) or (0,))[0] != 200:
         if time.monotonic() > end:
-            raise RuntimeError(f"{url} does not answer 200 within {PATIENCE} s")
+            raise RuntimeError(f"{url} does not return 200 within {PATIENCE} s")
         time.sleep(0.05)
 
 
 class Mesh:
-    """Programs and Prometheus between `with` and its end."""
+    """Runs the programs and Prometheus inside a `with` block."""
 
     def __init__(self, programs, scratch):
         self.programs, self.scratch = Path(programs).resolve(), Path(scratch)
@@ -126,7 +126,7 @@ class Mesh:
             self.stop(name)
 
     def query(self, expression):
-        """Prometheus's answer to an instant query: a list of (labels, value)."""
+        """The result of an instant query: a list of (labels, value)."""
         body = json.loads(get(f"{self.url}/api/v1/query?" + urllib.parse.urlencode({"query": expression}))[1])
         return [(one["metric"], float(one["value"][1])) for one in body["data"]["result"]]
 

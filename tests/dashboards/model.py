@@ -1,4 +1,4 @@
-"""What the lint and the live check share: dashboards, rules and scrape pages as they are on disk."""
+"""Reads dashboards, rules and saved metrics pages, for the lint and the live checks."""
 
 import collections
 import json
@@ -18,7 +18,7 @@ Query = collections.namedtuple("Query", "where expr instant panel")
 
 
 def expressions(board):
-    """Each query of the panels, variables and annotations; `panel` is None for those that have none."""
+    """Each query of panels, variables and annotations; `panel` is None for the latter two."""
     for panel in board["panels"]:
         for target in panel.get("targets", []):
             where = f"{board['uid']}/{panel['title']}/{target['refId']}"
@@ -31,7 +31,7 @@ def expressions(board):
 
 
 def rules():
-    """(file, kind, name, expression) of each rule. Reads the YAML that these files are written in, not all of YAML."""
+    """(file, kind, name, expression) of each rule. Reads only the subset of YAML that these files use."""
     for path in RULES:
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines):
@@ -52,7 +52,7 @@ def rules():
 
 
 def runbooks():
-    """(alert, expression) of each line to look at in docs/runbooks."""
+    """(alert, expression) of each query in docs/runbooks."""
     for path in sorted((ROOT / "docs/runbooks").glob("*.md")):
         for block in re.findall(r"```text\n(.*?)```", path.read_text(), re.S):
             for expr in block.splitlines():
@@ -60,7 +60,7 @@ def runbooks():
 
 
 def families(folder):
-    """Family to (type, label names, services) over the saved pages `<service>.txt`."""
+    """(type, label names, services) by family, from the saved pages `<service>.txt`."""
     found = {}
     for page in sorted(pathlib.Path(folder).glob("*.txt")):
         kinds = {}
@@ -79,7 +79,7 @@ def families(folder):
 
 
 def counters(folder):
-    """The value of each counter's series, histograms' parts among them, by service, name and labels."""
+    """Values of all counter series, including parts of histograms, by service, name and labels."""
     kinds, found = families(folder), {}
     for page in pathlib.Path(folder).glob("*.txt"):
         for name, labels, value in re.findall(r"^(\w+)(\{.*\})? (\S+)", page.read_text(), re.M):

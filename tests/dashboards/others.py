@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A service with Java's names, scraped by a Prometheus that renames them as docs/DASHBOARDS.md says: its latencies,
-codes and calls out are shown. Needs prometheus.
+"""Dashboards of a service with java-grpc-prometheus, scraped with the relabelling of docs/DASHBOARDS.md: latencies,
+codes and outgoing calls. Needs prometheus.
 """
 
 import http.server
@@ -21,7 +21,7 @@ from prom import Prometheus
 PATIENCE = 20
 DOCUMENT = (model.ROOT / "docs/DASHBOARDS.md").read_text()
 RENAMED = re.search(r"```yaml\n(metric_relabel_configs:.*?)```", DOCUMENT, re.S)[1]
-# Panels, and what they have once the service is seen: the labels that are new, or nothing but a number.
+# Panels, and the codes they show for the service; None for panels with a plain number.
 SHOWN = {
     "mesh-service/Completed by code/A": {"OK", "INTERNAL"},
     "mesh-service/p99 latency/A": {None},
@@ -35,7 +35,7 @@ METHOD = {"grpc_service": "java.v1.Things", "grpc_method": "Get"}
 
 
 def page(old, calls):
-    """As java-grpc-prometheus writes it; `old` is before it had grpc_code beside code."""
+    """A page of java-grpc-prometheus; `old` versions have the label code without grpc_code."""
     of = 'grpc_type="UNARY",grpc_service="java.v1.Things",grpc_method="Get"'
 
     def ended(name, code, count):
@@ -56,7 +56,7 @@ def page(old, calls):
         ended(client, "OK", calls // 2),
         ended(client, "UNAVAILABLE", calls // 2),
         *took("grpc_client_completed_latency_seconds"),
-        # Of no call: its code stays what it is.
+        # Not a gRPC metric: its label code must not change.
         f'promhttp_metric_handler_requests_total{{code="200"}} {calls}',
     ]
     return "\n".join(lines) + "\n"
@@ -79,7 +79,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 class Others(unittest.TestCase):
     def target(self, old):
-        """The address of such a page."""
+        """Serves such a page and returns its address."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Page,), {"old": old}))
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
@@ -87,7 +87,7 @@ class Others(unittest.TestCase):
         return f"127.0.0.1:{server.server_port}"
 
     def prometheus(self, targets):
-        """A Prometheus that scrapes each job every second."""
+        """Runs a Prometheus that scrapes each job every second."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         text = "global: {scrape_interval: 1s}\nscrape_configs:\n"
@@ -106,7 +106,7 @@ class Others(unittest.TestCase):
         mesh.wait_for(f"http://127.0.0.1:{port}/-/ready")
         return Prometheus(f"http://127.0.0.1:{port}")
 
-    def test_javas_names_are_shown_when_they_are_renamed(self):
+    def test_java_metrics_are_shown_after_relabelling(self):
         jobs = {"now": False, "before-grpc-code": True}
         prometheus = self.prometheus({job: self.target(old) for job, old in jobs.items()})
         end = time.monotonic() + PATIENCE

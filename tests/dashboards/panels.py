@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Panels' own expressions over invented series, evaluated by promtool: what other people's services show, and what is
-shown where nothing happened. Needs promtool.
+"""Queries of the panels on synthetic series, evaluated by promtool: services with other metrics libraries, and services
+without traffic. Needs promtool.
 
-Others export what go-grpc-prometheus does, or py_grpc_prometheus and Java's: no gauge of calls in progress, no
-mesh_* and an own spelling of types and codes each.
+Other libraries (go-grpc-prometheus, py_grpc_prometheus, java-grpc-prometheus) export no gauge of calls in progress
+and no mesh_* metrics, and spell types and codes in their own way.
 """
 
 import json
@@ -19,19 +19,19 @@ BOARDS = {path.stem: model.load(path) for path in model.DASHBOARDS}
 EVERY, MANY = 5, 72
 AT = EVERY * MANY
 RED, GREY = "#C4162A", "#8E8E8E"
-# The spellings of unary, a server's stream, success, a fault and a cancel.
+# Spellings of unary, server stream, success, a fault and a cancelled call.
 GO = ("unary", "server_stream", "OK", "Internal", "Canceled")
 PYTHON = ("UNARY", "SERVER_STREAMING", "OK", "INTERNAL", "CANCELLED")
 
 
 def series(name, labels, start=0, step=0):
-    """A series that grows by `step` each time from `start`."""
+    """A series that starts at `start` and grows by `step` per sample."""
     written = ",".join(f'{label}="{value}"' for label, value in labels.items())
     return {"series": f"{name}{{{written}}}", "values": f"{start}+{step}x{MANY}"}
 
 
 def others(spelling):
-    """A service and its caller: 2 calls a second of which a tenth fails, a tenth is cancelled and 4 do not end."""
+    """A service and its caller: 2 calls per second, a tenth fails, a tenth is cancelled, and 4 never complete."""
     unary, stream, ok, fault, cancel = spelling
     of = {"grpc_service": "others.v1.Things", "grpc_method": "Get", "grpc_type": unary}
     watched = {**of, "grpc_method": "Watch", "grpc_type": stream}
@@ -48,7 +48,7 @@ def others(spelling):
         made += [series(f"{family}_handling_seconds_count", {**own, **of}, 0, 10)]
         made += [series(f"{family}_handling_seconds_sum", {**own, **of}, 0, 4 if side == "server" else 5)]
     own = {"job": "things", "instance": "things"}
-    # It calls itself too.
+    # The service calls itself too.
     asked = {"job": "things", "grpc_service": of["grpc_service"]}
     made += [series(f"grpc_client_{name}_total", {**asked, "grpc_type": unary, **code}, 0, 1)
              for name, code in (("started", {}), ("handled", {"grpc_code": ok}))]
@@ -58,7 +58,7 @@ def others(spelling):
 
 
 def idle():
-    """A service that nobody calls, with every series at 0."""
+    """A service without traffic: every series is 0."""
     of = {"job": "idle", "instance": "i", "grpc_service": "idle.v1.Idle", "grpc_method": "Do", "grpc_type": "unary"}
     made = [series("up", {"job": "idle", "instance": "i"}, 1), series("grpc_server_started_total", of)]
     made += [series("grpc_server_handled_total", {**of, "grpc_code": code}) for code in ("OK", "Internal")]
@@ -67,7 +67,7 @@ def idle():
 
 
 def scheduled(of, enabled=1, seen=0):
-    """A task of every ten seconds that last succeeded at `seen`."""
+    """A task with an interval of ten seconds that last succeeded at `seen`."""
     return [
         series("mesh_task_enabled", of, enabled),
         series("mesh_task_interval_seconds", of, 10),
@@ -78,7 +78,7 @@ def scheduled(of, enabled=1, seen=0):
 
 
 def question(where, choice):
-    """The expression of a panel's target, as Grafana would ask it."""
+    """The query of a panel's target, as Grafana sends it."""
     uid, title, ref = where.split("/")
     board = BOARDS[uid]
     query = next(query for query in model.expressions(board) if query.where == where)
@@ -98,7 +98,7 @@ def expected(where, choice, rows):
 
 class Panels(unittest.TestCase):
     def shows(self, made, asked):
-        """Evaluates (panel, variables, (labels, value) of each series it shows) over these series."""
+        """Checks each (panel, variables, expected (labels, value) pairs) on these series."""
         case = {"interval": f"{EVERY}s", "input_series": made, "promql_expr_test": [expected(*one) for one in asked]}
         rules = [str(path) for path in model.RULES if path.stem == "recording"]
         with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ class Panels(unittest.TestCase):
             done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
-    def test_others_services_show_up_in_both_spellings(self):
+    def test_services_with_other_libraries_are_shown_in_both_spellings(self):
         for spelling in (GO, PYTHON):
             unary, stream, ok, fault, cancel = spelling
             of, job = {"grpc_service": "others.v1.Things", "grpc_method": "Get"}, {"job": "things"}
@@ -148,7 +148,7 @@ class Panels(unittest.TestCase):
             with self.subTest(unary):
                 self.shows(others(spelling), asked)
 
-    def test_a_service_that_nobody_calls_has_no_share_and_no_latency(self):
+    def test_a_service_without_traffic_has_no_share_and_no_latency(self):
         job = {"job": "idle"}
         nothing = ["mesh-overview/Calls without fault/A", "mesh-overview/p99 latency/A", "mesh-overview/Services/B",
                    "mesh-overview/Services/C", "mesh-overview/Services/D", "mesh-service/Mean latency/A",
@@ -170,7 +170,7 @@ class Panels(unittest.TestCase):
                 ({"service": "alive"}, 2.9), ({"service": "late"}, 3.1)]),
             ("mesh-overview/Late heartbeats/A", {}, [({}, 1)])])
 
-    def test_the_table_of_tasks_tells_what_their_alerts_go_by(self):
+    def test_the_table_of_tasks_shows_the_values_that_its_alerts_use(self):
         runs, stopped, new = ({"job": job, "instance": "i", "task": "heartbeat"} for job in ("runs", "stopped", "new"))
         made = [*scheduled(runs, seen=AT - 51), *scheduled(stopped, enabled=0, seen=AT - 51), *scheduled(new)]
         self.shows(made, [

@@ -15,7 +15,7 @@ class Prometheus:
         self.url = url.rstrip("/")
 
     def ask(self, path, **values):
-        """The answer, of success or error, and the seconds that it took."""
+        """The response, success or error, and its duration in seconds."""
         data = urllib.parse.urlencode(values).encode()
         started = time.monotonic()
         try:
@@ -38,7 +38,7 @@ class Prometheus:
         return sorted(row["metric"][label] for row in body["data"]["result"])
 
     def chosen(self, board, seconds, choice=None):
-        """A value for each variable of a dashboard: as it is chosen when it is opened, or by `choice`."""
+        """A value for each variable of a dashboard: from `choice`, or the default when it opens."""
         chosen = {"__range": f"{seconds}s", **windows(max(SCRAPE, seconds // 1000))}
         for variable in board["templating"]["list"]:
             name = variable["name"]
@@ -57,28 +57,28 @@ class Prometheus:
 
 
 def label_values(query):
-    """The series and the label that a variable asks for."""
+    """The series and the label of a variable's query."""
     return re.fullmatch(r"label_values\((.*), *(\w+)\)", query).groups()
 
 
 def windows(step):
-    """$__interval and $__rate_interval at a step of so many seconds, as Grafana makes them."""
+    """$__interval and $__rate_interval at a step in seconds, as Grafana computes them."""
     return {"__interval": f"{step}s", "__rate_interval": f"{max(step + SCRAPE, 4 * SCRAPE)}s"}
 
 
 def step_of(panel, chosen):
-    """The step of a panel in seconds: that of the scrapes, or its own where it has a longer one."""
+    """The step of a panel in seconds: the scrape interval, or its own if that is longer."""
     own = fill(panel.get("interval", ""), chosen)
     return max(SCRAPE, int(own[:-1]) * {"s": 1, "m": 60}[own[-1]]) if own else SCRAPE
 
 
 def for_panel(panel, chosen):
-    """The variables as this panel sees them."""
+    """The variables with this panel's step."""
     return {**chosen, **windows(step_of(panel, chosen))}
 
 
 def fill(expr, chosen):
-    # The longest names first: $job is no part of $jobs.
+    # Longest names first, so that $job does not replace a part of $jobs.
     for name in sorted(chosen, key=len, reverse=True):
         expr = expr.replace(f"${name}", chosen[name])
     return expr

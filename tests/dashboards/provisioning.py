@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that what compose, Prometheus and Grafana are told refers to is there, in compose and on disk."""
+"""Checks that every path, host and id in the settings of compose, Prometheus and Grafana exists."""
 
 import re
 import unittest
@@ -22,13 +22,13 @@ def services():
 
 
 def mounts(service):
-    """Where the folders and files of this tree are inside of a service."""
+    """Paths inside a service, and the folders and files of this repository mounted there."""
     named = re.findall(r'[ "]\./([^:\s]+):([^:\s]+):ro', services()[service])
     return {inside: outside for outside, inside in named}
 
 
 def on_disk(service, inside):
-    """The file or folder of this tree that a path inside of a service is, or None."""
+    """The file or folder of this repository at a path inside a service, or None."""
     for mounted, outside in mounts(service).items():
         if inside == mounted or inside.startswith(mounted + "/"):
             return ROOT / (outside + inside.removeprefix(mounted))
@@ -36,15 +36,15 @@ def on_disk(service, inside):
 
 
 class Provisioning(unittest.TestCase):
-    def test_what_is_mounted_exists_and_cannot_be_written(self):
-        # Docker would make a folder of a file that is missing.
+    def test_mounts_exist_and_are_read_only(self):
+        # Docker creates a folder in place of a missing file.
         outside = re.findall(r'[ "](\./[^:\s]+):([^\s"]+)', COMPOSE)
         self.assertEqual(len(outside), COMPOSE.count("./"))
         for path, rest in outside:
             self.assertTrue((ROOT / path).exists(), path)
             self.assertTrue(rest.endswith(":ro"), path)
 
-    def test_each_configuration_that_a_command_names_is_mounted(self):
+    def test_each_configuration_named_in_a_command_is_mounted(self):
         named = {name: re.findall(r'-config(?:\.file)?=([^\s"]+)', text) for name, text in services().items()}
         self.assertEqual([name for name, paths in named.items() if paths],
                          ["prometheus", "otel-collector", "tempo", "loki"])
@@ -66,7 +66,7 @@ class Provisioning(unittest.TestCase):
         loaded = re.search(r"rule_files:\s*- (\S+)/\*\.yml", SCRAPED)[1]
         self.assertEqual(sorted(on_disk("prometheus", loaded).glob("*.yml")), model.RULES)
 
-    def test_every_data_source_that_is_named_is_provisioned(self):
+    def test_every_data_source_in_use_is_provisioned(self):
         uids = re.findall(r"^    uid: (\S+)", SOURCES, re.M)
         self.assertEqual(len(uids), len(set(uids)))
         named = re.findall(r"datasourceUid: (\S+)", SOURCES)
@@ -82,12 +82,12 @@ class Provisioning(unittest.TestCase):
         self.assertTrue(urls and targets)
         self.assertLessEqual({*urls, *targets} - {"127.0.0.1"}, services().keys())
 
-    def test_each_service_that_is_built_is_scraped_under_its_name(self):
+    def test_each_built_service_is_scraped_under_its_name(self):
         built = {name for name, text in services().items() if "build:" in text}
         jobs = dict(re.findall(r'job_name: (\S+)\n    static_configs: \[{targets: \["([^:"]+)', SCRAPED))
         self.assertEqual({job for job, host in jobs.items() if job == host}, built)
 
-    def test_pages_that_alerts_name_exist(self):
+    def test_runbooks_and_dashboards_of_alerts_exist(self):
         text = (ROOT / "deploy/prometheus/rules/alerts.yml").read_text()
         for page in re.findall(r"runbook_url: (\S+)", text):
             self.assertTrue((ROOT / page).is_file(), page)

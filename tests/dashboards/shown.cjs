@@ -1,12 +1,12 @@
-// What Grafana's own code makes of the panels: their transformations, overrides, mappings, units and colours, from
-// the answers of Prometheus on standard input. One object a panel, with a list of fields for each frame.
+// Runs Grafana's own code on the panels: transformations, overrides, mappings, units and colours. Reads panels and
+// Prometheus' results from standard input, and writes one object per panel with the fields of each frame.
 "use strict";
 require("global-jsdom")("", { url: "http://localhost/" });
 window.matchMedia = () => ({ matches: false, addListener() {}, removeListener() {} });
 const grafana = require("@grafana/data");
 const { lastValueFrom } = require("rxjs");
 
-// As the application registers them when it starts.
+// Grafana registers these at startup.
 const transformers = new Map(Object.values(grafana.standardTransformers).map((one) => [one.id, one]));
 grafana.standardTransformersRegistry.setInit(() =>
   [...transformers.values()].map((one) => ({ id: one.id, name: one.name, transformation: async () => one })),
@@ -17,7 +17,7 @@ grafana.standardFieldConfigEditorRegistry.setInit(() =>
 );
 const theme = grafana.createTheme();
 
-// The frames that Grafana's data source makes of an answer.
+// Converts a query result to frames, as Grafana's data source does.
 function table({ refId, result }, name) {
   const labels = [...new Set(result.flatMap((row) => Object.keys(row.metric)))].filter((label) => label !== "__name__");
   return grafana.toDataFrame({
@@ -87,7 +87,7 @@ async function main() {
   process.stdout.write(JSON.stringify(made));
 }
 
-// The library greets on standard output.
+// The library prints a greeting to standard output.
 console.info = console.log = () => {};
 main().catch((error) => {
   console.error(error);

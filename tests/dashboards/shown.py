@@ -1,5 +1,5 @@
-"""What Grafana itself would show: the answers of a running Prometheus, put through its @grafana/data, of the version in
-docker-compose.yml: transformations, names, units, mappings and colours. Skipped where there is no npm.
+"""Runs Grafana's @grafana/data, in the version of docker-compose.yml, on the results of a running Prometheus, and
+checks transformations, names, units, mappings and colours. Skipped without npm.
 """
 
 import json
@@ -20,7 +20,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / f"vital
 PACKAGES = [f"@grafana/data@{VERSION}", "react@18.3.1", "react-dom@18.3.1", "jsdom@24.1.3", "global-jsdom@24.0.0",
             "esbuild@0.25.12"]
 SCRIPT = Path(__file__).with_suffix(".cjs")
-# How numbers of a unit end.
+# Suffixes of numbers by unit.
 ENDS = {
     "reqps": "req/s",
     "cpm": "c/m",
@@ -33,7 +33,7 @@ RANGE = 60
 
 
 def node(sent):
-    """What the script answers. It is bundled first: Debian's Node requires no package of modules alone."""
+    """The output of shown.cjs. It is bundled first, because Debian's Node cannot require an ES module."""
     modules, bundle = CACHE / "node_modules", CACHE / "shown.cjs"
     if not (modules / "esbuild").exists():
         flags = ["--silent", "--no-audit", "--no-fund", "--no-save", "--legacy-peer-deps"]
@@ -46,7 +46,7 @@ def node(sent):
 
 
 def asked(prometheus, choices):
-    """(dashboard's uid, panel, the answers to its queries) of all panels."""
+    """(dashboard uid, panel, results of its queries) for all panels."""
     for path in model.DASHBOARDS:
         board, now = model.load(path), time.time()
         chosen = prometheus.chosen(board, RANGE, choices.get(path.stem))
@@ -98,10 +98,10 @@ class Shown(unittest.TestCase):
         fields = {field["name"]: field for field in made[0]}
         self.assertLessEqual({"id", "source", "target", "color", "mainstat"}, fields.keys())
         self.assertEqual(fields["mainstat"]["type"], "number")
-        # They are parts of url(#...) in the picture.
+        # Ids become part of url(#...) in the SVG.
         self.assertEqual([one for one in fields["id"]["texts"] if re.search(r"[\s\"'()\\]", one)], [])
 
-    def test_series_have_names_of_their_own_and_short_ones(self):
+    def test_series_have_short_and_unique_names(self):
         for where, panel, made in self.each("timeseries", "piechart", "bargauge", "gauge", "state-timeline"):
             names = [field["name"] for frame in made for field in frame if field["type"] == "number"]
             self.assertEqual(len(names), len(set(names)), f"{where}: {sorted(names)}")

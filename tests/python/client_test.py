@@ -1,4 +1,4 @@
-"""Calls the mesh's programs with a client that nobody here wrote: grpcio from PyPI.
+"""Calls the mesh's programs with an independent client: grpcio from PyPI.
 
 Usage: client_test.py <folder of the programs>
 """
@@ -60,7 +60,7 @@ class MeshTest(unittest.TestCase):
         cls.programs = Mesh(cls)
 
     def method(self, service):
-        """The method of a service and its request, from the descriptors that the server itself gives."""
+        """The method of a service and its request type, from the server's reflection."""
         channel = self.programs[service].channel
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         descriptor = pool.FindServiceByName(OWN_SERVICE[service]).FindMethodByName(METHOD[service])
@@ -90,7 +90,7 @@ class MeshTest(unittest.TestCase):
             self.assertEqual(set(listed), COMMON_SERVICES | {OWN_SERVICE[name], *OLD_SERVICES.get(name, [])}, name)
 
     def test_reflection_v1_lists_every_service(self):
-        # Both versions have the same messages; grpcio-reflection has only the older one's.
+        # Both versions have the same messages; grpcio-reflection implements only the older one.
         for name, program in self.programs.items():
             info = program.channel.stream_stream(
                 "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -102,7 +102,7 @@ class MeshTest(unittest.TestCase):
             listed = {service.name for service in response.list_services_response.service}
             self.assertEqual(listed, COMMON_SERVICES | {OWN_SERVICE[name], *OLD_SERVICES.get(name, [])}, name)
 
-    def test_reflection_gives_the_contracts_as_they_are_in_the_tree(self):
+    def test_reflection_returns_the_contracts_of_the_repository(self):
         with tempfile.TemporaryDirectory() as folder:
             programs.compile_protos(PROTO, Path(folder))
             self.addCleanup(sys.path.remove, folder)
@@ -132,7 +132,7 @@ class MeshTest(unittest.TestCase):
             unknown = health_pb2.HealthCheckRequest(service="no.such.Service")
             self.assert_fails(grpc.StatusCode.NOT_FOUND, health.Check, unknown, timeout=PATIENCE)
 
-    def test_a_watch_sees_not_serving_at_sigterm_and_ends(self):
+    def test_a_health_watch_receives_not_serving_on_sigterm_and_ends(self):
         program = Program("time", "--lame-duck", "500ms")
         self.addCleanup(program.close)
         health = health_pb2_grpc.HealthStub(program.channel)
@@ -152,43 +152,43 @@ class MeshTest(unittest.TestCase):
         for name, reversed_name in [("Ana", "anA"), ("Rene\u0301", "e\u0301neR"), ("🇩🇪👍🏽", "👍🏽🇩🇪"), ("", "")]:
             self.assertEqual(self.revert(name), reversed_name)
 
-    def test_what_time_is_answers_rfc_3339_with_microseconds(self):
+    def test_what_time_is_returns_rfc_3339_with_microseconds(self):
         call, request = self.method("time")
         answer = call(request(), timeout=PATIENCE)
         self.assertRegex(answer.time, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d$")
 
-    def test_beat_heart_takes_a_name_alone_and_refuses_a_wrong_one(self):
+    def test_beat_heart_accepts_a_name_alone_and_rejects_an_invalid_one(self):
         call, request = self.method("edge")
         call(request(service_name="python"), timeout=PATIENCE)
         code = grpc.StatusCode.INVALID_ARGUMENT
         self.assert_fails(code, call, request(service_name="no name"), timeout=PATIENCE)
 
-    def test_every_code_is_a_fault_on_demand(self):
+    def test_every_code_can_be_injected_as_a_fault(self):
         self.assertEqual(len(FAULTS), 16)
         for code in FAULTS:
             for name in (code.name, code.name.lower(), code.name.title()):
                 details = self.assert_fails(code, self.revert, name)
                 self.assertIn("fault on demand", details)
 
-    def test_a_panic_is_internal_and_costs_one_call(self):
+    def test_a_panic_returns_internal_and_fails_one_call(self):
         for name in ("exception", "key_error"):
             self.assert_fails(grpc.StatusCode.INTERNAL, self.revert, name)
             self.assertEqual(self.revert("Ana"), "anA")
 
-    def test_a_deadline_is_kept(self):
+    def test_a_deadline_is_enforced(self):
         self.assert_fails(grpc.StatusCode.DEADLINE_EXCEEDED, self.revert, "Ana", delay=10, timeout=0.3)
 
     def test_a_delay_out_of_range_is_an_invalid_argument(self):
         for delay in (-1, 3601):
             self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, self.revert, "Ana", delay=delay)
 
-    def test_what_is_not_there_is_unimplemented(self):
+    def test_an_unknown_method_or_service_is_unimplemented(self):
         own = OWN_SERVICE["revert-name"]
         for path in (f"/{own}/NoSuchMethod", "/no.such.Service/Method", f"/{OWN_SERVICE['time']}/WhatTimeIs"):
             call = self.programs["revert-name"].channel.unary_unary(path)
             self.assert_fails(grpc.StatusCode.UNIMPLEMENTED, call, b"", timeout=PATIENCE)
 
-    def test_a_program_ends_in_order_at_sigterm_with_a_client_connected(self):
+    def test_a_program_exits_with_0_on_sigterm_with_a_client_connected(self):
         program = Program("revert-name")
         self.addCleanup(program.close)
         grpc.channel_ready_future(program.channel).result(PATIENCE)

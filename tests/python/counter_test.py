@@ -1,4 +1,4 @@
-"""Calls the counter with Python's grpcio: streams with gzip, metadata that is echoed, a cancel.
+"""Calls the counter with Python's grpcio: streams with gzip, echoed metadata, cancellation.
 
 Usage: counter_test.py <folder of the programs>
 """
@@ -39,7 +39,7 @@ class CounterTest(unittest.TestCase):
         self.assertEqual((raised.exception.code(), raised.exception.details()), (code, message))
         return raised.exception
 
-    def test_each_kind_of_call_is_answered(self):
+    def test_each_kind_of_call_succeeds(self):
         self.assertEqual(self.stub.Increase(pb2.IncreaseRequest(num=41), timeout=PATIENCE).num, 42)
         nums = (pb2.SumRequest(num=num) for num in range(1000))
         answer = self.stub.Sum(nums, timeout=PATIENCE)
@@ -47,7 +47,7 @@ class CounterTest(unittest.TestCase):
         numbers = self.stub.Countdown(pb2.CountdownRequest(**{"from": 1000}), timeout=PATIENCE)
         self.assertEqual([number.num for number in numbers], list(range(1000, -1, -1)))
 
-    def test_a_stream_answers_in_order_with_and_without_gzip(self):
+    def test_a_stream_responds_in_order_with_and_without_gzip(self):
         for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
             requests = (pb2.IncreaseStreamRequest(num=num, request_id=num + 7) for num in range(1000))
             answers = self.stub.IncreaseStream(requests, timeout=PATIENCE, compression=compression)
@@ -80,7 +80,7 @@ class CounterTest(unittest.TestCase):
             lambda: list(self.stub.Countdown(pb2.CountdownRequest(**{"from": -1}), metadata=sent, timeout=PATIENCE)))
         self.assertEqual(echoed(refused.trailing_metadata()), expected)
 
-    def test_a_cancel_stops_the_generator(self):
+    def test_cancellation_stops_the_generator(self):
         labels = 'grpc_method="Countdown",grpc_service="vitalmesh.counter.v1.CounterService",grpc_type="server_stream"'
         canceled = f'grpc_server_handled_total{{grpc_code="Canceled",{labels}}}'
         made = f"grpc_server_msg_sent_total{{{labels}}}"

@@ -1,4 +1,4 @@
-"""Runs examples/python as its README says, against the mesh's programs.
+"""Runs examples/python as its README describes, against the mesh's programs.
 
 Usage: example_test.py <folder of the programs>
 """
@@ -42,7 +42,7 @@ rest stream: 3
 
 
 class Moody(grpc.GenericRpcHandler):
-    """A server that answers any call, but only when it is sent for the third time."""
+    """A server that fails every call twice and succeeds at the third attempt."""
 
     ANSWERS_AT = 3
 
@@ -90,12 +90,12 @@ class ExampleTest(unittest.TestCase):
             text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONGEST_RUN,
         )
 
-    def test_the_client_prints_what_each_call_answers(self):
+    def test_the_client_prints_the_result_of_each_call(self):
         ended = self.client()
         self.assertRegex(ended.stdout, f"\\A{EXPECTED}\\Z")
         self.assertEqual(ended.returncode, 0)
 
-    def test_a_call_is_sent_again_only_where_asked_for_and_only_if_it_may_be(self):
+    def test_a_call_is_retried_only_on_request_and_only_if_that_is_safe(self):
         sys.path.insert(0, str(self.folder))
         self.addCleanup(sys.path.remove, str(self.folder))
         client = importlib.import_module("client")

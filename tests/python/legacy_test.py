@@ -1,4 +1,4 @@
-"""Calls the mesh's programs as clients of older systems do: stubs from the old contracts, old names.
+"""Calls the mesh's programs as clients of older systems do, with stubs and names of the old contracts.
 
 Usage: legacy_test.py <folder of the programs>
 """
@@ -74,7 +74,7 @@ class LegacyTest(unittest.TestCase):
         with urllib.request.urlopen(f"http://{self.mesh['edge'].http}/heartbeats", timeout=PATIENCE) as page:
             self.assertIn("an-old-one", json.dumps(json.load(page)))
 
-    def test_a_wrong_old_beat_is_refused(self):
+    def test_an_invalid_old_beat_is_rejected(self):
         request = messages("heartbeat").BeatRequest
         beat = self.stub("heartbeat").BeatHeart
         details = self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, beat, request(service_name="no name"))
@@ -88,7 +88,7 @@ class LegacyTest(unittest.TestCase):
         for name, reversed_name in [("Ana", "anA"), ("Rene\u0301", "e\u0301neR"), ("🇩🇪👍🏽", "👍🏽🇩🇪"), ("", "")]:
             self.assertEqual(revert(request(name=name), timeout=PATIENCE).name, reversed_name)
 
-    def test_a_delay_is_kept_to_the_deadline(self):
+    def test_a_delay_ends_at_the_deadline(self):
         request = messages("revert_name").RevertRequest
         with self.assertRaises(grpc.RpcError) as raised:
             self.stub("revert_name").RevertName(request(name="Ana", delay=10), timeout=0.3)
@@ -121,7 +121,7 @@ class LegacyTest(unittest.TestCase):
         request = messages("book").BookRetrieveRequest(book_id=created.book_id)
         self.assertEqual(books.RetrieveBook(request, timeout=PATIENCE), created)
 
-    def test_wrong_books_and_missing_ones_are_refused(self):
+    def test_invalid_and_missing_books_are_rejected(self):
         books = self.stub("book")
         for wrong in ({"author": ""}, {"title": ""}, {"link": "notes"}, {"pages": 0}):
             [field] = wrong
@@ -141,10 +141,10 @@ class LegacyTest(unittest.TestCase):
         some = listed(start=1800, end=1850)
         self.assertTrue(some)
         self.assertEqual(some, [book for book in every if 1800 <= book.year <= 1850])
-        # book_id never chose anything; 0 is not sent, hence nothing.
+        # book_id never had an effect, and a 0 is not sent, so this sets no filter.
         self.assertEqual(listed(book_id=7, start=0, end=0), every)
 
-    def test_half_a_range_of_years_and_one_that_is_turned_round_are_refused(self):
+    def test_half_a_range_of_years_and_a_reversed_one_are_rejected(self):
         request = messages("book").BookListRequest
         for years in ({"start": 1800}, {"end": 1800}, {"start": 1801, "end": 1800}):
             books = self.stub("book").ListBook(request(**years), timeout=PATIENCE)
@@ -163,7 +163,7 @@ class LegacyTest(unittest.TestCase):
                     self.assertEqual(answer.num, num + 1, file)
             self.assert_fails(grpc.StatusCode.OUT_OF_RANGE, increase, request(num=2**31 - 1))
 
-    def test_the_two_way_stream_answers_in_order_with_and_without_gzip(self):
+    def test_the_two_way_stream_responds_in_order_with_and_without_gzip(self):
         increase = self.stub("python_to_python_two_way_stream").increase
         request = messages("python_to_python_two_way_stream").IncreaseRequest
         for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
@@ -171,7 +171,7 @@ class LegacyTest(unittest.TestCase):
             answers = increase(requests, timeout=PATIENCE, compression=compression)
             self.assertEqual([answer.num for answer in answers], list(range(1, 10_001)))
 
-    def test_the_two_way_stream_answers_while_it_is_open(self):
+    def test_the_two_way_stream_responds_while_it_is_open(self):
         waiting = queue.Queue()
         request = messages("python_to_python_two_way_stream").IncreaseRequest
         answers = self.stub("python_to_python_two_way_stream").increase(iter(waiting.get, None), timeout=PATIENCE)
@@ -181,7 +181,7 @@ class LegacyTest(unittest.TestCase):
         waiting.put(None)
         self.assertEqual(list(answers), [])
 
-    def test_the_two_way_stream_ends_with_the_status_of_what_has_no_answer(self):
+    def test_the_two_way_stream_ends_with_the_status_of_a_failed_request(self):
         increase = self.stub("python_to_python_two_way_stream").increase
         request = messages("python_to_python_two_way_stream").IncreaseRequest
         answers = increase(iter([request(num=1), request(num=2**31 - 1), request(num=2)]), timeout=PATIENCE)
@@ -192,7 +192,7 @@ class LegacyTest(unittest.TestCase):
 
     # All of them
 
-    def test_reflection_gives_each_old_contract_as_it_is_in_the_tree(self):
+    def test_reflection_returns_the_old_contracts_of_the_repository(self):
         for file, (service, program) in OLD.items():
             pool = DescriptorPool(ProtoReflectionDescriptorDatabase(self.mesh[program].channel))
             told = pool.FindServiceByName(service)
@@ -216,7 +216,7 @@ class LegacyTest(unittest.TestCase):
                     series.startswith(f"grpc_server_started_total{{{labels}") for series in page
                 ), labels)
 
-    def test_a_call_is_counted_under_the_name_that_it_used_and_no_other(self):
+    def test_a_call_is_counted_only_under_the_name_that_it_used(self):
         program = self.mesh["time"]
         before = program.metrics()
         for _ in range(3):
@@ -227,7 +227,7 @@ class LegacyTest(unittest.TestCase):
         self.assertEqual(after[old] - before[old], 3)
         self.assertEqual(after[new], before[new])
 
-    def test_one_switch_takes_old_names_away(self):
+    def test_one_switch_removes_the_old_names(self):
         program = Program("time", "--legacy-names=off")
         self.addCleanup(program.close)
         call = stub("time", program.channel).WhatTimeIs

@@ -1,4 +1,4 @@
-"""The mesh's programs as child processes, and stubs compiled from protos of the tree."""
+"""The mesh's programs as child processes, and stubs compiled from the protos of this repository."""
 
 import json
 import os
@@ -49,7 +49,7 @@ class Program:
         self.channel = grpc.insecure_channel(self.address)
 
     def metrics(self):
-        """The scrape page: series, as it is spelled there, to value."""
+        """The values of the metrics page, by series as it is written there."""
         with urllib.request.urlopen(f"http://{self.scrape}/metrics", timeout=PATIENCE) as page:
             lines = page.read().decode().splitlines()
         return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
@@ -67,7 +67,7 @@ class Program:
 
 
 class Mesh(dict):
-    """Every service's program by its name, until the test class has ended."""
+    """The program of every service by name; they run until the test class ends."""
 
     def __init__(self, test_class, *flags):
         data = tempfile.TemporaryDirectory()
@@ -95,7 +95,7 @@ def free_addresses(number):
 
 
 def compile_protos(root, output):
-    """Compiles every proto below a folder to messages and stubs in another, and makes them importable."""
+    """Compiles all protos below `root` into `output`, and makes the modules importable."""
     protos = sorted(str(proto) for proto in root.rglob("*.proto"))
     google = Path(protoc.__file__).parent / "_proto"
     words = ["protoc", f"-I{root}", f"-I{google}", f"--python_out={output}", f"--grpc_python_out={output}"]
@@ -105,7 +105,7 @@ def compile_protos(root, output):
 
 
 def main(usage):
-    """Runs the tests of the script, with the programs in the folder that it is given."""
+    """Runs the tests of the calling script with the programs in the folder of its first argument."""
     global folder
     if len(sys.argv) < 2 or not os.path.isdir(sys.argv[1]):
         sys.exit(usage)

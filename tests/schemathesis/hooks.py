@@ -1,4 +1,4 @@
-"""Keeps answers short: the largest n that may be asked for is an answer of hundreds of MB."""
+"""Keeps responses short: the largest valid n returns hundreds of MB."""
 
 import json
 

@@ -1,9 +1,9 @@
-"""Draws every dashboard with a running Prometheus's values, for those who have no Grafana at hand.
+"""Draws every dashboard with the values of a running Prometheus, where there is no Grafana.
 
     python3 tests/dashboards/render URL FOLDER [seconds of the range] [variable=value ...]
 
-Writes FOLDER/<uid>.html, and <uid>.png where Chromium is installed. It takes the grid, titles, units, colours and
-thresholds from the same JSON that Grafana reads; how a panel is drawn is this program's own and plainer.
+Writes FOLDER/<uid>.html, and <uid>.png if Chromium is installed. Grid, titles, units, colours and thresholds come from
+the JSON that Grafana reads; the drawing is simpler than Grafana's.
 """
 
 import os
@@ -30,7 +30,7 @@ STYLE = (Path(__file__).parent / "style.css").read_text()
 
 
 class Series:
-    """A line: its name, its colour and (time, value) points without gaps."""
+    """A line: name, colour and (time, value) points without gaps."""
 
     def __init__(self, name, labels, points):
         self.name, self.labels, self.colour = name, labels, ""
@@ -120,7 +120,7 @@ class Board:
         return draw(panel, self.series(panel), width, height, self.span, none)
 
     def page(self):
-        """The height and the text of the dashboard's page."""
+        """Height and HTML of the dashboard's page."""
         parts, bottom = "", 0
         for panel in self.board["panels"]:
             x, y, width, height = place(panel["gridPos"])

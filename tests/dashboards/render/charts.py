@@ -1,4 +1,4 @@
-"""Panels of numbers: what Grafana would draw of the same data, plainer."""
+"""Charts of numbers, simpler than Grafana's."""
 
 import math
 import time
@@ -89,7 +89,7 @@ def legend(series):
 
 
 def stacked(series):
-    """Each with the line below it: values on top of those before them at their time."""
+    """Stacks series: yields each with the line below it."""
     below = {}
     for one in series:
         floor = [(at, below.get(at, 0.0)) for at, _ in one.points]
@@ -171,7 +171,7 @@ def pie(panel, series, width, height, span, none):
 
 
 def apart(series):
-    """Rows of a histogram from the least bound up: (bound, what is in this bucket alone, by time)."""
+    """Rows of a histogram from the lowest bound up: (bound, count of this bucket alone by time)."""
     below = {}
     for one in sorted(series, key=lambda one: float(one.labels["le"])):
         yield one.labels["le"], [(at, max(0.0, value - below.get(at, 0.0))) for at, value in one.points]

@@ -1,4 +1,4 @@
-"""Panels that are no chart over numbers: tables, the node graph, states over time."""
+"""Panels other than charts: tables, the node graph, states over time."""
 
 import math
 from html import escape
@@ -24,7 +24,7 @@ NODE, BESIDE = 36, 12
 
 
 def merge(frames):
-    """Grafana's `merge`: rows of all frames, put together where the columns that they share are equal."""
+    """Grafana's `merge`: joins rows of all frames whose shared columns are equal."""
     columns, rows = [], []
     for frame in frames:
         columns += [name for name in (frame[0] if frame else {}) if name not in columns]
@@ -69,7 +69,7 @@ def table(panel, frames, none):
 
 
 def edge(source, target, words, colour):
-    """An arrow beside the straight line between two nodes, so that there is room for the one back."""
+    """An arrow beside the line between two nodes, which leaves room for the one in the other direction."""
     (x1, y1), (x2, y2) = source, target
     if source == target:
         return circle(x1, y1 - 50, 22, colour, 1) + text(x1, y1 - 76, words)

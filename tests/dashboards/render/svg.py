@@ -6,7 +6,7 @@ GRID, LINE = "#2c3235", "#9a9aa5"
 
 
 def tag(name, inside="", **attributes):
-    """An element; `stroke_width` is written stroke-width and a float with one digit. `inside` is markup already."""
+    """An element. `stroke_width` becomes stroke-width, floats get one digit, `inside` is not escaped."""
     words = [f'{key.strip("_").replace("_", "-")}="{shortened(value)}"' for key, value in attributes.items()]
     return f"<{' '.join([name, *words])}>{inside}</{name}>"
 
@@ -40,7 +40,7 @@ def picture(width, height, body):
 
 
 def swatch(colour, words):
-    """A name behind a stroke of its colour."""
+    """A name with a mark of its colour."""
     return tag("i", style=f"background:{colour}") + escape(words)
 
 
