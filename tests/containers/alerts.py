@@ -34,7 +34,7 @@ def seen(url, selector):
     return [one["metric"] for one in ask(url, "query", query=selector)["result"]]
 
 
-def told(alerts):
+def listed(alerts):
     return ", ".join(sorted(f"{one['alertname']} {one['alertstate']} ({one.get('service') or one.get('job')})"
                             for one in alerts))
 
@@ -68,7 +68,7 @@ class Watch:
         time.sleep(max(0, self.began + QUIET - time.time()))
         lasted = int(time.time() - self.began)
         found = seen(self.url, f'count_over_time(ALERTS{{alertname=~"Mesh.*"}}[{lasted}s])')
-        check(f"on a healthy mesh no alert fires or is pending for {lasted} s", not found, told(found))
+        check(f"on a healthy mesh no alert fires or is pending for {lasted} s", not found, listed(found))
 
 
 def firing(url, service):
@@ -90,7 +90,7 @@ def check_clears(url, check, service, until):
     until(UNTIL_CLEAR, lambda: not seen(url, f"ALERTS{about}"), every=1)
     left = seen(url, f"ALERTS{about}")
     check(f"{service} is back, and its alerts are gone", not left,
-          told(left) if left else f"after {time.monotonic() - began:.0f} s")
+          listed(left) if left else f"after {time.monotonic() - began:.0f} s")
 
 
 def main(programs):

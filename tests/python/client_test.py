@@ -111,13 +111,13 @@ class MeshTest(unittest.TestCase):
                 module = importlib.import_module(f"{package}.{package.split('.')[1]}_pb2")
                 [compiled] = module.DESCRIPTOR.services_by_name.values()
                 pool = DescriptorPool(ProtoReflectionDescriptorDatabase(self.programs[service].channel))
-                told = pool.FindServiceByName(own)
-                self.assertEqual(compiled.full_name, told.full_name)
+                reflected = pool.FindServiceByName(own)
+                self.assertEqual(compiled.full_name, reflected.full_name)
                 for method in compiled.methods:
                     for side in ("input_type", "output_type"):
                         fields = [
                             [(f.name, f.number, f.type) for f in getattr(m, side).fields]
-                            for m in (method, told.FindMethodByName(method.name))
+                            for m in (method, reflected.FindMethodByName(method.name))
                         ]
                         self.assertEqual(fields[0], fields[1], method.full_name)
 

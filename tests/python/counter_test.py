@@ -51,8 +51,8 @@ class CounterTest(unittest.TestCase):
         for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
             requests = (pb2.IncreaseStreamRequest(num=num, request_id=num + 7) for num in range(1000))
             answers = self.stub.IncreaseStream(requests, timeout=PATIENCE, compression=compression)
-            told = [(answer.num, answer.request_id) for answer in answers]
-            self.assertEqual(told, [(num + 1, num + 7) for num in range(1000)])
+            received = [(answer.num, answer.request_id) for answer in answers]
+            self.assertEqual(received, [(num + 1, num + 7) for num in range(1000)])
 
     def test_a_request_with_an_id_fails_alone_and_one_without_ends_the_stream(self):
         last = 2**31 - 1

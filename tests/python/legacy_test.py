@@ -195,17 +195,17 @@ class LegacyTest(unittest.TestCase):
     def test_reflection_returns_the_old_contracts_of_the_repository(self):
         for file, (service, program) in OLD.items():
             pool = DescriptorPool(ProtoReflectionDescriptorDatabase(self.mesh[program].channel))
-            told = pool.FindServiceByName(service)
+            reflected = pool.FindServiceByName(service)
             [compiled] = messages(file).DESCRIPTOR.services_by_name.values()
             self.assertEqual(compiled.full_name, service)
-            self.assertEqual([method.name for method in told.methods], [method.name for method in compiled.methods])
+            self.assertEqual([method.name for method in reflected.methods], [method.name for method in compiled.methods])
             for method in compiled.methods:
-                answered = told.FindMethodByName(method.name)
+                reflected_method = reflected.FindMethodByName(method.name)
                 for side in ("input_type", "output_type"):
-                    self.assertEqual(getattr(answered, side).full_name, getattr(method, side).full_name)
-                    self.assertEqual(fields(getattr(answered, side)), fields(getattr(method, side)))
+                    self.assertEqual(getattr(reflected_method, side).full_name, getattr(method, side).full_name)
+                    self.assertEqual(fields(getattr(reflected_method, side)), fields(getattr(method, side)))
                 for side in ("client_streaming", "server_streaming"):
-                    self.assertEqual(getattr(answered, side), getattr(method, side), method.full_name)
+                    self.assertEqual(getattr(reflected_method, side), getattr(method, side), method.full_name)
 
     def test_each_old_method_is_counted_from_zero_under_its_own_name(self):
         for file, (service, program) in OLD.items():

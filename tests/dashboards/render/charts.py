@@ -131,8 +131,8 @@ def stat(panel, series, width, height, span, none):
     cells = ""
     for one in series:
         value = one.points[-1][1]
-        told = len(series) > 1 or panel["options"].get("textMode") == "value_and_name"
-        name = tag("small", escape(one.name)) if told else ""
+        with_name = len(series) > 1 or panel["options"].get("textMode") == "value_and_name"
+        name = tag("small", escape(one.name)) if with_name else ""
         thresholds = overrides_of(panel, one.name).get("thresholds", defaults["thresholds"])
         colour = step_colour(thresholds["steps"], value)
         cells += tag("div", name + escape(written(value, defaults["unit"])), style=f"color:{colour};font-size:{size}px")
