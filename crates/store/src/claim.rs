@@ -1,30 +1,31 @@
-//! The claim of a file: one process at a time has it.
+//! An exclusive lock on a file, held by one process at a time.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file in a data folder that this process alone uses, for as long as this lives.
+/// Ownership of a file in a data folder: no other process can claim it until this is dropped.
 ///
-/// The lock is on a file beside it, which a kill frees and a restart finds free.
+/// The lock is on a file beside it, with the extension `lock`. The system releases it when the
+/// process ends, also by SIGKILL.
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
     _lock: File,
 }
 
-/// Why a data file is not this process's.
+/// Why a file cannot be claimed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// The folder or the lock file cannot be made.
-    #[error("cannot make or write the data folder {path}; choose one that is writable")]
+    /// The folder or the lock file cannot be created or written.
+    #[error("cannot create or write the data folder {path}; choose a writable one")]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another process has it.
+    /// Another process has claimed it.
     #[error("{path} is in use by another process; stop it or choose another data folder")]
     InUse {
         /// The file.
@@ -35,14 +36,10 @@ pub enum ClaimError {
 // === impl Claim ===
 
 impl Claim {
-    /// Claims `name` in `folder`, which is made if it is missing; the file itself is not.
-    ///
-    /// # Errors
-    ///
-    /// Where the folder cannot be written, or another process has the file.
-    pub(crate) fn of(folder: &Path, name: &str) -> Result<Self, ClaimError> {
+    /// Claims the file `name` in `folder`. Creates the folder if it is missing, but not the file.
+    pub(crate) fn new(folder: &Path, name: &str) -> Result<Self, ClaimError> {
         let path = folder.join(name);
-        let lock = lock(folder, &path.with_extension("lock")).map_err(|source| {
+        let lock = try_lock(folder, &path.with_extension("lock")).map_err(|source| {
             let path = folder.to_owned();
             ClaimError::Folder { path, source }
         })?;
@@ -52,14 +49,13 @@ impl Claim {
         }
     }
 
-    /// Where the file is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// None when another process has it.
-fn lock(folder: &Path, path: &Path) -> io::Result<Option<File>> {
+/// None where another process holds the lock.
+fn try_lock(folder: &Path, path: &Path) -> io::Result<Option<File>> {
     fs::create_dir_all(folder)?;
     let file = File::options()
         .create(true)

@@ -1,4 +1,4 @@
-//! The database file: claimed, connected to, and looked at before it is trusted.
+//! A claimed database file: its connections, its limits, and checks of its content.
 
 use std::fmt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::claim::{Claim, ClaimError};
 
 const PAGE_BYTES: u64 = 4096;
 
-/// A database file, this process's for as long as this lives.
+/// A database file that no other process can claim until this is dropped.
 #[derive(Debug)]
 pub struct Database {
     claim: Claim,
@@ -20,53 +20,54 @@ pub struct Database {
     synchronous: Synchronous,
 }
 
-/// What a database may take.
+/// Limits of a database.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The file never grows beyond this; writes fail instead.
+    /// Size of the file; writes that would exceed it fail. Rounded down to pages of 4 KiB.
     pub max_bytes: u64,
-    /// How long a statement waits while another program locks the database.
+    /// How long a statement waits for another connection's lock before it fails.
     pub busy_timeout: Duration,
 }
 
-/// SQLite's setting of this name.
+/// SQLite's `synchronous` setting: when a commit is durable.
 #[derive(Clone, Copy, Debug)]
 pub enum Synchronous {
-    /// A commit is on the disk: it outlives a power cut.
+    /// A commit is synced to the disk: it survives a power loss.
     Full,
-    /// A commit is with the system: it outlives the process, but maybe not a power cut.
+    /// A commit is passed to the system: it survives the process, but a power loss can undo it.
     Normal,
 }
 
-/// What SQLite finds a file to be that it cannot use.
+/// Why SQLite cannot use a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// A database that is damaged.
+    /// The database is damaged.
     Corrupt,
-    /// No database at all.
+    /// The file is not a database.
     Foreign,
 }
 
 // === impl Database ===
 
 impl Database {
-    /// Claims `name` in `folder`, which is made if it is missing; the file is by [`Self::connect`].
+    /// Claims the file `name` in `folder`. Creates the folder if it is missing; [`Self::connect`]
+    /// creates the file.
     ///
     /// # Errors
     ///
-    /// Where the folder cannot be written, or another process has the file.
+    /// The folder cannot be written, or another process has claimed the file.
     pub fn claim(
         folder: &Path,
         name: &str,
         limits: Limits,
         synchronous: Synchronous,
     ) -> Result<Self, ClaimError> {
-        let claim = Claim::of(folder, name)?;
+        let claim = Claim::new(folder, name)?;
         let options = SqliteConnectOptions::new()
             .filename(claim.path())
             .create_if_missing(true)
             .busy_timeout(limits.busy_timeout)
-            // What fails is logged once a change, by the session.
+            // The writer's task logs a failure, once.
             .disable_statement_logging();
         Ok(Self {
             claim,
@@ -76,33 +77,35 @@ impl Database {
         })
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         self.claim.path()
     }
 
-    /// How connections are opened, for those that only read.
+    /// The options of [`Self::connect`], for further connections that only read.
     pub const fn options(&self) -> &SqliteConnectOptions {
         &self.options
     }
 
-    /// Connects without a look at the file, which may be none of SQLite's.
+    /// Opens a connection. It reads nothing of the file, which may be damaged or not a database:
+    /// call [`Self::check`] and [`Self::version`], and then [`Self::configure`].
     ///
     /// # Errors
     ///
-    /// Where SQLite cannot open the file.
+    /// SQLite cannot open the file.
     pub async fn connect(&self) -> sqlx::Result<SqliteConnection> {
         self.options.connect().await
     }
 
-    /// Prepares a connection for writing.
+    /// Prepares a connection for writing: write-ahead log, `synchronous`, and the limit of size.
     ///
-    /// Not among the options of the connection: those that fail leave it closing behind our back,
-    /// and SQLite would then delete the write-ahead log of the database that took its place.
+    /// These are not options of the connection: where one of those fails, the connection closes in
+    /// the background, and SQLite would delete the write-ahead log of a database that has taken the
+    /// file's place by then.
     ///
     /// # Errors
     ///
-    /// What SQLite says.
+    /// Those of SQLite.
     pub async fn configure(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         let (synchronous, pages) = (self.synchronous, self.limits.max_bytes / PAGE_BYTES);
         let settings = AssertSqlSafe(format!(
@@ -113,11 +116,11 @@ impl Database {
         Ok(())
     }
 
-    /// Checks all pages; what is wrong with the first that is wrong.
+    /// Checks all pages, and returns the first defect.
     ///
     /// # Errors
     ///
-    /// What SQLite says where it cannot check them.
+    /// SQLite cannot run the check.
     pub async fn check(connection: &mut SqliteConnection) -> sqlx::Result<Option<String>> {
         let check: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .fetch_one(connection)
@@ -125,11 +128,11 @@ impl Database {
         Ok(Some(check).filter(|check| check != "ok"))
     }
 
-    /// The `user_version`, and how many tables and indices there are: both 0 in a new file.
+    /// The `user_version` and the number of tables and indices. Both are 0 in a new file.
     ///
     /// # Errors
     ///
-    /// What SQLite says.
+    /// Those of SQLite.
     pub async fn version(connection: &mut SqliteConnection) -> sqlx::Result<(i64, i64)> {
         sqlx::query_as(
             "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version",
@@ -142,7 +145,7 @@ impl Database {
 // === impl Limits ===
 
 impl Default for Limits {
-    /// 1 GiB, 1 s.
+    /// 1 GiB and 1 s.
     fn default() -> Self {
         Self {
             max_bytes: 1 << 30,
@@ -165,7 +168,7 @@ impl fmt::Display for Synchronous {
 // === impl Damage ===
 
 impl Damage {
-    /// SQLITE_CORRUPT and SQLITE_NOTADB, in their extended forms too.
+    /// The damage behind SQLITE_CORRUPT and SQLITE_NOTADB, also in their extended forms.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         let code = error.as_database_error()?.code()?.parse::<u32>().ok()?;
         match code & 0xff {

@@ -1,148 +1,134 @@
-//! The queue before the one task that writes, which takes a batch at a time.
-//!
-//! A panic in the writer costs its batch alone: whoever waits for it is told, what was not
-//! committed is rolled back, and the next batch is written on a new connection.
+//! The bounded queue of commands that wait for the writer.
 
-use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::FutureExt;
+use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::session::Session;
+use crate::Writer;
+use crate::task::WriterTask;
 
-/// Commands that may wait.
-pub const MOST_WAITING: usize = 1024;
-const BATCH: usize = 256;
+/// Commands that the queue holds; more are rejected.
+pub const QUEUE_CAPACITY: usize = 1024;
 
-/// What a store's writer does.
-pub trait Write: Send + 'static {
-    /// What it is asked, with where it answers.
-    type Command: Send + 'static;
-
-    /// Does what a batch of commands asks for, and answers each.
-    fn write(
-        &mut self,
-        batch: Vec<Self::Command>,
-        session: &mut Session,
-    ) -> impl Future<Output = ()> + Send;
-}
-
-/// The way to the writer. Dropped, the writer ends after what is waiting.
+/// The callers' end of the writer's queue. When it is dropped, the writer applies what is queued
+/// and ends.
 #[derive(Debug)]
-pub struct Queue<C> {
-    orders: mpsc::Sender<Order<C>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+pub struct Queue<W: Writer> {
+    messages: mpsc::Sender<Message<W>>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Why a command was not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// It was not taken: too many wait.
-    #[error("{MOST_WAITING} commands are waiting")]
+/// Why a command has no response.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue is full; the command was rejected.
+    #[error("{QUEUE_CAPACITY} commands are queued")]
     Full,
-    /// It was not taken: the store is closed.
+    /// The queue is closed; the command was rejected.
     #[error("the store is closed")]
     Closed,
-    /// The writer panicked over its batch. Whether that was committed is not known.
+    /// The transaction failed and was rolled back.
+    #[error("the transaction failed")]
+    Failed(#[source] Arc<dyn Error + Send + Sync>),
+    /// The writer panicked, or returned no response. Whether the command was committed is unknown.
     #[error("the writer panicked")]
     Panicked,
 }
 
-#[derive(Debug)]
-enum Order<C> {
-    Do(C),
+pub(crate) enum Message<W: Writer> {
+    /// Shares a transaction with the others that wait.
+    Shared(Request<W>),
+    /// Has a transaction of its own.
+    Alone(Request<W>),
     Close,
+}
+
+pub(crate) struct Request<W: Writer> {
+    pub(crate) command: W::Command,
+    pub(crate) responder: oneshot::Sender<Result<W::Response, SubmitError>>,
 }
 
 // === impl Queue ===
 
-impl<C: Send + 'static> Queue<C> {
-    /// Starts a task with `writer`, and writes through `session`.
-    pub fn start(writer: impl Write<Command = C>, session: Session) -> Self {
-        let (orders, received) = mpsc::channel(MOST_WAITING);
-        let writer = tokio::spawn(obey(writer, session, received));
+impl<W: Writer> Queue<W> {
+    /// Spawns the task that runs `writer`, first over `connection`. `name` says in the logs whose
+    /// writes fail or work again.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(name: &'static str, writer: W, connection: SqliteConnection) -> Self {
+        let (messages, received) = mpsc::channel(QUEUE_CAPACITY);
+        let task = WriterTask::new(name, writer, connection);
         Self {
-            orders,
-            writer: Mutex::new(Some(writer)),
+            messages,
+            task: Mutex::new(Some(tokio::spawn(task.run(received)))),
         }
     }
 
-    /// The answer to a command; it is carried out also if nobody waits for it any more.
+    /// Applies `command` in a transaction that it shares with the other commands that wait, and
+    /// returns its response after the commit. Dropping the future does not withdraw the command.
     ///
     /// # Errors
     ///
-    /// [`NoAnswer::Full`] where [`MOST_WAITING`] wait already, and what [`Self::ask`] says.
-    pub async fn try_ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> C,
-    ) -> Result<T, NoAnswer> {
-        let (waiter, answer) = oneshot::channel();
-        self.orders.try_send(Order::Do(command(waiter)))?;
-        answer.await.map_err(|_| NoAnswer::Panicked)
+    /// [`SubmitError::Full`] at once where [`QUEUE_CAPACITY`] commands wait, and the other
+    /// [`SubmitError`]s.
+    pub async fn submit(&self, command: W::Command) -> Result<W::Response, SubmitError> {
+        let (request, response) = Request::new(command);
+        self.messages.try_send(Message::Shared(request))?;
+        response.await.unwrap_or(Err(SubmitError::Panicked))
     }
 
-    /// As [`Self::try_ask`], but waits for room.
+    /// As [`Self::submit`], but waits where the queue is full, and has a transaction of its own:
+    /// for maintenance, which neither load nor a failure of other commands should keep from
+    /// running.
     ///
     /// # Errors
     ///
-    /// [`NoAnswer::Closed`] after [`Self::close`], [`NoAnswer::Panicked`] where the writer did.
-    pub async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> C,
-    ) -> Result<T, NoAnswer> {
-        let (waiter, answer) = oneshot::channel();
-        let sent = self.orders.send(Order::Do(command(waiter))).await;
-        sent.map_err(|_| NoAnswer::Closed)?;
-        answer.await.map_err(|_| NoAnswer::Panicked)
+    /// Every [`SubmitError`] but [`SubmitError::Full`].
+    pub async fn submit_alone(&self, command: W::Command) -> Result<W::Response, SubmitError> {
+        let (request, response) = Request::new(command);
+        let sent = self.messages.send(Message::Alone(request)).await;
+        sent.map_err(|_| SubmitError::Closed)?;
+        response.await.unwrap_or(Err(SubmitError::Panicked))
     }
 
-    /// Writes what is waiting, refuses what comes later, and closes the file.
+    /// Applies what is queued, rejects later commands, and closes the connection. Returns when that
+    /// is done.
     pub async fn close(&self) {
-        // An error says that the writer has ended already.
-        let _ = self.orders.send(Order::Close).await;
-        let writer = self.writer.lock();
-        let writer = writer.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && let Err(error) = writer.await
+        // An error means that the task has ended already.
+        let _ = self.messages.send(Message::Close).await;
+        let task = self.task.lock();
+        let task = task.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
         {
-            tracing::error!(%error, "a store's writer did not end well");
+            tracing::error!(%error, "the task of a store's writer failed");
         }
     }
 }
 
-// === impl NoAnswer ===
+// === impl SubmitError ===
 
-impl<T> From<TrySendError<T>> for NoAnswer {
-    fn from(refused: TrySendError<T>) -> Self {
-        match refused {
+impl<T> From<TrySendError<T>> for SubmitError {
+    fn from(rejected: TrySendError<T>) -> Self {
+        match rejected {
             TrySendError::Full(_) => Self::Full,
             TrySendError::Closed(_) => Self::Closed,
         }
     }
 }
 
-async fn obey<W: Write>(
-    mut writer: W,
-    mut session: Session,
-    mut received: mpsc::Receiver<Order<W::Command>>,
-) {
-    let mut orders = Vec::with_capacity(BATCH);
-    while received.recv_many(&mut orders, BATCH).await > 0 {
-        let mut batch = Vec::with_capacity(orders.len());
-        for order in orders.drain(..) {
-            match order {
-                Order::Do(command) => batch.push(command),
-                Order::Close => received.close(),
-            }
-        }
-        // What a writer keeps from batch to batch, it changes after a commit.
-        let written = AssertUnwindSafe(writer.write(batch, &mut session)).catch_unwind();
-        if written.await.is_err() {
-            session.panicked();
-        }
+// === impl Request ===
+
+impl<W: Writer> Request<W> {
+    fn new(command: W::Command) -> (Self, oneshot::Receiver<Result<W::Response, SubmitError>>) {
+        let (responder, response) = oneshot::channel();
+        let request = Self { command, responder };
+        (request, response)
     }
-    session.close().await;
 }

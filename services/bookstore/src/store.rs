@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqlitePool;
 use vitalmesh_proto::bookstore::v1::Book;
-use vitalmesh_store::{Limits, MOST_WAITING, NoAnswer, Queue, Session, Unwritable};
+use vitalmesh_store::{Limits, QUEUE_CAPACITY, Queue, SubmitError};
 
 pub use self::database::OpenError;
 pub use self::seed::SeedError;
 
 use self::database::{Database, Row};
-use self::writer::{Command, Writer};
+use self::writer::BookWriter;
 use crate::draft::Draft;
 
 /// Books that a list reads at a time.
@@ -37,7 +37,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    queue: Queue<Command>,
+    queue: Queue<BookWriter>,
     readers: SqlitePool,
 }
 
@@ -50,10 +50,10 @@ pub(crate) struct Cursor {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{MOST_WAITING} books are waiting to be stored; send this one again later")]
+    #[error("{QUEUE_CAPACITY} books are waiting to be stored; send this one again later")]
     Busy,
     #[error("the bookstore cannot write now; send the book again later")]
-    Unwritable(#[source] Unwritable),
+    Unwritable(#[source] Arc<dyn Error + Send + Sync>),
     #[error("the bookstore cannot read now; ask again later")]
     Unreadable(#[source] Arc<sqlx::Error>),
     #[error("the bookstore is closed; try again later")]
@@ -77,7 +77,7 @@ impl Store {
         let database = Database::claim(folder, limits)?;
         let connection = database.open().await?;
         let readers = database.readers();
-        let queue = Queue::start(Writer::new(database), Session::new("books", connection));
+        let queue = Queue::start("books", BookWriter::new(database), connection);
         let shared = Arc::new(Shared { queue, readers });
         Ok(Self { shared })
     }
@@ -85,8 +85,7 @@ impl Store {
     /// Stores a book; returns it with its id after its commit. It is stored also if the caller has
     /// gone by then.
     pub(crate) async fn create(&self, draft: Draft) -> Result<Book, StoreError> {
-        let queue = &self.shared.queue;
-        queue.try_ask(|waiter| (draft, waiter)).await?
+        Ok(self.shared.queue.submit(draft).await?)
     }
 
     /// The book with this id.
@@ -161,12 +160,13 @@ impl Cursor {
 
 // === impl StoreError ===
 
-impl From<NoAnswer> for StoreError {
-    fn from(none: NoAnswer) -> Self {
-        match none {
-            NoAnswer::Full => Self::Busy,
-            NoAnswer::Closed => Self::Closed,
-            NoAnswer::Panicked => Self::Panicked,
+impl From<SubmitError> for StoreError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Full => Self::Busy,
+            SubmitError::Closed => Self::Closed,
+            SubmitError::Failed(cause) => Self::Unwritable(cause),
+            SubmitError::Panicked => Self::Panicked,
         }
     }
 }

@@ -1,28 +1,38 @@
-//! The store of heartbeats: one SQLite file with one writer, and in memory what it knows of each service.
+//! The store of heartbeats: one SQLite file with one writer, and the services' last beats in memory.
 //!
-//! A beat is acknowledged after the commit of its transaction, which it shares with
-//! all beats that were waiting. SIGKILL loses no acknowledged beat; a power cut can
-//! lose the last ones, since `synchronous=NORMAL` does not wait for the disk.
+//! # The way of a heartbeat
+//!
+//! `Store::beat` submits the beat to the queue of `vitalmesh-store`, which holds 1024 and rejects
+//! more. The writer's task takes all that wait, at most 256, and passes them to `BeatWriter` with
+//! its connection. That begins a transaction (`Batch`), inserts each beat once per instance and
+//! sequence number, saves the services that changed, commits, and only then replaces the table of
+//! services in memory. The task responds to each caller. Where the transaction fails or panics, it
+//! is rolled back, its callers get the error, and the next one opens another connection; a file
+//! that a write found corrupt is set aside first. Retention takes the same way in transactions of
+//! its own, a bounded step at a time, so that beats are stored between two steps. SIGKILL loses no
+//! acknowledged beat; a power loss can lose the last ones, since `synchronous=NORMAL` does not sync
+//! each commit to the disk.
 
 mod batch;
 mod database;
-mod known;
 mod retention;
+mod services;
 mod writer;
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use vitalmesh_store::{Limits, MOST_WAITING, NoAnswer, Queue, Session, Unwritable};
+use vitalmesh_store::{Limits, QUEUE_CAPACITY, Queue, SubmitError};
 
 pub use self::database::OpenError;
-pub use self::known::ServiceStatus;
+pub use self::services::ServiceStatus;
 
 use self::database::Database;
-use self::known::Known;
-use self::writer::{Command, Writer};
+use self::services::ServiceTable;
+use self::writer::{BeatWriter, Command};
 
 /// A handle to the store; clones share it.
 #[derive(Clone, Debug)]
@@ -32,19 +42,19 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    queue: Queue<Command>,
-    known: Arc<Known>,
+    queue: Queue<BeatWriter>,
+    services: Arc<ServiceTable>,
 }
 
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
-    /// How many different services may be known at once.
+    /// Services that the store holds at once; beats of others are rejected. Default 64.
     pub max_services: usize,
-    /// Services that always find room among them, whoever came first.
+    /// Services that always have a place among them, whichever came first. Default none.
     pub reserved: Vec<String>,
-    /// Beats and services older than this are pruned.
+    /// Beats and services older than this are pruned. Default 7 days.
     pub max_age: Duration,
-    /// The newest beats that pruning leaves.
+    /// Pruning deletes the oldest beats beyond this number. Default 1,000,000.
     pub max_rows: u32,
     pub limits: Limits,
 }
@@ -53,12 +63,12 @@ pub struct StoreSettings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Beat {
     pub service: String,
-    /// Empty when the sender did not tell, as is `version`.
+    /// Empty where the sender gave none, as is `version`.
     pub instance: String,
     pub version: String,
     pub started_at: Option<Timestamp>,
     pub interval: Option<Duration>,
-    /// 0 when the sender does not count.
+    /// 0 where the sender does not count its beats: they are all stored.
     pub sequence: i64,
     /// An encoded `vitalmesh.heartbeat.v1.VitalSigns`.
     pub vital_signs: Option<Vec<u8>>,
@@ -67,44 +77,44 @@ pub struct Beat {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{MOST_WAITING} beats are waiting to be stored; send this one again later")]
+    #[error("{QUEUE_CAPACITY} beats are waiting to be stored; send this one again later")]
     Busy,
-    #[error("{max} services are known, which is the most; use one of their names")]
+    #[error("the limit of {max} services is reached; use the name of a known one")]
     TooManyServices { max: usize },
     #[error("the heartbeat store cannot write now; send the beat again later")]
-    Unwritable(#[source] Unwritable),
+    Unwritable(#[source] Arc<dyn Error + Send + Sync>),
     #[error("the heartbeat store is closed; send the beat again later")]
     Closed,
-    #[error("the heartbeat store failed over this beat; send it again")]
+    #[error("the heartbeat store panicked while it stored this beat; send it again")]
     Panicked,
 }
 
 // === impl Store ===
 
 impl Store {
-    /// Opens `heartbeats.db` in `folder`, both made if missing. A corrupt database is
-    /// renamed and a fresh one made in its place.
+    /// Opens `heartbeats.db` in `folder`, and creates both where they are missing. A corrupt
+    /// database is renamed, and a new one takes its place.
     pub async fn open(folder: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
         let database = Database::claim(folder, settings.limits)?;
-        let (connection, known) = database.open().await?;
-        let known = Arc::new(known);
-        let writer = Writer::new(database, Arc::clone(&known), settings);
-        let queue = Queue::start(writer, Session::new("heartbeats", connection));
-        let shared = Arc::new(Shared { queue, known });
+        let (connection, services) = database.open().await?;
+        let services = Arc::new(ServiceTable::new(services));
+        let writer = BeatWriter::new(database, Arc::clone(&services), settings);
+        let queue = Queue::start("heartbeats", writer, connection);
+        let shared = Arc::new(Shared { queue, services });
         Ok(Self { shared })
     }
 
-    /// Stores a beat, once for each sequence number; returns after its commit.
+    /// Stores a beat and returns after its commit. A repetition is acknowledged and not stored.
     pub async fn beat(&self, beat: Beat) -> Result<(), StoreError> {
-        let queue = &self.shared.queue;
-        queue.try_ask(|waiter| Command::Beat(beat, waiter)).await?
+        self.shared.queue.submit(Command::Store(beat)).await??;
+        Ok(())
     }
 
-    /// Deletes what is too old or too much; returns the number of beats deleted.
+    /// Deletes what is past its retention, and returns how many beats that were.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
-            let deleted = self.shared.queue.ask(Command::Prune).await??;
+            let deleted = self.shared.queue.submit_alone(Command::Prune).await??;
             total += deleted;
             if deleted < retention::STEP {
                 return Ok(total);
@@ -112,12 +122,13 @@ impl Store {
         }
     }
 
-    /// What is known of each service, sorted by name, from memory.
+    /// The last beat of each service, sorted by name. Reads memory, not the file.
     pub fn services(&self) -> Vec<ServiceStatus> {
-        self.shared.known.services()
+        let services = self.shared.services.committed();
+        services.values().cloned().collect()
     }
 
-    /// Stores what is waiting, refuses what comes later, and closes the file.
+    /// Stores the beats that wait, rejects later ones, and closes the file.
     pub async fn close(&self) {
         self.shared.queue.close().await;
     }
@@ -139,12 +150,17 @@ impl Default for StoreSettings {
 
 // === impl StoreError ===
 
-impl From<NoAnswer> for StoreError {
-    fn from(none: NoAnswer) -> Self {
-        match none {
-            NoAnswer::Full => Self::Busy,
-            NoAnswer::Closed => Self::Closed,
-            NoAnswer::Panicked => Self::Panicked,
+impl From<SubmitError> for StoreError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Full => Self::Busy,
+            SubmitError::Closed => Self::Closed,
+            SubmitError::Failed(cause) => Self::Unwritable(cause),
+            SubmitError::Panicked => Self::Panicked,
         }
     }
+}
+
+fn nanoseconds(interval: Duration) -> i64 {
+    i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The database file: one process at a time, checked when opened, set aside when corrupt.
+//! The database file: its schema, its checks, and setting it aside when it is corrupt.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,15 +10,15 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use vitalmesh_store::{ClaimError, Damage, Limits, Synchronous};
 
-use super::known::Known;
+use super::services::{self, Services};
 
 const FILE: &str = "heartbeats.db";
 const SCHEMA_VERSION: i64 = 1;
-/// Tables and indices of that version.
+/// Tables and indices in that version.
 const SCHEMA_OBJECTS: i64 = 4;
 
-/// A sequence starts again with each start of a process, so a beat is told apart
-/// from its repetition by `started_at` too: an instance name may come back.
+/// The key of a beat has `started_at`, since a restarted process may reuse its instance's name and
+/// begins its sequence again.
 const SCHEMA: &str = "
 BEGIN IMMEDIATE;
 CREATE TABLE beats (
@@ -61,7 +61,7 @@ pub enum OpenError {
     Newer { path: PathBuf, found: i64 },
     #[error("{path} is corrupt ({what}); move it away")]
     Corrupt { path: PathBuf, what: String },
-    #[error("cannot rename the corrupt {path}; move it away")]
+    #[error("cannot rename {path}, which is corrupt; move it away")]
     SetAside { path: PathBuf, source: io::Error },
     #[error("cannot open the heartbeat database")]
     Sqlite(#[from] sqlx::Error),
@@ -75,18 +75,18 @@ impl Database {
         Ok(Self { file })
     }
 
-    /// Connects to a database that has our schema, made if the file is empty.
-    pub(super) async fn connect(&self) -> Result<(SqliteConnection, Known), OpenError> {
+    /// Opens a connection, checks the schema or creates it in an empty file, and loads the services.
+    pub(super) async fn connect(&self) -> Result<(SqliteConnection, Services), OpenError> {
         let mut connection = self.file.connect().await?;
         let outcome = self.prepare(&mut connection).await;
-        self.kept_if_ok(connection, outcome).await
+        self.close_on_error(connection, outcome).await
     }
 
-    /// As `connect`, after a check of all pages; a corrupt database is set aside.
-    pub(super) async fn open(&self) -> Result<(SqliteConnection, Known), OpenError> {
+    /// As `connect`, and checks all pages. Sets a corrupt file aside and starts a new one.
+    pub(super) async fn open(&self) -> Result<(SqliteConnection, Services), OpenError> {
         let mut connection = self.file.connect().await?;
         let outcome = self.check_and_prepare(&mut connection).await;
-        match self.kept_if_ok(connection, outcome).await {
+        match self.close_on_error(connection, outcome).await {
             Err(OpenError::Corrupt { what, .. }) => {
                 self.set_aside(&what)?;
                 self.connect().await
@@ -98,14 +98,14 @@ impl Database {
     async fn check_and_prepare(
         &self,
         connection: &mut SqliteConnection,
-    ) -> Result<Known, OpenError> {
+    ) -> Result<Services, OpenError> {
         if let Some(what) = vitalmesh_store::Database::check(connection).await? {
             return Err(self.corrupt(what));
         }
         self.prepare(connection).await
     }
 
-    async fn prepare(&self, connection: &mut SqliteConnection) -> Result<Known, OpenError> {
+    async fn prepare(&self, connection: &mut SqliteConnection) -> Result<Services, OpenError> {
         let (version, objects) = vitalmesh_store::Database::version(connection).await?;
         match (version, objects) {
             (SCHEMA_VERSION, SCHEMA_OBJECTS) => self.file.configure(connection).await?,
@@ -119,22 +119,23 @@ impl Database {
             }
             _ => return Err(self.corrupt(format!("{objects} tables in version {version}"))),
         }
-        Ok(Known::load(connection).await?)
+        Ok(services::load(connection).await?)
     }
 
-    /// Closes the connection unless all went well; the error at hand says more than one of closing.
-    async fn kept_if_ok(
+    /// Keeps the connection where `outcome` is no error.
+    async fn close_on_error(
         &self,
         connection: SqliteConnection,
-        outcome: Result<Known, OpenError>,
-    ) -> Result<(SqliteConnection, Known), OpenError> {
+        outcome: Result<Services, OpenError>,
+    ) -> Result<(SqliteConnection, Services), OpenError> {
         let error = match outcome {
-            Ok(known) => return Ok((connection, known)),
+            Ok(services) => return Ok((connection, services)),
             Err(OpenError::Sqlite(error)) if is_corruption(&error) => {
                 self.corrupt(error.to_string())
             }
             Err(error) => error,
         };
+        // An error of closing adds nothing to the one at hand.
         let _ = connection.close().await;
         Err(error)
     }
@@ -144,7 +145,7 @@ impl Database {
         OpenError::Corrupt { path, what }
     }
 
-    /// Renames the database with its write-ahead log, so that both can be examined together.
+    /// Renames the database and its write-ahead log, so that both can be examined together.
     pub(super) fn set_aside(&self, what: &str) -> Result<(), OpenError> {
         let mut second = Timestamp::now().as_second();
         let mut aside = suffixed(self.file.path(), &format!(".corrupt-{second}"));
@@ -173,7 +174,7 @@ impl Database {
     }
 }
 
-/// Whether SQLite said so, or a row is not what was written.
+/// Whether SQLite reports damage, or a row does not decode.
 pub(super) fn is_corruption(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,

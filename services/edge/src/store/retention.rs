@@ -1,35 +1,33 @@
-//! Retention: what is too old or too much is deleted, a bounded step at a time.
+//! Retention: deletes beats and services that are too old or too many, in bounded steps.
 
 use jiff::Timestamp;
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::StoreSettings;
-use super::known::Known;
 
-/// The most beats that one step deletes for their age, and again for their number:
-/// beats that wait to be stored wait no longer than one step.
+/// Beats that one step deletes at most for their age, and as many again for their number: a beat
+/// that waits for the writer waits for one step at most.
 pub(super) const STEP: u64 = 1000;
 
-/// Returns how many beats were deleted; `STEP` or more says that there is more to do.
+/// What is older is deleted. An age that reaches before the calendar keeps everything.
+pub(super) fn cutoff(settings: &StoreSettings) -> Timestamp {
+    Timestamp::now()
+        .checked_sub(settings.max_age)
+        .unwrap_or(Timestamp::MIN)
+}
+
+/// Runs one step, and returns how many beats it deleted: fewer than [`STEP`] where it was the last.
 pub(super) async fn prune(
-    known: &Known,
+    cutoff: Timestamp,
     settings: &StoreSettings,
     connection: &mut SqliteConnection,
 ) -> sqlx::Result<u64> {
-    // An age that reaches before the calendar keeps everything.
-    let cutoff = Timestamp::now()
-        .checked_sub(settings.max_age)
-        .unwrap_or(Timestamp::MIN);
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let old = delete_old(cutoff, &mut transaction).await?;
-    let surplus = delete_surplus(settings.max_rows, &mut transaction).await?;
+    let old = delete_old(cutoff, connection).await?;
+    let surplus = delete_surplus(settings.max_rows, connection).await?;
     sqlx::query("DELETE FROM services WHERE last_seen_us < ?")
         .bind(cutoff.as_microsecond())
-        .execute(&mut *transaction)
+        .execute(connection)
         .await?;
-    transaction.commit().await?;
-    known.forget_before(cutoff);
     Ok(old + surplus)
 }
 
@@ -45,8 +43,8 @@ async fn delete_old(cutoff: Timestamp, connection: &mut SqliteConnection) -> sql
     Ok(done.rows_affected())
 }
 
-/// Counts by id and not by row, which costs nothing on a large table: ids have no gaps
-/// but where beats were deleted out of their order.
+/// Counts by id and not by row, which is cheap on a large table: ids have gaps only where beats
+/// were deleted out of their order.
 async fn delete_surplus(max_rows: u32, connection: &mut SqliteConnection) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "DELETE FROM beats WHERE id IN

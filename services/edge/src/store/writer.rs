@@ -1,156 +1,139 @@
-//! The writer: a batch of beats in one transaction, and the steps of pruning.
+//! The writer of heartbeats: one transaction a batch, and a new database where the file is corrupt.
 
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::oneshot;
-use vitalmesh_store::{Session, Write};
+use vitalmesh_store::Writer;
 
-use super::batch::{self, Verdict};
+use super::batch::Batch;
 use super::database::{self, Database, OpenError};
-use super::known::Known;
-use super::{Beat, StoreError, StoreSettings, retention};
+use super::services::ServiceTable;
+use super::{Beat, StoreError, StoreSettings};
 
 #[derive(Debug)]
 pub(super) enum Command {
-    Beat(Beat, oneshot::Sender<Verdict>),
-    Prune(oneshot::Sender<Result<u64, StoreError>>),
+    Store(Beat),
+    /// Deletes what is past its retention: one bounded step.
+    Prune,
 }
 
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct BeatWriter {
     database: Database,
+    /// Whether the next connection has to set the file aside.
     is_corrupt: bool,
-    known: Arc<Known>,
+    services: Arc<ServiceTable>,
     settings: StoreSettings,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum WriteError {
+pub(super) enum WriteError {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
     Sqlite(#[from] sqlx::Error),
 }
 
-// === impl Writer ===
+// === impl BeatWriter ===
 
-impl Writer {
+impl BeatWriter {
     pub(super) const fn new(
         database: Database,
-        known: Arc<Known>,
+        services: Arc<ServiceTable>,
         settings: StoreSettings,
     ) -> Self {
         Self {
             database,
             is_corrupt: false,
-            known,
+            services,
             settings,
         }
     }
 
-    /// A waiter that is gone takes nothing away: its beat is stored all the same.
-    async fn store(
-        &mut self,
-        beats: &[Beat],
-        waiters: Vec<oneshot::Sender<Verdict>>,
-        session: &mut Session,
-    ) {
-        let outcome = self.add(beats, session).await;
-        match self.settled(outcome, session).await {
-            Ok(verdicts) => {
-                for (waiter, verdict) in waiters.into_iter().zip(verdicts) {
-                    let _ = waiter.send(verdict);
-                }
-            }
-            Err(error) => {
-                for waiter in waiters {
-                    let _ = waiter.send(Err(error.clone()));
-                }
-            }
+    async fn commit(
+        &self,
+        commands: &[Command],
+        connection: &mut SqliteConnection,
+    ) -> sqlx::Result<Vec<Result<u64, StoreError>>> {
+        let services = (*self.services.committed()).clone();
+        let mut batch = Batch::begin(services, &self.settings, connection).await?;
+        let mut responses = Vec::with_capacity(commands.len());
+        for command in commands {
+            responses.push(match command {
+                Command::Store(beat) => batch.store(beat).await?,
+                Command::Prune => Ok(batch.prune().await?),
+            });
         }
+        self.services.replace(batch.commit().await?);
+        Ok(responses)
     }
+}
 
-    async fn prune(
-        &mut self,
-        waiter: oneshot::Sender<Result<u64, StoreError>>,
-        session: &mut Session,
-    ) {
-        let outcome = self.delete(session).await;
-        let _ = waiter.send(self.settled(outcome, session).await);
-    }
+impl Writer for BeatWriter {
+    type Command = Command;
+    /// How many beats the command added or deleted.
+    type Response = Result<u64, StoreError>;
+    type Error = WriteError;
 
-    async fn add(
-        &mut self,
-        beats: &[Beat],
-        session: &mut Session,
-    ) -> Result<Vec<Verdict>, WriteError> {
-        let connection = session.connection(self.reconnect()).await?;
-        Ok(batch::write(beats, &self.known, &self.settings, connection).await?)
-    }
-
-    async fn delete(&mut self, session: &mut Session) -> Result<u64, WriteError> {
-        let connection = session.connection(self.reconnect()).await?;
-        Ok(retention::prune(&self.known, &self.settings, connection).await?)
-    }
-
-    /// What is known stays: a fresh database learns it again, beat by beat.
-    async fn reconnect(&mut self) -> Result<SqliteConnection, OpenError> {
+    /// The services in memory stay: a new database gets them back beat by beat.
+    async fn connect(&mut self) -> Result<SqliteConnection, WriteError> {
         if self.is_corrupt {
-            // Not checked again: the check does not see all that a write stumbles over.
-            self.database.set_aside("a write found it so")?;
+            // Not checked again: the check does not find every damage that a write finds.
+            self.database.set_aside("found by a write")?;
             self.is_corrupt = false;
         }
-        let (connection, _) = self.database.connect().await?;
+        let connected = self.database.connect().await;
+        self.is_corrupt = matches!(connected, Err(OpenError::Corrupt { .. }));
+        let (connection, _) = connected?;
         Ok(connection)
     }
 
-    async fn settled<T>(
+    async fn write(
         &mut self,
-        outcome: Result<T, WriteError>,
-        session: &mut Session,
-    ) -> Result<T, StoreError> {
-        self.is_corrupt |= outcome.as_ref().is_err_and(WriteError::is_corruption);
-        session
-            .settled(outcome)
-            .await
-            .map_err(StoreError::Unwritable)
+        commands: &[Command],
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<Result<u64, StoreError>>, WriteError> {
+        let written = self.commit(commands, connection).await;
+        self.is_corrupt = written.as_ref().is_err_and(database::is_corruption);
+        Ok(written?)
     }
 }
 
-impl Write for Writer {
-    type Command = Command;
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use vitalmesh_store::Limits;
 
-    async fn write(&mut self, batch: Vec<Command>, session: &mut Session) {
-        let mut beats = Vec::with_capacity(batch.len());
-        let mut waiters = Vec::with_capacity(batch.len());
-        let mut prunes = Vec::new();
-        for command in batch {
-            match command {
-                Command::Beat(beat, waiter) => {
-                    beats.push(beat);
-                    waiters.push(waiter);
-                }
-                Command::Prune(waiter) => prunes.push(waiter),
-            }
-        }
-        if !beats.is_empty() {
-            self.store(&beats, waiters, session).await;
-        }
-        for waiter in prunes {
-            self.prune(waiter, session).await;
-        }
-    }
-}
+    use super::*;
 
-// === impl WriteError ===
+    #[tokio::test]
+    async fn a_commit_that_fails_leaves_the_services_in_memory_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::claim(folder.path(), Limits::default()).unwrap();
+        let (mut connection, services) = database.open().await.unwrap();
+        let table = Arc::new(ServiceTable::new(services));
+        let settings = StoreSettings::default();
+        let mut writer = BeatWriter::new(database, Arc::clone(&table), settings);
+        let beat = [Command::Store(Beat {
+            service: "time".to_owned(),
+            instance: String::new(),
+            version: String::new(),
+            started_at: None,
+            interval: None,
+            sequence: 1,
+            vital_signs: None,
+            received_at: Timestamp::now(),
+        })];
 
-impl WriteError {
-    fn is_corruption(&self) -> bool {
-        match self {
-            Self::Sqlite(error) => database::is_corruption(error),
-            Self::Open(OpenError::Corrupt { .. }) => true,
-            Self::Open(_) => false,
-        }
+        let mut handle = connection.lock_handle().await.unwrap();
+        handle.set_commit_hook(|| false);
+        drop(handle);
+        writer.write(&beat, &mut connection).await.unwrap_err();
+        assert_eq!(table.committed().len(), 0);
+
+        let mut connection = writer.connect().await.unwrap();
+        let responses = writer.write(&beat, &mut connection).await.unwrap();
+        assert!(matches!(responses[..], [Ok(1)]), "{responses:?}");
+        assert_eq!(table.committed()["time"].beats, 1);
     }
 }
