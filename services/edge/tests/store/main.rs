@@ -1,0 +1,10 @@
+//! The store's promises: an acknowledged beat stays, and no failure stops the store.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod beats;
+mod corruption;
+mod failures;
+mod fixture;
+mod limits;
+mod opening;
+mod retention;
