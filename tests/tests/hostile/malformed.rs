@@ -1,0 +1,90 @@
+//! Requests that are no gRPC calls, hold no message, or are too long.
+
+use http::Request;
+use tonic::Code;
+use vitalmesh_tests::{Wire, edge, get, send};
+
+use crate::fixture::{METHOD, leaf, post, raw, revert};
+
+#[tokio::test]
+async fn what_is_no_grpc_call_is_refused_before_the_handler() {
+    let leaf = leaf(&[]).await;
+    let wire = Wire::connect(leaf.addresses().grpc).await;
+    let call = [0, 0, 0, 0, 5, 0x0a, 3, b'A', b'n', b'a'];
+    for content_type in [
+        "text/plain",
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "",
+    ] {
+        let answer = raw(&wire, post(&wire, content_type), &call).await;
+        assert_eq!(answer.status(), 415, "{content_type}");
+    }
+    for method in ["GET", "PUT", "DELETE", "OPTIONS"] {
+        let request = post(&wire, "application/grpc").method(method);
+        let answer = raw(&wire, request, &call).await;
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["allow"]),
+            (405, &"POST".parse().unwrap())
+        );
+    }
+    let http1 = get(leaf.addresses().grpc, METHOD).await;
+    assert_eq!((http1.status, http1.header("allow")), (405, "POST"));
+    let answer = raw(&wire, post(&wire, "application/grpc"), &call).await;
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn a_message_that_is_none_is_a_status_and_not_the_end_of_the_connection() {
+    let leaf = leaf(&[]).await;
+    let wire = Wire::connect(leaf.addresses().grpc).await;
+    for (what, body, code) in [
+        (
+            "a field cut short",
+            [0, 0, 0, 0, 2, 0x0a, 9].as_slice(),
+            Code::Internal,
+        ),
+        (
+            "a name that is not UTF-8",
+            &[0, 0, 0, 0, 3, 0x0a, 1, 0xff],
+            Code::Internal,
+        ),
+        ("an unknown flag", &[7, 0, 0, 0, 0], Code::Internal),
+        (
+            "a compressed message without an encoding",
+            &[1, 0, 0, 0, 0],
+            Code::Internal,
+        ),
+    ] {
+        let answer = raw(&wire, post(&wire, "application/grpc"), body).await;
+        assert_eq!(answer.status(), 200);
+        let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(status.code(), code, "{what}: {status}");
+    }
+    let zipped = post(&wire, "application/grpc").header("grpc-encoding", "gzip");
+    let answer = raw(&wire, zipped, &[1, 0, 0, 0, 0]).await;
+    let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+    assert_eq!(status.code(), Code::Unimplemented, "{status}");
+    assert_eq!(revert(&wire, "Ana", 0).await, Ok("anA".to_owned()));
+}
+
+#[tokio::test]
+async fn heads_that_are_too_long_are_431_or_414() {
+    let data = tempfile::tempdir().unwrap();
+    let edge = edge(data.path(), &[]).start().await.unwrap();
+    let http = edge.addresses().http.unwrap();
+    let long = Request::get("/heartbeats").header("x-long", "a".repeat(20_000));
+    assert_eq!(send(http, long).await.unwrap().status, 431);
+    let mut many = Request::get("/heartbeats");
+    for number in 0..70 {
+        many = many.header(format!("x-{number}"), "a");
+    }
+    assert_eq!(send(http, many).await.unwrap().status, 431);
+    let path = Request::get(format!("/proxy/{}", "a".repeat(60_000)));
+    let status = send(http, path).await.unwrap().status;
+    assert!(matches!(status, 414 | 431), "{status}");
+
+    let wire = Wire::connect(edge.addresses().grpc).await;
+    let long = post(&wire, "application/grpc").header("x-long", "a".repeat(20_000));
+    assert_eq!(raw(&wire, long, &[]).await.status(), 431);
+}

@@ -1,0 +1,96 @@
+//! The counter under its old names, by unary calls and by streams.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::uri::PathAndQuery;
+use tokio::sync::oneshot;
+use tonic::client::Grpc;
+use tonic::codec::CompressionEncoding;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
+use tonic_prost::ProstCodec;
+use vitalmesh_proto::counter::v1::{
+    IncreaseRequest, IncreaseResponse, IncreaseStreamRequest, IncreaseStreamResponse,
+};
+use vitalmesh_tests::{channel, counter, eventually_eq};
+
+use crate::fixture::{call, handled};
+
+const TO_RUST: &str = "/python_to_rust_simple.PythonToRustSimpleService/increase";
+const TO_PYTHON: &str = "/python_to_python_simple.Simple_python_python/increase";
+const TWO_WAY: &str = "/python_to_python_two_way_stream.Two_way_stream_python_to_python/increase";
+
+/// As an old client sends it: without an id.
+const fn number(num: i32) -> IncreaseStreamRequest {
+    IncreaseStreamRequest { num, request_id: 0 }
+}
+
+#[tokio::test]
+async fn both_old_ways_to_increase_one_number_answer_the_next() {
+    let counter = counter(&[]).start().await.unwrap();
+    let addresses = counter.addresses();
+    for path in [TO_RUST, TO_PYTHON] {
+        let next = async |num| -> Result<i32, Status> {
+            let answer: IncreaseResponse =
+                call(addresses.grpc, path, IncreaseRequest { num }).await?;
+            Ok(answer.num)
+        };
+        assert_eq!(next(41).await.unwrap(), 42);
+        assert_eq!(next(i32::MAX).await.unwrap_err().code(), Code::OutOfRange);
+        for code in ["OK", "OutOfRange"] {
+            let counted = async || handled(addresses.scrape, path, code).await;
+            eventually_eq(Some(1.0), counted).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_old_two_way_stream_answers_in_order_without_ids_and_in_gzip() {
+    let counter = counter(&[]).start().await.unwrap();
+    let numbers = (0..1000).map(number);
+    let mut grpc = Grpc::new(channel(counter.addresses().grpc))
+        .send_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Gzip);
+    grpc.ready().await.unwrap();
+    let codec = ProstCodec::<_, IncreaseStreamResponse>::default();
+    let path = PathAndQuery::from_static(TWO_WAY);
+    let requests = tonic::Request::new(stream::iter(numbers));
+    let answers = grpc.streaming(requests, path, codec).await.unwrap();
+    assert_eq!(answers.metadata().get("grpc-encoding").unwrap(), "gzip");
+    let answers: Vec<_> = answers.into_inner().try_collect().await.unwrap();
+    let expected = (1..=1000).map(|num| IncreaseStreamResponse {
+        num,
+        ..IncreaseStreamResponse::default()
+    });
+    assert_eq!(answers, expected.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_client_that_sends_long_before_it_reads_is_slowed_down_and_not_cut() {
+    let counter = counter(&[]).start().await.unwrap();
+    // More than h2 lets wait unread in its default settings, beyond what the client's own window
+    // of 64 KiB lets the server answer, and less than fills the stream's.
+    const COUNT: i32 = 14_000;
+    let (sent, all_sent) = oneshot::channel();
+    let numbers = stream::iter(0..COUNT).then(async |num| {
+        // Else the encoder would put many messages into one frame.
+        tokio::task::yield_now().await;
+        number(num)
+    });
+    let numbers = numbers.chain(stream::once(async move {
+        sent.send(()).unwrap();
+        number(COUNT)
+    }));
+    let endpoint = Endpoint::try_from(format!("http://{}", counter.addresses().grpc)).unwrap();
+    let endpoint = endpoint
+        .initial_stream_window_size(64 << 10)
+        .initial_connection_window_size(8 << 20);
+    let mut grpc = Grpc::new(endpoint.connect().await.unwrap());
+    grpc.ready().await.unwrap();
+    let codec = ProstCodec::<_, IncreaseStreamResponse>::default();
+    let path = PathAndQuery::from_static(TWO_WAY);
+    let answers = grpc.streaming(tonic::Request::new(numbers), path, codec);
+    let answers = answers.await.unwrap().into_inner();
+    all_sent.await.unwrap();
+    let told: Result<Vec<_>, _> = answers.map_ok(|answer| answer.num).try_collect().await;
+    assert_eq!(told.unwrap(), (1..=COUNT + 1).collect::<Vec<_>>());
+}

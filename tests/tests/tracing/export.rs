@@ -1,0 +1,86 @@
+//! Spans on their way to collectors that are there, late, silent or missing.
+
+use std::time::Duration;
+
+use vitalmesh_tests::{Collector, Mesh, eventually, free_address, get, scrape, within};
+
+use crate::fixture::{EXPORTED, FAILED, QUEUE_FULL, ROOT, TREE, trace_id, traced};
+
+#[tokio::test]
+async fn the_last_spans_are_sent_before_a_service_has_stopped() {
+    let collector = Collector::start().await;
+    let mesh = traced(&collector, &[]).await;
+    let answer = get(mesh.http(), "/proxy/Ana").await;
+    let trace_id = trace_id(&answer);
+    mesh.stop().await;
+    let mut spans = collector.spans();
+    spans.retain(|span| span.trace_id == trace_id);
+    assert_eq!(spans.len(), TREE);
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_there_changes_no_call_and_the_loss_is_counted() {
+    let nobody = format!("http://{}", free_address());
+    let flags = ["--otlp-endpoint", &nobody];
+    let mesh = Mesh::with(&flags, &flags).await;
+    for _ in 0..10 {
+        assert_eq!(get(mesh.http(), "/proxy/Ana").await.status, 200);
+    }
+    // Three spans a request, and one of the edge's own task and two beats at least.
+    let page = eventually("the loss is counted", async || {
+        let page = scrape(mesh.edge.addresses().scrape).await;
+        (page.value(FAILED)? >= 33.0).then_some(page)
+    });
+    let page = page.await;
+    assert_eq!(page.value(QUEUE_FULL), Some(0.0));
+    assert_eq!(page.value(EXPORTED), Some(0.0));
+    let clients = page.of("grpc_client_started_total");
+    assert!(
+        clients
+            .iter()
+            .all(|series| !series.contains("opentelemetry"))
+    );
+}
+
+#[tokio::test]
+async fn a_collector_that_comes_late_gets_what_ends_from_then_on() {
+    let address = free_address();
+    let flags = ["--otlp-endpoint", &format!("http://{address}")];
+    let mesh = Mesh::with(&flags, &[]).await;
+    let value = async |series| scrape(mesh.edge.addresses().scrape).await.value(series);
+    eventually("a loss", async || {
+        (value(FAILED).await? > 0.0).then_some(())
+    })
+    .await;
+    let collector = Collector::start_at(address).await;
+    let answer = get(mesh.http(), "/proxy/Ana").await;
+    let root = collector.span(&trace_id(&answer), ROOT).await;
+    assert_eq!(root.failure, None);
+    eventually("a success", async || {
+        (value(EXPORTED).await? >= 3.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_silent_collector_slows_no_call_and_the_queue_is_bounded() {
+    let collector = Collector::start_silent().await;
+    let mesh = traced(&collector, &[]).await;
+    let one = async || {
+        let answer = get(mesh.http(), "/proxy/Ana");
+        let (answer, took) = within(Duration::from_secs(2), answer).await;
+        assert_eq!(answer.status, 200);
+        took
+    };
+    // 512 spans are in the request without an answer, 2048 wait; each request has three more.
+    let page = eventually("a full queue", async || {
+        for _ in 0..100 {
+            one().await;
+        }
+        let page = scrape(mesh.edge.addresses().scrape).await;
+        (page.value(QUEUE_FULL)? > 0.0).then_some(page)
+    });
+    assert_eq!(page.await.value(EXPORTED), Some(0.0));
+    // The stop does not wait for it either.
+    within(Duration::from_secs(6), mesh.stop()).await;
+}
