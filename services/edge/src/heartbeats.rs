@@ -1,17 +1,17 @@
-//! The heartbeat service: checks each beat, hands it to the store, answers after the commit.
+//! The heartbeat service: validates each beat, stores it, and responds after the commit.
 
-mod checks;
+mod validation;
 
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 use vitalmesh_proto::heartbeat::v1::heartbeat_service_server::HeartbeatService;
 use vitalmesh_proto::heartbeat::v1::{BeatHeartRequest, BeatHeartResponse};
 
-use self::checks::checked;
-pub(crate) use self::checks::{MAX_INTERVAL, is_service_name};
+use self::validation::validate;
+pub(crate) use self::validation::{MAX_INTERVAL, is_service_name};
 use crate::store::{Store, StoreError};
 
-/// Receives heartbeats into a store.
+/// Stores the heartbeats that it receives.
 #[derive(Clone, Debug)]
 pub struct Heartbeats {
     store: Store,
@@ -31,7 +31,7 @@ impl HeartbeatService for Heartbeats {
         &self,
         request: Request<BeatHeartRequest>,
     ) -> Result<Response<BeatHeartResponse>, Status> {
-        let beat = checked(request.into_inner(), Timestamp::now())?;
+        let beat = validate(request.into_inner(), Timestamp::now())?;
         self.store.beat(beat).await?;
         Ok(Response::new(BeatHeartResponse {}))
     }
@@ -60,7 +60,7 @@ mod tests {
     use crate::store::StoreSettings;
 
     #[tokio::test]
-    async fn a_beat_is_answered_once_stored_and_a_wrong_one_names_its_field() {
+    async fn a_beat_is_acknowledged_once_stored_and_a_rejection_names_its_field() {
         let folder = tempfile::tempdir().unwrap();
         let settings = StoreSettings {
             max_services: 1,
@@ -84,7 +84,10 @@ mod tests {
 
         let invalid = heartbeats.beat_heart(named("no\nname")).await.unwrap_err();
         assert_eq!(invalid.code(), Code::InvalidArgument);
-        assert!(invalid.message().starts_with("service_name "), "{invalid}");
+        assert_eq!(
+            invalid.message(),
+            "service_name must be 1 to 64 characters of a-z, A-Z, 0-9, '.', '_' and '-'"
+        );
 
         let capped = heartbeats.beat_heart(named("other")).await.unwrap_err();
         assert_eq!(capped.code(), Code::ResourceExhausted);
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_refuses_has_the_code_that_the_contract_names() {
+    fn an_error_of_the_store_has_the_code_of_the_contract() {
         let cause = std::io::Error::other("disk");
         let unwritable = StoreError::Unwritable(std::sync::Arc::new(cause));
         let status = Status::from(unwritable);

@@ -1,12 +1,9 @@
-//! The mesh's front door: proxies REST to the leaves, receives and stores their heartbeats.
+//! The mesh's front door: proxies REST to the leaves, and stores their heartbeats.
 
 mod config;
-mod error;
 mod expected;
 mod heartbeats;
 mod metrics;
-mod name;
-mod proxy;
 mod rest;
 mod roster;
 mod store;
@@ -14,7 +11,6 @@ mod store;
 pub use config::Config;
 pub use expected::{ExpectedServices, InvalidExpected};
 pub use heartbeats::Heartbeats;
-pub use proxy::{Channel, Upstreams};
-pub use rest::router;
+pub use rest::{Upstreams, router};
 pub use roster::Roster;
 pub use store::{Beat, OpenError, ServiceStatus, Store, StoreError, StoreSettings};

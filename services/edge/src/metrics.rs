@@ -1,4 +1,4 @@
-//! The metrics of heartbeats, read from the roster at each scrape.
+//! The metrics of heartbeats, collected from the roster at each scrape.
 
 use std::collections::HashMap;
 
@@ -9,31 +9,31 @@ use crate::roster::{Member, Roster};
 
 const LABEL: &str = "service";
 
-/// A collector of our own, since prometheus's vectors keep their label sets by an
-/// unchecked hash: two services could share a series.
+/// Collects the roster's members. Not a vector of `prometheus`, which finds its series by a hash
+/// alone: two services could share one.
 #[derive(Debug)]
-pub(crate) struct Heartbeat {
+pub(crate) struct HeartbeatCollector {
     roster: Roster,
     received: Desc,
     last_seen: Desc,
     expected_interval: Desc,
 }
 
-// === impl Heartbeat ===
+// === impl HeartbeatCollector ===
 
-impl Heartbeat {
+impl HeartbeatCollector {
     pub(crate) fn new(roster: Roster) -> prometheus::Result<Self> {
         Ok(Self {
             roster,
-            received: described(
+            received: desc(
                 "mesh_heartbeats_received_total",
                 "Heartbeats received and acknowledged.",
             )?,
-            last_seen: described(
+            last_seen: desc(
                 "mesh_heartbeat_last_seen_timestamp_seconds",
                 "When the last heartbeat was received, in seconds since 1970.",
             )?,
-            expected_interval: described(
+            expected_interval: desc(
                 "mesh_heartbeat_expected_interval_seconds",
                 "How long until the next heartbeat is expected.",
             )?,
@@ -41,7 +41,7 @@ impl Heartbeat {
     }
 }
 
-impl Collector for Heartbeat {
+impl Collector for HeartbeatCollector {
     fn desc(&self) -> Vec<&Desc> {
         vec![&self.received, &self.last_seen, &self.expected_interval]
     }
@@ -58,7 +58,7 @@ impl Collector for Heartbeat {
     }
 }
 
-fn described(name: &str, help: &str) -> prometheus::Result<Desc> {
+fn desc(name: &str, help: &str) -> prometheus::Result<Desc> {
     Desc::new(
         name.to_owned(),
         help.to_owned(),
@@ -68,11 +68,14 @@ fn described(name: &str, help: &str) -> prometheus::Result<Desc> {
 }
 
 fn received(member: &Member) -> f64 {
-    member.seen.as_ref().map_or(0, |status| status.received) as f64
+    member
+        .last_beat
+        .as_ref()
+        .map_or(0, |status| status.received) as f64
 }
 
 fn last_seen(member: &Member) -> Option<f64> {
-    let last_seen = member.seen.as_ref()?.last_seen;
+    let last_seen = member.last_beat.as_ref()?.last_seen;
     Some(last_seen.as_microsecond() as f64 / 1e6)
 }
 

@@ -1,28 +1,34 @@
 //! The REST routes.
 
+mod error;
+mod heartbeats;
+mod name;
+mod proxy;
+
 use axum::Router;
 use axum::routing::get;
-use vitalmesh_chassis::{Method, Route};
+use vitalmesh_chassis::{AnyChannel, Method, Route};
 
-use crate::error::Error;
-use crate::proxy::{Channel, Upstreams, proxy};
-use crate::roster::{Roster, roll_call};
+pub use self::proxy::Upstreams;
 
-/// The routes and what they answer.
+use self::error::Error;
+use crate::roster::Roster;
+
+/// The routes and their statuses.
 pub(crate) const ROUTES: &[Route] = &[
     Route::with_upstreams(Method::GET, "/proxy/{name}", &[200]),
     Route::with_upstreams(Method::GET, "/proxy/{name}/", &[200]),
     Route::new(Method::GET, "/heartbeats", &[200]),
 ];
 
-/// An empty name is no name: `/proxy/` and `/proxy//` are unknown paths.
-pub fn router<C: Channel>(upstreams: Upstreams<C>, roster: Roster) -> Router {
+/// A name has at least one character: `/proxy/` and `/proxy//` are unknown paths.
+pub fn router<C: AnyChannel>(upstreams: Upstreams<C>, roster: Roster) -> Router {
     let proxied = Router::new()
-        .route("/proxy/{name}", get(proxy::<C>))
-        .route("/proxy/{name}/", get(proxy::<C>))
+        .route("/proxy/{name}", get(proxy::proxy::<C>))
+        .route("/proxy/{name}/", get(proxy::proxy::<C>))
         .with_state(upstreams);
     Router::new()
-        .route("/heartbeats", get(roll_call))
+        .route("/heartbeats", get(heartbeats::list))
         .with_state(roster)
         .merge(proxied)
         .fallback(|| async { Error::UnknownPath })

@@ -1,59 +1,42 @@
-//! The roster: who is expected to beat, who was seen, who is late.
+//! The roster: the services that are expected to beat and those that have, each with its deadline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
 use jiff::{SignedDuration, Timestamp};
 use prometheus::Registry;
-use serde::Serialize;
 
-use crate::metrics::Heartbeat;
+use crate::metrics::HeartbeatCollector;
 use crate::store::{ServiceStatus, Store};
 
-/// The interval of a service that names none.
+/// The interval of a service that is not expected and sends none.
 pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+/// A service is late this many intervals after its last beat.
 const INTERVALS_UNTIL_LATE: u32 = 3;
 
-/// The services expected and the services seen; clones share the store.
+/// The services that are expected and those in the store; clones share the store.
 #[derive(Clone, Debug)]
 pub struct Roster {
     store: Store,
     expected: Arc<[(String, Duration)]>,
-    since: Timestamp,
+    started_at: Timestamp,
 }
 
 #[derive(Debug, PartialEq)]
 pub(crate) struct Member {
     pub(crate) service: String,
     pub(crate) interval: Duration,
-    pub(crate) seen: Option<ServiceStatus>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct RollCall {
-    services: Vec<Line>,
-}
-
-#[derive(Debug, Serialize)]
-struct Line {
-    service: String,
-    instance: Option<String>,
-    version: Option<String>,
-    last_seen: Option<String>,
-    age_seconds: Option<f64>,
-    interval_seconds: f64,
-    started_at: Option<String>,
-    beats: i64,
-    late: bool,
+    /// None for an expected service without a beat.
+    pub(crate) last_beat: Option<ServiceStatus>,
+    /// When its intervals began to count: at its last beat, or at the roster's start.
+    due_since: Timestamp,
 }
 
 // === impl Roster ===
 
 impl Roster {
-    /// `expected` names the services that are late when they never beat, and their intervals.
+    /// `expected` are the services that are late also where they never beat, and their intervals.
     pub fn new(store: Store, expected: &[(&str, Duration)]) -> Self {
         Self {
             store,
@@ -61,87 +44,57 @@ impl Roster {
                 .iter()
                 .map(|(service, interval)| ((*service).to_owned(), *interval))
                 .collect(),
-            since: Timestamp::now(),
+            started_at: Timestamp::now(),
         }
     }
 
-    /// Adds the `mesh_heartbeat*` metrics of every member to `registry`.
+    /// Registers the `mesh_heartbeat*` metrics of every member.
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
-        registry.register(Box::new(Heartbeat::new(self.clone())?))
+        registry.register(Box::new(HeartbeatCollector::new(self.clone())?))
     }
 
     /// Sorted by service.
     pub(crate) fn members(&self) -> Vec<Member> {
-        let unseen = |(service, interval): &(String, Duration)| Member {
-            service: service.clone(),
-            interval: *interval,
-            seen: None,
+        let without_beat = |service: &str, interval| Member {
+            service: service.to_owned(),
+            interval,
+            last_beat: None,
+            due_since: self.started_at,
         };
-        let mut members: BTreeMap<_, _> = self
-            .expected
-            .iter()
-            .map(|expected| (expected.0.clone(), unseen(expected)))
+        let expected = self.expected.iter();
+        let mut members: BTreeMap<_, _> = expected
+            .map(|(service, interval)| (service.clone(), without_beat(service, *interval)))
             .collect();
         for status in self.store.services() {
             let member = members
                 .entry(status.service.clone())
-                .or_insert_with(|| unseen(&(status.service.clone(), DEFAULT_INTERVAL)));
+                .or_insert_with(|| without_beat(&status.service, DEFAULT_INTERVAL));
             member.interval = status.interval.unwrap_or(member.interval);
-            member.seen = Some(status);
+            member.due_since = status.last_seen;
+            member.last_beat = Some(status);
         }
         members.into_values().collect()
     }
-
-    fn roll_call(&self, now: Timestamp) -> RollCall {
-        let line = |member: Member| Line::new(member, self.since, now);
-        let services = self.members().into_iter().map(line).collect();
-        RollCall { services }
-    }
-}
-
-pub(crate) async fn roll_call(State(roster): State<Roster>) -> Json<RollCall> {
-    Json(roster.roll_call(Timestamp::now()))
 }
 
 // === impl Member ===
 
 impl Member {
-    /// A member that was never seen has its time from `since` on.
-    fn is_late(&self, since: Timestamp, now: Timestamp) -> bool {
-        let last_seen = self.seen.as_ref().map_or(since, |status| status.last_seen);
-        let allowed = self.interval.saturating_mul(INTERVALS_UNTIL_LATE);
-        age(last_seen, now) > allowed
+    pub(crate) fn is_late(&self, now: Timestamp) -> bool {
+        elapsed(self.due_since, now) > self.interval.saturating_mul(INTERVALS_UNTIL_LATE)
+    }
+
+    /// The time since the last beat.
+    pub(crate) fn age(&self, now: Timestamp) -> Option<Duration> {
+        let last_beat = self.last_beat.as_ref()?;
+        Some(elapsed(last_beat.last_seen, now))
     }
 }
 
-// === impl Line ===
-
-impl Line {
-    fn new(member: Member, since: Timestamp, now: Timestamp) -> Self {
-        let late = member.is_late(since, now);
-        let seen = member.seen.as_ref();
-        Self {
-            instance: seen.and_then(|status| told(&status.instance)),
-            version: seen.and_then(|status| told(&status.version)),
-            last_seen: seen.map(|status| status.last_seen.to_string()),
-            age_seconds: seen.map(|status| age(status.last_seen, now).as_secs_f64()),
-            interval_seconds: member.interval.as_secs_f64(),
-            started_at: seen.and_then(|status| Some(status.started_at?.to_string())),
-            beats: seen.map_or(0, |status| status.beats),
-            late,
-            service: member.service,
-        }
-    }
-}
-
-fn told(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// Zero when the clock went back.
-fn age(last_seen: Timestamp, now: Timestamp) -> Duration {
-    let age: SignedDuration = now.duration_since(last_seen);
-    age.try_into().unwrap_or(Duration::ZERO)
+/// Zero where the clock was set back.
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    let elapsed: SignedDuration = now.duration_since(since);
+    elapsed.try_into().unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
@@ -179,21 +132,24 @@ mod tests {
         let store = Store::open(folder.path(), StoreSettings::default())
             .await
             .unwrap();
-        let since = after_start(0);
+        let started_at = after_start(0);
         Roster {
-            since,
+            started_at,
             ..Roster::new(store, &EXPECTED)
         }
     }
 
     fn late(roster: &Roster, seconds: i64) -> Vec<String> {
-        let lines = roster.roll_call(after_start(seconds)).services;
-        let late = lines.into_iter().filter(|line| line.late);
-        late.map(|line| line.service).collect()
+        let now = after_start(seconds);
+        let late = roster
+            .members()
+            .into_iter()
+            .filter(|member| member.is_late(now));
+        late.map(|member| member.service).collect()
     }
 
     #[tokio::test]
-    async fn a_service_never_seen_is_late_three_intervals_after_the_start() {
+    async fn a_service_without_a_beat_is_late_three_intervals_after_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let roster = roster(&folder).await;
         assert_eq!(late(&roster, -5), Vec::<String>::new());
@@ -236,13 +192,19 @@ mod tests {
             .beat(beat("time", after_start(9)))
             .await
             .unwrap();
-        let ages = |now| roster.roll_call(now).services.remove(1).age_seconds;
-        assert_eq!(ages(after_start(5)), Some(0.0));
-        assert_eq!(ages(after_start(10)), Some(1.0));
+        let ages = |now| {
+            roster
+                .members()
+                .iter()
+                .map(|member| member.age(now))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ages(after_start(5)), [None, Some(Duration::ZERO)]);
+        assert_eq!(ages(after_start(10)), [None, Some(Duration::from_secs(1))]);
     }
 
     #[tokio::test]
-    async fn a_scrape_has_the_expected_from_the_start_and_the_seen_after_a_restart() {
+    async fn a_scrape_has_expected_services_from_the_start_and_last_beats_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let roster = roster(&folder).await;
         assert_eq!(scrape(&roster), exposition("", ["0", "0"]));

@@ -28,25 +28,25 @@ use vitalmesh_proto::time::v1::{WhatTimeIsRequest, WhatTimeIsResponse};
 
 pub(crate) const TIME: &str = "2026-11-21T12:00:00.000000+00:00";
 
-/// Both leaves. Answers `<name>` and `TIME` unless told otherwise.
+/// Both leaves: they respond `<name>` and [`TIME`], or as the fields demand.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leaves {
-    pub(crate) revert_name_fails: Option<Status>,
+    pub(crate) revert_name_error: Option<Status>,
     pub(crate) revert_name_hangs: bool,
-    pub(crate) time_fails: Option<Status>,
-    /// Where the two calls of one request wait for each other.
-    pub(crate) meeting: Option<Arc<Barrier>>,
+    pub(crate) time_error: Option<Status>,
+    /// The two calls of a request wait here for each other.
+    pub(crate) barrier: Option<Arc<Barrier>>,
     pub(crate) calls: Arc<AtomicUsize>,
 }
 
-/// The edge with a store of its own.
+/// An edge with a store of its own.
 pub(crate) struct Edge {
     router: Router,
     pub(crate) store: Store,
     _folder: TempDir,
 }
 
-pub(crate) struct Answer {
+pub(crate) struct RestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
@@ -55,10 +55,10 @@ pub(crate) struct Answer {
 // === impl Leaves ===
 
 impl Leaves {
-    pub(crate) async fn called(&self) {
+    pub(crate) async fn count_call(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        if let Some(meeting) = &self.meeting {
-            meeting.wait().await;
+        if let Some(barrier) = &self.barrier {
+            barrier.wait().await;
         }
     }
 }
@@ -69,11 +69,11 @@ impl RevertNameService for Leaves {
         &self,
         request: Request<RevertNameRequest>,
     ) -> Result<Response<RevertNameResponse>, Status> {
-        self.called().await;
+        self.count_call().await;
         if self.revert_name_hangs {
             future::pending::<()>().await;
         }
-        if let Some(status) = &self.revert_name_fails {
+        if let Some(status) = &self.revert_name_error {
             return Err(status.clone());
         }
         let RevertNameRequest { name, delay } = request.into_inner();
@@ -89,8 +89,8 @@ impl TimeService for Leaves {
         &self,
         _: Request<WhatTimeIsRequest>,
     ) -> Result<Response<WhatTimeIsResponse>, Status> {
-        self.called().await;
-        match &self.time_fails {
+        self.count_call().await;
+        match &self.time_error {
             Some(status) => Err(status.clone()),
             None => Ok(Response::new(WhatTimeIsResponse {
                 time: TIME.to_owned(),
@@ -102,7 +102,7 @@ impl TimeService for Leaves {
 // === impl Edge ===
 
 impl Edge {
-    pub(crate) async fn before(leaves: Leaves) -> Self {
+    pub(crate) async fn with_leaves(leaves: Leaves) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), StoreSettings::default())
             .await
@@ -121,11 +121,11 @@ impl Edge {
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> RestResponse {
         self.ask(Method::GET, path).await
     }
 
-    pub(crate) async fn ask(&self, method: Method, path: &str) -> Answer {
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> RestResponse {
         let request = axum::http::Request::builder()
             .method(method)
             .uri(path)
@@ -138,7 +138,7 @@ impl Edge {
             .await
             .unwrap()
             .into_parts();
-        Answer {
+        RestResponse {
             status: head.status,
             headers: head.headers,
             body: body.collect().await.unwrap().to_bytes().to_vec(),
@@ -146,9 +146,9 @@ impl Edge {
     }
 }
 
-// === impl Answer ===
+// === impl RestResponse ===
 
-impl Answer {
+impl RestResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -157,7 +157,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    pub(crate) fn is_problem(&self, expected: &Value) {
+    pub(crate) fn assert_problem(&self, expected: &Value) {
         assert_eq!(self.header(CONTENT_TYPE), Some("application/problem+json"));
         assert_eq!(self.json(), *expected);
         assert_eq!(expected["status"], self.status.as_u16());

@@ -10,8 +10,8 @@ use vitalmesh_edge::Beat;
 use crate::fixture::{Edge, Leaves};
 
 #[tokio::test]
-async fn heartbeats_lists_who_is_expected_and_who_was_seen() {
-    let edge = Edge::before(Leaves::default()).await;
+async fn heartbeats_lists_expected_services_and_those_with_a_beat() {
+    let edge = Edge::with_leaves(Leaves::default()).await;
     let beat = Beat {
         service: "bookstore".to_owned(),
         instance: "one".to_owned(),
@@ -25,10 +25,10 @@ async fn heartbeats_lists_who_is_expected_and_who_was_seen() {
     edge.store.beat(beat).await.unwrap();
 
     let before = Timestamp::now().as_second();
-    let answer = edge.get("/heartbeats").await;
+    let response = edge.get("/heartbeats").await;
 
-    assert_eq!(answer.status, StatusCode::OK);
-    let mut body = answer.json();
+    assert_eq!(response.status, StatusCode::OK);
+    let mut body = response.json();
     let age = body["services"][0]["age_seconds"].take().as_f64().unwrap();
     assert!((0.0..60.0).contains(&(age - before as f64)), "{age}");
     let expected = json!({"services": [

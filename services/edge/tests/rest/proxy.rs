@@ -1,4 +1,4 @@
-//! `GET /proxy/{name}`: both upstreams, their answers and their failures.
+//! `GET /proxy/{name}`: the responses and failures of both upstreams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tonic::{Code, Status};
 use crate::fixture::{Edge, Leaves, TIME, problem};
 
 #[tokio::test]
-async fn a_name_is_answered_with_both_upstreams_answers() {
-    let edge = Edge::before(Leaves::default()).await;
+async fn a_response_has_the_values_of_both_upstreams() {
+    let edge = Edge::with_leaves(Leaves::default()).await;
     for (path, name) in [
         ("/proxy/Ana", "Ana"),
         ("/proxy/Ana/", "Ana"),
@@ -22,44 +22,44 @@ async fn a_name_is_answered_with_both_upstreams_answers() {
         ("/proxy/a%2Fb", "a/b"),
         ("/proxy/100%25", "100%"),
     ] {
-        let answer = edge.get(path).await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}");
-        assert_eq!(answer.header(CONTENT_TYPE), Some("application/json"));
+        let response = edge.get(path).await;
+        assert_eq!(response.status, StatusCode::OK, "{path}");
+        assert_eq!(response.header(CONTENT_TYPE), Some("application/json"));
         let expected = json!({"name": name, "reversed_name": format!("<{name}>"), "time": TIME});
-        assert_eq!(answer.json(), expected);
+        assert_eq!(response.json(), expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_upstreams_are_asked_at_once() {
-    let meeting = Some(Arc::new(Barrier::new(2)));
-    let edge = Edge::before(Leaves {
-        meeting,
+async fn both_upstreams_are_called_concurrently() {
+    let barrier = Some(Arc::new(Barrier::new(2)));
+    let edge = Edge::with_leaves(Leaves {
+        barrier,
         ..Leaves::default()
     })
     .await;
-    // One after the other, the first would wait for the second for ever.
-    let answer = tokio::time::timeout(Duration::from_secs(60), edge.get("/proxy/Ana")).await;
-    assert_eq!(answer.unwrap().status, StatusCode::OK);
+    // In sequence, the first would wait for the second forever.
+    let response = tokio::time::timeout(Duration::from_secs(60), edge.get("/proxy/Ana")).await;
+    assert_eq!(response.unwrap().status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_failure_answers() {
+async fn the_first_failure_is_the_response() {
     let leaves = Leaves {
         revert_name_hangs: true,
-        time_fails: Some(Status::unavailable("no time")),
+        time_error: Some(Status::unavailable("no time")),
         ..Leaves::default()
     };
-    let edge = Edge::before(leaves).await;
-    let answer = tokio::time::timeout(Duration::from_secs(60), edge.get("/proxy/Ana")).await;
+    let edge = Edge::with_leaves(leaves).await;
+    let response = tokio::time::timeout(Duration::from_secs(60), edge.get("/proxy/Ana")).await;
     let mut expected = problem(503, "Service Unavailable", "no time");
     expected["grpc_code"] = json!("Unavailable");
     expected["upstream"] = json!("time");
-    answer.unwrap().is_problem(&expected);
+    response.unwrap().assert_problem(&expected);
 }
 
 #[tokio::test]
-async fn every_code_of_an_upstream_has_its_problem() {
+async fn every_grpc_code_maps_to_a_problem_document() {
     let table = [
         (1, 499, "Client Closed Request", "Canceled"),
         (2, 500, "Internal Server Error", "Unknown"),
@@ -79,50 +79,50 @@ async fn every_code_of_an_upstream_has_its_problem() {
         (16, 401, "Unauthorized", "Unauthenticated"),
     ];
     for (code, status, title, grpc_code) in table {
-        let fails = Some(Status::new(Code::from_i32(code), "on demand"));
-        let edge = Edge::before(Leaves {
-            revert_name_fails: fails,
+        let error = Some(Status::new(Code::from_i32(code), "on demand"));
+        let edge = Edge::with_leaves(Leaves {
+            revert_name_error: error,
             ..Leaves::default()
         })
         .await;
-        let answer = edge.get("/proxy/Ana").await;
+        let response = edge.get("/proxy/Ana").await;
         let mut expected = problem(status, title, "on demand");
         expected["grpc_code"] = json!(grpc_code);
         expected["upstream"] = json!("revert-name");
-        answer.is_problem(&expected);
+        response.assert_problem(&expected);
         let retry_after = [429, 503, 504].contains(&status).then_some("1");
-        assert_eq!(answer.header(RETRY_AFTER), retry_after, "{grpc_code}");
+        assert_eq!(response.header(RETRY_AFTER), retry_after, "{grpc_code}");
     }
 }
 
 #[tokio::test]
-async fn control_characters_pass_and_leave_escaped() {
-    let edge = Edge::before(Leaves::default()).await;
-    let answer = edge.get("/proxy/%00%0a%0d%1b%5b31m%22").await;
+async fn control_characters_are_escaped_in_the_response() {
+    let edge = Edge::with_leaves(Leaves::default()).await;
+    let response = edge.get("/proxy/%00%0a%0d%1b%5b31m%22").await;
     let name = "\0\n\r\u{1b}[31m\"";
-    assert_eq!(answer.json()["name"], name);
-    assert_eq!(answer.json()["reversed_name"], format!("<{name}>"));
+    assert_eq!(response.json()["name"], name);
+    assert_eq!(response.json()["reversed_name"], format!("<{name}>"));
     assert!(
-        answer.body.iter().all(|byte| *byte >= b' '),
+        response.body.iter().all(|byte| *byte >= b' '),
         "{:?}",
-        answer.body
+        response.body
     );
 }
 
 #[tokio::test]
-async fn an_upstreams_text_is_cleaned_and_in_no_header() {
-    let fails = Some(Status::internal(format!(
+async fn an_upstreams_message_is_cleaned_and_in_no_header() {
+    let error = Some(Status::internal(format!(
         "\u{1b}[31mred\r\nSet-Cookie: a{}",
         "!".repeat(500)
     )));
-    let edge = Edge::before(Leaves {
-        time_fails: fails,
+    let edge = Edge::with_leaves(Leaves {
+        time_error: error,
         ..Leaves::default()
     })
     .await;
-    let answer = edge.get("/proxy/Ana").await;
-    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    let response = edge.get("/proxy/Ana").await;
+    let detail = response.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.starts_with("[31mredSet-Cookie: a!!!"), "{detail}");
     assert_eq!(detail.len(), 256);
-    assert_eq!(answer.headers.len(), 2, "{:?}", answer.headers);
+    assert_eq!(response.headers.len(), 2, "{:?}", response.headers);
 }

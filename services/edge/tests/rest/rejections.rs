@@ -9,8 +9,8 @@ use axum::http::header::{ALLOW, CONTENT_TYPE};
 use crate::fixture::{Edge, Leaves, problem};
 
 #[tokio::test]
-async fn head_answers_as_get_without_a_body() {
-    let edge = Edge::before(Leaves::default()).await;
+async fn head_responds_as_get_without_a_body() {
+    let edge = Edge::with_leaves(Leaves::default()).await;
     for (path, status) in [
         ("/proxy/Ana", 200),
         ("/heartbeats", 200),
@@ -28,10 +28,10 @@ async fn head_answers_as_get_without_a_body() {
 }
 
 #[tokio::test]
-async fn a_name_out_of_bounds_is_400_and_reaches_no_upstream() {
+async fn an_invalid_name_is_rejected_with_400_and_calls_no_upstream() {
     let leaves = Leaves::default();
     let calls = Arc::clone(&leaves.calls);
-    let edge = Edge::before(leaves).await;
+    let edge = Edge::with_leaves(leaves).await;
     let not_utf8 = "the name is not UTF-8; percent-encode the bytes of its UTF-8 form";
     let escape = "the path has a '%' without two hexadecimal digits; write it as %25";
     for (name, detail) in [
@@ -55,8 +55,8 @@ async fn a_name_out_of_bounds_is_400_and_reaches_no_upstream() {
         ),
     ] {
         for slash in ["", "/"] {
-            let answer = edge.get(&format!("/proxy/{name}{slash}")).await;
-            answer.is_problem(&problem(400, "Bad Request", detail));
+            let response = edge.get(&format!("/proxy/{name}{slash}")).await;
+            response.assert_problem(&problem(400, "Bad Request", detail));
         }
     }
     assert_eq!(calls.load(Ordering::Relaxed), 0);
@@ -71,11 +71,11 @@ async fn a_name_out_of_bounds_is_400_and_reaches_no_upstream() {
 
 #[tokio::test]
 async fn an_unknown_path_is_404() {
-    let edge = Edge::before(Leaves::default()).await;
+    let edge = Edge::with_leaves(Leaves::default()).await;
     let expected = problem(
         404,
         "Not Found",
-        "nothing is here; try /proxy/Ana or /heartbeats",
+        "unknown path; try /proxy/Ana or /heartbeats",
     );
     for path in [
         "/",
@@ -89,24 +89,24 @@ async fn an_unknown_path_is_404() {
         "/%",
         "/..%2f..%2fetc%2fpasswd",
     ] {
-        edge.get(path).await.is_problem(&expected);
+        edge.get(path).await.assert_problem(&expected);
     }
     let posted = edge.ask(Method::POST, "/nothing").await;
-    posted.is_problem(&expected);
+    posted.assert_problem(&expected);
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_405_and_told_the_right_ones() {
-    let edge = Edge::before(Leaves::default()).await;
-    let detail = "this path does not have this method; see the allow header";
+async fn a_wrong_method_is_405_with_the_allowed_ones() {
+    let edge = Edge::with_leaves(Leaves::default()).await;
+    let detail = "the path does not allow this method; see the allow header";
     let expected = problem(405, "Method Not Allowed", detail);
     for path in ["/proxy/Ana", "/proxy/Ana/", "/proxy/%ff", "/heartbeats"] {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"] {
-            let answer = edge
+            let response = edge
                 .ask(Method::from_bytes(method.as_bytes()).unwrap(), path)
                 .await;
-            answer.is_problem(&expected);
-            assert_eq!(answer.header(ALLOW), Some("GET,HEAD"), "{method} {path}");
+            response.assert_problem(&expected);
+            assert_eq!(response.header(ALLOW), Some("GET,HEAD"), "{method} {path}");
         }
     }
 }

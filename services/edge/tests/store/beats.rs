@@ -10,13 +10,13 @@ use vitalmesh_edge::{Beat, ServiceStatus};
 use crate::fixture::{beat, connect, database, folder, names, numbers, open, sequences};
 
 #[tokio::test]
-async fn a_reopened_store_has_all_that_was_acknowledged() {
+async fn a_reopened_store_has_every_acknowledged_beat() {
     let folder = folder();
     let store = open(&folder).await;
     for sequence in 1..=3 {
         store.beat(beat("time", sequence)).await.unwrap();
     }
-    let known = store.services();
+    let services = store.services();
     store.close().await;
 
     let store = open(&folder).await;
@@ -31,7 +31,7 @@ async fn a_reopened_store_has_all_that_was_acknowledged() {
         beats: 3,
         received: 3,
     };
-    assert_eq!(known, std::slice::from_ref(&expected));
+    assert_eq!(services, std::slice::from_ref(&expected));
     let restored = ServiceStatus {
         received: 0,
         ..expected
@@ -114,7 +114,7 @@ async fn a_repeated_beat_is_acknowledged_and_stored_once() {
     for _ in 0..3 {
         store.beat(beat("time", 1)).await.unwrap();
     }
-    // In one batch, too.
+    // In one batch as well.
     let repeated = join_all((0..3).map(|_| store.beat(beat("time", 2)))).await;
     assert!(repeated.iter().all(Result::is_ok));
 
@@ -123,17 +123,17 @@ async fn a_repeated_beat_is_acknowledged_and_stored_once() {
     assert_eq!((status.beats, status.received), (2, 6));
 
     for _ in 0..2 {
-        let untold = Beat {
+        let without_start = Beat {
             started_at: None,
             ..beat("time", 3)
         };
-        store.beat(untold).await.unwrap();
+        store.beat(without_start).await.unwrap();
     }
     assert_eq!(sequences(&folder).await, [1, 2, 3]);
 }
 
 #[tokio::test]
-async fn beats_that_differ_in_service_instance_start_or_count_are_all_stored() {
+async fn beats_that_differ_in_service_instance_start_or_sequence_are_all_stored() {
     let folder = folder();
     let store = open(&folder).await;
     let first = beat("time", 1);
@@ -183,7 +183,7 @@ async fn beats_that_wait_together_share_a_transaction() {
 }
 
 #[tokio::test]
-async fn a_waiter_that_gives_up_takes_nothing_from_the_others() {
+async fn a_beat_whose_caller_has_gone_is_stored() {
     let folder = folder();
     let store = open(&folder).await;
     let mut abandoned = Box::pin(store.beat(beat("time", 1)));

@@ -15,7 +15,7 @@ use vitalmesh_edge::StoreError;
 use crate::fixture::{beat, connect, corrupt, database, folder, open, open_impatient, sequences};
 
 #[tokio::test]
-async fn a_corrupt_database_is_set_aside_and_a_fresh_one_takes_beats() {
+async fn a_corrupt_database_is_set_aside_and_a_new_one_stores_beats() {
     for damage in [damaged_page, damaged_header, truncated] {
         let folder = folder();
         let store = open(&folder).await;
@@ -59,7 +59,7 @@ fn truncated(mut database: Vec<u8>) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_database_without_its_tables_or_with_odd_rows_is_set_aside() {
+async fn a_database_with_another_schema_or_undecodable_rows_is_set_aside() {
     for damage in [
         "DROP TABLE services",
         "DROP INDEX beats_by_age",
@@ -90,9 +90,9 @@ async fn a_database_without_its_tables_or_with_odd_rows_is_set_aside() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Each damage costs at most the write that finds it.
+    /// Damage costs one write at most: the one that finds it.
     #[test]
-    fn whatever_bytes_are_damaged_the_store_opens_and_takes_beats(
+    fn a_store_opens_and_stores_beats_whichever_bytes_are_damaged(
         damages in vec((any::<bool>(), any::<Index>(), any::<[u8; 16]>()), 1..4),
         cut in option::of((any::<bool>(), any::<Index>())),
     ) {
@@ -101,7 +101,7 @@ proptest! {
             let folder = killed().await;
             for (in_log, index, bytes) in damages {
                 damage_file(&folder, in_log, |file| {
-                    // The version of the schema, which tells a newer program's database.
+                    // The version of the schema: a newer one is refused and not set aside.
                     let at = index.index(file.len() - 16);
                     if in_log || !(45..64).contains(&at) {
                         file[at..at + 16].copy_from_slice(&bytes);
@@ -114,21 +114,21 @@ proptest! {
 
             let store = open(&folder).await;
 
-            let mut refused = 0;
+            let mut rejected = 0;
             for sequence in 1_000_001..1_000_010 {
                 match store.beat(beat("time", sequence)).await {
                     Ok(()) => {}
-                    Err(StoreError::Unwritable(_)) => refused += 1,
+                    Err(StoreError::Unwritable(_)) => rejected += 1,
                     Err(error) => panic!("{error:?}"),
                 }
             }
-            assert!(refused <= 1, "{refused} beats refused");
+            assert!(rejected <= 1, "{rejected} beats rejected");
             store.close().await;
         });
     }
 }
 
-/// The files of a store that was killed with beats in the database and in its log.
+/// The files of a killed store, with beats in the database and in its write-ahead log.
 async fn killed() -> TempDir {
     let folder = folder();
     open(&folder).await.close().await;
@@ -160,11 +160,11 @@ fn damage_file(folder: &TempDir, in_log: bool, damage: impl FnOnce(&mut Vec<u8>)
 }
 
 #[tokio::test]
-async fn a_database_corrupted_at_run_is_set_aside_by_the_next_write() {
+async fn a_database_damaged_while_open_costs_one_write_and_is_set_aside() {
     let folder = folder();
     let store = open_impatient(&folder).await;
     store.beat(beat("time", 1)).await.unwrap();
-    // A failed write makes the writer connect again.
+    // A failed write makes the writer reconnect.
     let mut other = connect(&database(&folder)).await;
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     store.beat(beat("time", 2)).await.unwrap_err();

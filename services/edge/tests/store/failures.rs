@@ -10,7 +10,7 @@ use crate::fixture::{
 };
 
 #[tokio::test]
-async fn a_full_database_fails_typed_and_takes_beats_again_after_pruning() {
+async fn a_full_database_rejects_beats_until_pruning() {
     let folder = folder();
     let settings = StoreSettings {
         max_rows: 10,
@@ -38,7 +38,7 @@ async fn a_full_database_fails_typed_and_takes_beats_again_after_pruning() {
         (1..=acknowledged).collect::<Vec<_>>()
     );
     assert_eq!(store.services()[0].beats, acknowledged);
-    // It stays full, and typed, on the connection made anew.
+    // The next connection reports it as full, too.
     let again = store
         .beat(beat("time", acknowledged + 1))
         .await
@@ -58,17 +58,17 @@ async fn a_locked_database_fails_the_whole_batch_and_none_of_it_is_stored() {
     let folder = folder();
     let store = open_impatient(&folder).await;
     store.beat(beat("time", 1)).await.unwrap();
-    let known = store.services();
+    let services = store.services();
     let mut other = connect(&database(&folder)).await;
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
 
-    let verdicts = join_all((2..=20).map(|sequence| store.beat(beat("new", sequence)))).await;
+    let responses = join_all((2..=20).map(|sequence| store.beat(beat("new", sequence)))).await;
 
-    for verdict in verdicts {
-        let error = verdict.unwrap_err();
+    for response in responses {
+        let error = response.unwrap_err();
         assert!(matches!(error, StoreError::Unwritable(_)), "{error:?}");
     }
-    assert_eq!(store.services(), known);
+    assert_eq!(store.services(), services);
     assert!(matches!(
         store.prune().await,
         Err(StoreError::Unwritable(_))
@@ -78,10 +78,10 @@ async fn a_locked_database_fails_the_whole_batch_and_none_of_it_is_stored() {
     assert_eq!(sequences(&folder).await, [1, 21]);
 }
 
-/// A count that has no room for one more makes the writer panic where overflows are checked.
+/// A count at its maximum makes the writer panic where overflow checks are on.
 #[cfg(debug_assertions)]
 #[tokio::test]
-async fn a_panic_of_the_writer_costs_its_batch_and_later_beats_are_stored() {
+async fn a_panic_of_the_writer_fails_its_batch_and_later_beats_are_stored() {
     let folder = folder();
     let store = open(&folder).await;
     store.beat(beat("time", 1)).await.unwrap();
@@ -95,8 +95,8 @@ async fn a_panic_of_the_writer_costs_its_batch_and_later_beats_are_stored() {
 
     let store = open(&folder).await;
     let batch = ["edge", "time", "edge"].map(|service| store.beat(beat(service, 2)));
-    for verdict in join_all(batch).await {
-        let error = verdict.unwrap_err();
+    for response in join_all(batch).await {
+        let error = response.unwrap_err();
         assert!(matches!(error, StoreError::Panicked), "{error:?}");
     }
     store.beat(beat("edge", 3)).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_panic_of_the_writer_costs_its_batch_and_later_beats_are_stored() {
 }
 
 #[tokio::test]
-async fn closing_stores_what_waits_and_refuses_what_comes_later() {
+async fn closing_stores_queued_beats_and_rejects_later_ones() {
     let folder = folder();
     let store = open(&folder).await;
     let before = join_all((1..=300).map(|sequence| store.beat(beat("time", sequence))));

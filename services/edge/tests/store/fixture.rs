@@ -22,7 +22,7 @@ pub(crate) async fn open_with(folder: &TempDir, settings: StoreSettings) -> Stor
     Store::open(folder.path(), settings).await.unwrap()
 }
 
-/// A store that hardly waits for a lock.
+/// A store that waits for a lock for 1 ms only.
 pub(crate) async fn open_impatient(folder: &TempDir) -> Store {
     let limits = Limits {
         busy_timeout: Duration::from_millis(1),
@@ -57,7 +57,7 @@ pub(crate) async fn connect(path: &Path) -> SqliteConnection {
     options.connect().await.unwrap()
 }
 
-/// Asks the file, not the store.
+/// Queries the file, not the store.
 pub(crate) async fn numbers(path: &Path, query: &'static str) -> Vec<i64> {
     let mut connection = connect(path).await;
     let numbers = sqlx::query_scalar(query).fetch_all(&mut connection).await;
@@ -77,7 +77,7 @@ pub(crate) fn names(store: &Store) -> Vec<String> {
         .collect()
 }
 
-/// Databases that were set aside.
+/// The databases that were set aside.
 pub(crate) fn corrupt(folder: &TempDir) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder.path()).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());

@@ -6,7 +6,7 @@ use vitalmesh_edge::{StoreError, StoreSettings};
 use crate::fixture::{beat, folder, names, open, open_with, sequences};
 
 #[tokio::test]
-async fn the_65th_service_is_refused_and_the_64_go_on() {
+async fn the_65th_service_is_rejected_and_the_64_continue() {
     let folder = folder();
     let store = open(&folder).await;
     let name = |number: i64| format!("service-{number:02}");
@@ -15,11 +15,11 @@ async fn the_65th_service_is_refused_and_the_64_go_on() {
     }
 
     // One batch, with room for one more name.
-    let verdicts = join_all((64..=70).map(|number| store.beat(beat(&name(number), 1)))).await;
+    let responses = join_all((64..=70).map(|number| store.beat(beat(&name(number), 1)))).await;
 
-    assert!(verdicts[0].is_ok());
-    for verdict in &verdicts[1..] {
-        let error = verdict.clone().unwrap_err();
+    assert!(responses[0].is_ok());
+    for response in &responses[1..] {
+        let error = response.clone().unwrap_err();
         assert!(
             matches!(error, StoreError::TooManyServices { max: 64 }),
             "{error:?}"
@@ -43,21 +43,21 @@ async fn the_65th_service_is_refused_and_the_64_go_on() {
 }
 
 #[tokio::test]
-async fn the_queue_holds_1024_beats_and_refuses_the_next() {
+async fn the_queue_holds_1024_beats_and_rejects_the_next() {
     let folder = folder();
     let store = open(&folder).await;
 
-    let verdicts = join_all((1..=1025).map(|sequence| store.beat(beat("time", sequence)))).await;
+    let responses = join_all((1..=1025).map(|sequence| store.beat(beat("time", sequence)))).await;
 
-    let (stored, refused) = verdicts.split_at(1024);
+    let (stored, rejected) = responses.split_at(1024);
     assert!(stored.iter().all(Result::is_ok));
-    assert!(matches!(refused, [Err(StoreError::Busy)]), "{refused:?}");
+    assert!(matches!(rejected, [Err(StoreError::Busy)]), "{rejected:?}");
     assert_eq!(sequences(&folder).await, (1..=1024).collect::<Vec<_>>());
     store.beat(beat("time", 1025)).await.unwrap();
 }
 
 #[tokio::test]
-async fn strangers_leave_room_for_the_services_that_are_expected() {
+async fn unreserved_services_leave_room_for_reserved_ones() {
     let folder = folder();
     let settings = StoreSettings {
         max_services: 3,
@@ -65,14 +65,14 @@ async fn strangers_leave_room_for_the_services_that_are_expected() {
         ..StoreSettings::default()
     };
     let store = open_with(&folder, settings).await;
-    store.beat(beat("stranger", 1)).await.unwrap();
-    let refused = store.beat(beat("another", 1)).await;
+    store.beat(beat("unreserved", 1)).await.unwrap();
+    let rejected = store.beat(beat("another", 1)).await;
     assert!(matches!(
-        refused,
+        rejected,
         Err(StoreError::TooManyServices { max: 3 })
     ));
     store.beat(beat("time", 1)).await.unwrap();
     store.beat(beat("another", 1)).await.unwrap_err();
     store.beat(beat("revert-name", 1)).await.unwrap();
-    assert_eq!(names(&store), ["revert-name", "stranger", "time"]);
+    assert_eq!(names(&store), ["revert-name", "time", "unreserved"]);
 }

@@ -10,7 +10,7 @@ use vitalmesh_store::ClaimError;
 use crate::fixture::{beat, connect, corrupt, database, folder, numbers, open, sequences};
 
 #[tokio::test]
-async fn a_second_opener_is_refused_until_the_first_has_closed() {
+async fn a_second_store_is_rejected_until_the_first_has_closed() {
     let folder = folder();
     let first = open(&folder).await;
 
@@ -34,7 +34,7 @@ async fn a_second_opener_is_refused_until_the_first_has_closed() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_made_and_a_file_in_its_place_is_named() {
+async fn a_missing_folder_is_created_and_a_file_in_its_place_is_an_error() {
     let folder = folder();
     let nested = folder.path().join("a/b");
     let store = Store::open(&nested, StoreSettings::default())
@@ -55,7 +55,7 @@ async fn a_missing_folder_is_made_and_a_file_in_its_place_is_named() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_program_is_left_alone() {
+async fn a_database_with_a_newer_schema_is_left_unchanged() {
     let folder = folder();
     open(&folder).await.close().await;
     let mut connection = connect(&database(&folder)).await;

@@ -13,7 +13,7 @@ fn days_ago(days: i64) -> Timestamp {
 }
 
 #[tokio::test]
-async fn pruning_deletes_what_is_too_old_and_forgets_services_unseen_since() {
+async fn pruning_deletes_old_beats_and_services_without_newer_ones() {
     let folder = folder();
     let settings = StoreSettings {
         max_services: 2,

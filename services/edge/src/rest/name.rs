@@ -1,16 +1,16 @@
-//! The name in a path: percent-encoded UTF-8 of a bounded length, else 400.
+//! The name in a path: percent-encoded UTF-8 of a limited length. Others are rejected with 400.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::error::Error;
+use super::error::Error;
 
 const MAX_BYTES: usize = 1024;
 const MAX_GRAPHEMES: usize = 256;
 
-/// Any text within the limits, control characters included: it leaves the edge in
-/// protobuf and in JSON only.
+/// Any text within the limits, also control characters: it leaves the edge as protobuf and JSON
+/// alone.
 #[derive(Debug)]
 pub(crate) struct Name(pub(crate) String);
 
@@ -44,7 +44,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-/// The router leaves a '%' that escapes nothing as it is; RFC 3986 has no such path.
+/// Rejects a '%' without two hexadecimal digits, which RFC 3986 does not allow and the router passes
+/// through.
 fn check_escapes(path: &str) -> Result<(), InvalidName> {
     let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
     let bytes = path.as_bytes();
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_escape_is_a_percent_sign_and_two_hexadecimal_digits() {
+    fn only_a_percent_sign_with_two_hexadecimal_digits_is_an_escape() {
         for path in ["/proxy/Ana", "/proxy/%C3%a9", "/proxy/%25", "/"] {
             assert_eq!(check_escapes(path), Ok(()), "{path}");
         }
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_length_that_fits_is_accepted_and_the_next_is_not() {
+    fn a_name_is_accepted_up_to_its_limits() {
         let wide = "👍🏽".repeat(128);
         assert_eq!(check_length(&"e\u{301}".repeat(256)), Ok(()));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What a beat must be before it is stored.
+//! Validation of a heartbeat request.
 
 use std::time::Duration;
 
@@ -13,25 +13,27 @@ const MAX_SERVICE_NAME_BYTES: usize = 64;
 const MAX_INSTANCE_BYTES: usize = 128;
 const MAX_VERSION_BYTES: usize = 64;
 pub(crate) const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
-/// How far the clock of a sender may be ahead of ours.
+/// How far a sender's clock may be ahead.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// No text repeats what was sent.
+/// No message repeats the sender's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidBeat {
-    #[error("service_name is not 1 to {MAX_SERVICE_NAME_BYTES} of a-z, A-Z, 0-9, '.', '_' and '-'")]
+    #[error(
+        "service_name must be 1 to {MAX_SERVICE_NAME_BYTES} characters of a-z, A-Z, 0-9, '.', '_' and '-'"
+    )]
     ServiceName,
-    #[error("instance is not printable ASCII of at most {MAX_INSTANCE_BYTES} bytes")]
+    #[error("instance must be printable ASCII of at most {MAX_INSTANCE_BYTES} bytes")]
     Instance,
-    #[error("version is not printable ASCII of at most {MAX_VERSION_BYTES} bytes")]
+    #[error("version must be printable ASCII of at most {MAX_VERSION_BYTES} bytes")]
     Version,
-    #[error("started_at is not a time between 1970 and now; check the sender's clock")]
+    #[error("started_at must be between 1970 and now; check the sender's clock")]
     StartedAt,
-    #[error("interval is not more than zero and at most one day")]
+    #[error("interval must be more than zero and at most one day")]
     Interval,
-    #[error("sequence is more than 2^63 - 1; start again from 1")]
+    #[error("sequence must be at most 2^63 - 1; restart it from 1")]
     Sequence,
-    #[error("vital_signs has a number that is negative, infinite or not a number")]
+    #[error("numbers of vital_signs must be finite and not negative")]
     VitalSigns,
 }
 
@@ -43,8 +45,8 @@ impl From<InvalidBeat> for Status {
     }
 }
 
-/// The beat that `request` is, received at `now`.
-pub(super) fn checked(request: BeatHeartRequest, now: Timestamp) -> Result<Beat, InvalidBeat> {
+/// The beat of `request`, received at `now`.
+pub(super) fn validate(request: BeatHeartRequest, now: Timestamp) -> Result<Beat, InvalidBeat> {
     if !is_service_name(&request.service_name) {
         return Err(InvalidBeat::ServiceName);
     }
@@ -86,7 +88,7 @@ fn started_at(time: prost_types::Timestamp, now: Timestamp) -> Result<Timestamp,
     is_sane.then_some(time).ok_or(InvalidBeat::StartedAt)
 }
 
-/// Not by `Duration::try_from`, which overflows on the smallest seconds.
+/// `Duration::try_from` would overflow on the least seconds.
 fn interval(interval: prost_types::Duration) -> Result<Duration, InvalidBeat> {
     let seconds = u64::try_from(interval.seconds).map_err(|_| InvalidBeat::Interval)?;
     let nanos = match u32::try_from(interval.nanos) {
@@ -150,16 +152,16 @@ mod tests {
         prost_types::Duration { seconds, nanos }
     }
 
-    /// What `change` makes of a beat that is in order.
-    fn verdict(change: impl FnOnce(&mut BeatHeartRequest)) -> Result<(), InvalidBeat> {
+    /// Validates a valid beat after `change`.
+    fn validated(change: impl FnOnce(&mut BeatHeartRequest)) -> Result<(), InvalidBeat> {
         let mut request = full();
         change(&mut request);
-        checked(request, now()).map(|_| ())
+        validate(request, now()).map(|_| ())
     }
 
     #[test]
-    fn a_full_beat_is_taken_as_it_is() {
-        let beat = checked(full(), now()).unwrap();
+    fn a_valid_request_is_a_beat_with_every_field() {
+        let beat = validate(full(), now()).unwrap();
         assert_eq!(
             beat,
             Beat {
@@ -182,7 +184,7 @@ mod tests {
             service_name,
             ..BeatHeartRequest::default()
         };
-        let beat = checked(request, now()).unwrap();
+        let beat = validate(request, now()).unwrap();
         assert_eq!((beat.service.as_str(), beat.sequence), ("time", 0));
         assert_eq!(
             (beat.started_at, beat.interval, beat.vital_signs),
@@ -191,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_bounded_and_printable() {
+    fn texts_have_a_limit_and_are_printable() {
         for name in ["a", "A.b_c-9", &"a".repeat(64)] {
             assert_eq!(
-                verdict(|beat| beat.service_name = name.to_owned()),
+                validated(|beat| beat.service_name = name.to_owned()),
                 Ok(()),
                 "{name}"
             );
@@ -209,18 +211,18 @@ mod tests {
             "'; DROP",
             &"a".repeat(65),
         ] {
-            let refused = verdict(|beat| beat.service_name = name.to_owned());
-            assert_eq!(refused, Err(InvalidBeat::ServiceName), "{name}");
+            let rejected = validated(|beat| beat.service_name = name.to_owned());
+            assert_eq!(rejected, Err(InvalidBeat::ServiceName), "{name}");
         }
-        assert_eq!(verdict(|beat| beat.instance = "~ ".repeat(64)), Ok(()));
-        assert_eq!(verdict(|beat| beat.version = "9".repeat(64)), Ok(()));
+        assert_eq!(validated(|beat| beat.instance = "~ ".repeat(64)), Ok(()));
+        assert_eq!(validated(|beat| beat.version = "9".repeat(64)), Ok(()));
         for text in [&"a".repeat(129), "\u{1b}[31m", "a\u{7f}", "é", "\u{202e}"] {
-            let refused = verdict(|beat| beat.instance = text.to_owned());
-            assert_eq!(refused, Err(InvalidBeat::Instance), "{text:?}");
+            let rejected = validated(|beat| beat.instance = text.to_owned());
+            assert_eq!(rejected, Err(InvalidBeat::Instance), "{text:?}");
         }
         for text in [&"a".repeat(65), "1\n2"] {
-            let refused = verdict(|beat| beat.version = text.to_owned());
-            assert_eq!(refused, Err(InvalidBeat::Version), "{text:?}");
+            let rejected = validated(|beat| beat.version = text.to_owned());
+            assert_eq!(rejected, Err(InvalidBeat::Version), "{text:?}");
         }
     }
 
@@ -229,7 +231,7 @@ mod tests {
         let odd = |seconds, nanos| prost_types::Timestamp { seconds, nanos };
         for time in [odd(0, 0), seconds_after_now(0), seconds_after_now(300)] {
             assert_eq!(
-                verdict(|beat| beat.started_at = Some(time)),
+                validated(|beat| beat.started_at = Some(time)),
                 Ok(()),
                 "{time:?}"
             );
@@ -242,16 +244,16 @@ mod tests {
             odd(i64::MAX, 0),
             odd(i64::MIN, 0),
         ] {
-            let refused = verdict(|beat| beat.started_at = Some(time));
-            assert_eq!(refused, Err(InvalidBeat::StartedAt), "{time:?}");
+            let rejected = validated(|beat| beat.started_at = Some(time));
+            assert_eq!(rejected, Err(InvalidBeat::StartedAt), "{time:?}");
         }
     }
 
     #[test]
     fn an_interval_is_more_than_zero_and_at_most_a_day() {
         for interval in [duration(0, 1), duration(10, 0), duration(86_400, 0)] {
-            let verdict = verdict(|beat| beat.interval = Some(interval));
-            assert_eq!(verdict, Ok(()), "{interval:?}");
+            let validated = validated(|beat| beat.interval = Some(interval));
+            assert_eq!(validated, Ok(()), "{interval:?}");
         }
         for interval in [
             duration(0, 0),
@@ -262,22 +264,22 @@ mod tests {
             duration(i64::MAX, i32::MAX),
             duration(i64::MIN, i32::MIN),
         ] {
-            let refused = verdict(|beat| beat.interval = Some(interval));
-            assert_eq!(refused, Err(InvalidBeat::Interval), "{interval:?}");
+            let rejected = validated(|beat| beat.interval = Some(interval));
+            assert_eq!(rejected, Err(InvalidBeat::Interval), "{interval:?}");
         }
     }
 
     #[test]
-    fn a_sequence_fits_the_database_and_vital_signs_are_numbers() {
+    fn a_sequence_fits_an_i64_and_vital_signs_are_finite() {
         let last = i64::MAX.cast_unsigned();
-        assert_eq!(verdict(|beat| beat.sequence = last), Ok(()));
+        assert_eq!(validated(|beat| beat.sequence = last), Ok(()));
         assert_eq!(
-            verdict(|beat| beat.sequence = last + 1),
+            validated(|beat| beat.sequence = last + 1),
             Err(InvalidBeat::Sequence)
         );
         for number in [f64::NAN, f64::INFINITY, -0.1] {
             for field in 0..4 {
-                let refused = verdict(|beat| {
+                let rejected = validated(|beat| {
                     let signs = beat.vital_signs.as_mut().unwrap();
                     *[
                         &mut signs.requests_per_second,
@@ -287,7 +289,7 @@ mod tests {
                     ][field] = number;
                 });
                 assert_eq!(
-                    refused,
+                    rejected,
                     Err(InvalidBeat::VitalSigns),
                     "{number} in field {field}"
                 );

@@ -1,19 +1,19 @@
-//! Every error of the REST side.
+//! The errors of the REST routes, as problem documents.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tonic::Status;
 use vitalmesh_chassis::Problem;
 
-use crate::name::InvalidName;
+use super::name::InvalidName;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
     Name(#[from] InvalidName),
-    #[error("nothing is here; try /proxy/Ana or /heartbeats")]
+    #[error("unknown path; try /proxy/Ana or /heartbeats")]
     UnknownPath,
-    #[error("this path does not have this method; see the allow header")]
+    #[error("the path does not allow this method; see the allow header")]
     WrongMethod,
     #[error("{upstream}: {status}")]
     Upstream {

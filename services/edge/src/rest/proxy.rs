@@ -1,34 +1,18 @@
-//! `GET /proxy/{name}`: asks revert-name and time at once, the first failure answers.
+//! `GET /proxy/{name}`: calls revert-name and time concurrently; the first failure is the response.
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tonic::body::Body;
-use tonic::client::GrpcService;
-use tonic::codegen::{Body as HttpBody, Bytes, StdError};
+use vitalmesh_chassis::AnyChannel;
 use vitalmesh_proto::revert_name::v1::RevertNameRequest;
 use vitalmesh_proto::revert_name::v1::revert_name_service_client::RevertNameServiceClient;
 use vitalmesh_proto::time::v1::WhatTimeIsRequest;
 use vitalmesh_proto::time::v1::time_service_client::TimeServiceClient;
 
-use crate::error::Error;
-use crate::name::Name;
+use super::error::Error;
+use super::name::Name;
 
-/// What a generated client can call through: a name for its bounds.
-pub trait Channel:
-    GrpcService<
-        Body,
-        Error: Into<StdError>,
-        Future: Send,
-        ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
-    > + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-/// The services behind the proxy. Their channels carry the deadline of a call.
+/// Clients of the services behind the proxy. Their channels set the deadline of each call.
 #[derive(Clone, Debug)]
 pub struct Upstreams<C> {
     pub revert_name: RevertNameServiceClient<C>,
@@ -36,24 +20,15 @@ pub struct Upstreams<C> {
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct Answer {
+pub(crate) struct ProxyResponse {
     name: String,
     reversed_name: String,
     time: String,
 }
 
-// === impl Channel ===
-
-impl<C> Channel for C
-where
-    C: GrpcService<Body, Error: Into<StdError>, Future: Send> + Clone + Send + Sync + 'static,
-    C::ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
-{
-}
-
 // === impl Upstreams ===
 
-impl<C: Channel> Upstreams<C> {
+impl<C: AnyChannel> Upstreams<C> {
     async fn reversed(&self, name: &str) -> Result<String, Error> {
         let request = RevertNameRequest {
             name: name.to_owned(),
@@ -71,12 +46,12 @@ impl<C: Channel> Upstreams<C> {
     }
 }
 
-pub(crate) async fn proxy<C: Channel>(
+pub(crate) async fn proxy<C: AnyChannel>(
     State(upstreams): State<Upstreams<C>>,
     Name(name): Name,
-) -> Result<Json<Answer>, Error> {
+) -> Result<Json<ProxyResponse>, Error> {
     let (reversed_name, time) = tokio::try_join!(upstreams.reversed(&name), upstreams.time())?;
-    Ok(Json(Answer {
+    Ok(Json(ProxyResponse {
         name,
         reversed_name,
         time,
