@@ -65,7 +65,7 @@ class Mesh:
         self.url = f"http://{self.prometheus}"
         self.running = {}
 
-    # A program reads no other variables than those of its own settings.
+    # A program reads only the variables of its own settings.
     def settings(self, job):
         urls = {one["variable"]: f"http://{self.grpc[one['service']]}" for one in SERVICES[job]["upstreams"]}
         own = {"GRPC_ADDRESS": self.grpc[job], "SCRAPE_ADDRESS": self.scrape[job], "HTTP_ADDRESS": self.http[job],

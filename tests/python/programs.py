@@ -72,7 +72,7 @@ class Mesh(dict):
     def __init__(self, test_class, *flags):
         data = tempfile.TemporaryDirectory()
         test_class.addClassCleanup(data.cleanup)
-        # Known before the start, because services call each other in circles.
+        # Chosen before the start, because services call each other in circles.
         addresses = dict(zip(SERVICES, free_addresses(len(SERVICES))))
         for name, service in SERVICES.items():
             own = ["--grpc-address", addresses[name]]
