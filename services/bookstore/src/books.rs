@@ -1,4 +1,4 @@
-//! The bookstore service: its handlers over the store.
+//! The handlers of the bookstore service.
 
 use std::ops::RangeInclusive;
 
@@ -13,34 +13,38 @@ use vitalmesh_proto::bookstore::v1::{
 };
 
 use crate::draft::Draft;
-use crate::message::OneMessage;
-use crate::recommend::{MOST, Recommendations};
+use crate::recommendation_list::RecommendationList;
+use crate::recommendations::{MAX_RECOMMENDATIONS, Recommendations};
 use crate::store::{Cursor, Store, StoreError};
 
-/// The gRPC side of the bookstore.
+/// The bookstore's gRPC service.
 #[derive(Clone, Debug)]
 pub struct Bookstore {
     store: Store,
-    made: IntCounter,
+    recommendations: IntCounter,
 }
 
 // === impl Bookstore ===
 
 impl Bookstore {
-    /// A bookstore over `store`, which counts its recommendations into `registry`.
+    /// Serves `store`, and registers a counter of recommendations.
     ///
     /// # Errors
     ///
-    /// Where the registry has such a metric already.
+    /// The registry has a metric of this name already.
     pub fn new(store: Store, registry: &Registry) -> prometheus::Result<Self> {
-        let made = IntCounter::new("mesh_recommendations_total", "Recommendations made.")?;
-        registry.register(Box::new(made.clone()))?;
-        Ok(Self { store, made })
+        let recommendations =
+            IntCounter::new("mesh_recommendations_total", "Recommendations made.")?;
+        registry.register(Box::new(recommendations.clone()))?;
+        Ok(Self {
+            store,
+            recommendations,
+        })
     }
 
     async fn recommend(&self, user_id: i32, count: i32) -> Result<Recommendations, Status> {
-        if !(1..=MOST).contains(&count) {
-            let message = format!("max_results is {count}; send 1 to {MOST}");
+        if !(1..=MAX_RECOMMENDATIONS).contains(&count) {
+            let message = format!("max_results is {count}; send 1 to {MAX_RECOMMENDATIONS}");
             return Err(Status::invalid_argument(message));
         }
         let titles = self.store.titles().await?;
@@ -48,7 +52,7 @@ impl Bookstore {
             user_id,
             titles,
             count,
-            self.made.clone(),
+            self.recommendations.clone(),
         ))
     }
 }
@@ -116,11 +120,11 @@ impl BookstoreService for Bookstore {
             user_id,
             max_results,
         } = request.into_inner();
-        let mut message = OneMessage::default();
+        let mut list = RecommendationList::default();
         for recommendation in self.recommend(user_id, max_results).await? {
-            message.push(recommendation)?;
+            list.push(recommendation)?;
         }
-        Ok(Response::new(message.into()))
+        Ok(Response::new(list.into()))
     }
 }
 
@@ -144,7 +148,7 @@ fn years(request: &ListBooksRequest) -> Result<RangeInclusive<i32>, Status> {
         (None, None) => Ok(i32::MIN..=i32::MAX),
         (Some(start), Some(end)) if start <= end => Ok(start..=end),
         (Some(start), Some(end)) => Err(Status::invalid_argument(format!(
-            "start is {start}, which is after end, {end}; send the earlier year as start"
+            "start ({start}) is after end ({end}); send the earlier year as start"
         ))),
         (Some(_), None) | (None, Some(_)) => Err(Status::invalid_argument(
             "only one of start and end is given; send both or neither",
@@ -159,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_store_refuses_has_its_code() {
+    fn each_error_of_the_store_has_its_code() {
         for (error, code) in [
             (StoreError::Busy, Code::ResourceExhausted),
             (StoreError::Closed, Code::Unavailable),

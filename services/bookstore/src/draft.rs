@@ -1,4 +1,4 @@
-//! A book that is to be stored: checked, every wrong field named at once.
+//! Validation of a book before it is stored. One error names every invalid field.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,20 +10,20 @@ use tonic::Status;
 use vitalmesh_proto::bookstore::v1::CreateBookRequest;
 
 /// Characters of a title or an author.
-pub(crate) const MAX_NAME: usize = 300;
+pub(crate) const MAX_NAME_CHARS: usize = 300;
 /// Characters of a country or a language.
-pub(crate) const MAX_ORIGIN: usize = 100;
+pub(crate) const MAX_ORIGIN_CHARS: usize = 100;
 /// Characters of a link.
-pub(crate) const MAX_LINK: usize = 2000;
+pub(crate) const MAX_LINK_CHARS: usize = 2000;
 pub(crate) const PAGES: RangeInclusive<i32> = 1..=100_000;
 pub(crate) const YEARS: RangeInclusive<i32> = -9999..=9999;
 const CONTROL: &str = "has control characters";
 
-/// A book that is in order.
+/// A valid book without an id.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Draft(CreateBookRequest);
 
-/// What is wrong with a book, by field. No text repeats what was sent.
+/// The invalid fields of a book and why. No message repeats the values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct InvalidBook(BTreeMap<&'static str, Cow<'static, str>>);
 
@@ -41,27 +41,28 @@ impl TryFrom<CreateBookRequest> for Draft {
     fn try_from(book: CreateBookRequest) -> Result<Self, InvalidBook> {
         let mut invalid = InvalidBook::default();
         for (field, text) in [("author", &book.author), ("title", &book.title)] {
-            if text.trim().is_empty() || text.chars().count() > MAX_NAME {
-                invalid.name(field, format!("is not 1 to {MAX_NAME} characters"));
+            if text.trim().is_empty() || text.chars().count() > MAX_NAME_CHARS {
+                invalid.add(field, format!("is not 1 to {MAX_NAME_CHARS} characters"));
             } else if text.contains(char::is_control) {
-                invalid.name(field, CONTROL);
+                invalid.add(field, CONTROL);
             }
         }
         for (field, text) in [("country", &book.country), ("language", &book.language)] {
-            if text.chars().count() > MAX_ORIGIN {
-                invalid.name(field, format!("is over {MAX_ORIGIN} characters"));
+            if text.chars().count() > MAX_ORIGIN_CHARS {
+                invalid.add(field, format!("is over {MAX_ORIGIN_CHARS} characters"));
             } else if text.contains(char::is_control) {
-                invalid.name(field, CONTROL);
+                invalid.add(field, CONTROL);
             }
         }
         if !is_link(&book.link) {
-            let what = format!("is no http or https URL of at most {MAX_LINK} characters");
-            invalid.name("link", what);
+            let reason =
+                format!("is not an http or https URL of at most {MAX_LINK_CHARS} characters");
+            invalid.add("link", reason);
         }
         for (field, number, range) in [("pages", book.pages, PAGES), ("year", book.year, YEARS)] {
             if !range.contains(&number) {
-                let what = format!("is not {} to {}", range.start(), range.end());
-                invalid.name(field, what);
+                let reason = format!("is not {} to {}", range.start(), range.end());
+                invalid.add(field, reason);
             }
         }
         match invalid.0.is_empty() {
@@ -74,17 +75,17 @@ impl TryFrom<CreateBookRequest> for Draft {
 // === impl InvalidBook ===
 
 impl InvalidBook {
-    /// Says that `field` is wrong, instead of what was said of it before.
-    pub(crate) fn name(&mut self, field: &'static str, what: impl Into<Cow<'static, str>>) {
-        self.0.insert(field, what.into());
+    /// Marks `field` as invalid. The last reason counts.
+    pub(crate) fn add(&mut self, field: &'static str, reason: impl Into<Cow<'static, str>>) {
+        self.0.insert(field, reason.into());
     }
 }
 
 impl fmt::Display for InvalidBook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (field, what)) in self.0.iter().enumerate() {
+        for (index, (field, reason)) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{field} {what}")?;
+            write!(f, "{separator}{field} {reason}")?;
         }
         Ok(())
     }
@@ -98,7 +99,7 @@ impl From<InvalidBook> for Status {
 
 fn is_link(link: &str) -> bool {
     let parsed = link.parse::<Uri>();
-    link.chars().count() <= MAX_LINK
+    link.chars().count() <= MAX_LINK_CHARS
         && parsed.is_ok_and(|uri| {
             matches!(uri.scheme_str(), Some("http" | "https"))
                 && uri.host().is_some_and(|host| !host.is_empty())
@@ -121,36 +122,36 @@ mod tests {
         }
     }
 
-    /// The fields that are wrong in what `change` makes of a book that is in order.
-    fn wrong(change: impl FnOnce(&mut CreateBookRequest)) -> Vec<&'static str> {
+    /// The invalid fields of a valid book after `change`.
+    fn invalid_fields(change: impl FnOnce(&mut CreateBookRequest)) -> Vec<&'static str> {
         let mut changed = book();
         change(&mut changed);
         match Draft::try_from(changed) {
             Ok(_) => Vec::new(),
-            Err(InvalidBook(wrong)) => wrong.into_keys().collect(),
+            Err(InvalidBook(fields)) => fields.into_keys().collect(),
         }
     }
 
     #[test]
-    fn a_book_in_order_is_taken_as_it_is() {
+    fn a_valid_book_is_unchanged() {
         assert_eq!(Draft::try_from(book()), Ok(Draft(book())));
     }
 
     #[test]
-    fn country_language_and_year_may_be_left_out() {
-        let lean = wrong(|book| {
+    fn country_language_and_year_are_optional() {
+        let invalid = invalid_fields(|book| {
             book.country.clear();
             book.language.clear();
             book.year = 0;
         });
-        assert_eq!(lean, [""; 0]);
+        assert_eq!(invalid, [""; 0]);
     }
 
     #[test]
-    fn one_message_names_every_wrong_field() {
+    fn one_error_names_every_invalid_field() {
         let invalid = Draft::try_from(CreateBookRequest {
             country: "a\nb".to_owned(),
-            language: "é".repeat(MAX_ORIGIN + 1),
+            language: "é".repeat(MAX_ORIGIN_CHARS + 1),
             year: 10_000,
             ..CreateBookRequest::default()
         });
@@ -158,30 +159,36 @@ mod tests {
             invalid.unwrap_err().to_string(),
             "author is not 1 to 300 characters; country has control characters; \
              language is over 100 characters; \
-             link is no http or https URL of at most 2000 characters; pages is not 1 to 100000; \
+             link is not an http or https URL of at most 2000 characters; pages is not 1 to 100000; \
              title is not 1 to 300 characters; year is not -9999 to 9999"
         );
     }
 
     #[test]
-    fn texts_are_held_to_their_length_in_characters() {
-        assert_eq!(wrong(|book| book.title = "é".repeat(MAX_NAME)), [""; 0]);
+    fn texts_have_a_limit_in_characters() {
         assert_eq!(
-            wrong(|book| book.title = "é".repeat(MAX_NAME + 1)),
+            invalid_fields(|book| book.title = "é".repeat(MAX_NAME_CHARS)),
+            [""; 0]
+        );
+        assert_eq!(
+            invalid_fields(|book| book.title = "é".repeat(MAX_NAME_CHARS + 1)),
             ["title"]
         );
-        assert_eq!(wrong(|book| book.author = "a".repeat(MAX_NAME)), [""; 0]);
         assert_eq!(
-            wrong(|book| book.author = "a".repeat(MAX_NAME + 1)),
+            invalid_fields(|book| book.author = "a".repeat(MAX_NAME_CHARS)),
+            [""; 0]
+        );
+        assert_eq!(
+            invalid_fields(|book| book.author = "a".repeat(MAX_NAME_CHARS + 1)),
             ["author"]
         );
         assert_eq!(
-            wrong(|book| book.language = "a".repeat(MAX_ORIGIN)),
+            invalid_fields(|book| book.language = "a".repeat(MAX_ORIGIN_CHARS)),
             [""; 0]
         );
         for text in ["", "  ", "a\0", "a\u{1b}[31m", "\u{85}"] {
             assert_eq!(
-                wrong(|book| book.title = text.to_owned()),
+                invalid_fields(|book| book.title = text.to_owned()),
                 ["title"],
                 "{text:?}"
             );
@@ -189,31 +196,43 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_held_to_their_ranges() {
+    fn numbers_have_a_range() {
         for pages in [1, 100_000] {
-            assert_eq!(wrong(|book| book.pages = pages), [""; 0], "{pages}");
+            assert_eq!(
+                invalid_fields(|book| book.pages = pages),
+                [""; 0],
+                "{pages}"
+            );
         }
         for pages in [0, -1, 100_001, i32::MIN, i32::MAX] {
-            assert_eq!(wrong(|book| book.pages = pages), ["pages"], "{pages}");
+            assert_eq!(
+                invalid_fields(|book| book.pages = pages),
+                ["pages"],
+                "{pages}"
+            );
         }
         for year in [-9999, 9999] {
-            assert_eq!(wrong(|book| book.year = year), [""; 0], "{year}");
+            assert_eq!(invalid_fields(|book| book.year = year), [""; 0], "{year}");
         }
         for year in [-10_000, 10_000, i32::MIN, i32::MAX] {
-            assert_eq!(wrong(|book| book.year = year), ["year"], "{year}");
+            assert_eq!(invalid_fields(|book| book.year = year), ["year"], "{year}");
         }
     }
 
     #[test]
     fn a_link_is_an_http_url_with_a_host() {
-        let longest = format!("http://a/{}", "b".repeat(MAX_LINK - 9));
+        let longest = format!("http://a/{}", "b".repeat(MAX_LINK_CHARS - 9));
         for link in [
             "http://a",
             "HTTPS://a.b:8/c?d=e",
             "https://[::1]/",
             &longest,
         ] {
-            assert_eq!(wrong(|book| book.link = link.to_owned()), [""; 0], "{link}");
+            assert_eq!(
+                invalid_fields(|book| book.link = link.to_owned()),
+                [""; 0],
+                "{link}"
+            );
         }
         let too_long = format!("{longest}b");
         for link in [
@@ -229,7 +248,7 @@ mod tests {
             &too_long,
         ] {
             assert_eq!(
-                wrong(|book| book.link = link.to_owned()),
+                invalid_fields(|book| book.link = link.to_owned()),
                 ["link"],
                 "{link}"
             );

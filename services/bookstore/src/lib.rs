@@ -1,15 +1,15 @@
-//! Keeps books and recommends them: REST and gRPC over one store.
+//! Stores books and recommends them, by REST and gRPC over one store.
 
 mod books;
 mod config;
 mod draft;
-mod message;
-mod recommend;
+mod recommendation_list;
+mod recommendations;
 mod rest;
 mod store;
 
 pub use books::Bookstore;
 pub use config::Config;
 pub use draft::InvalidBook;
-pub use rest::{Channel, Upstream, router};
+pub use rest::{Upstream, router};
 pub use store::{OpenError, SeedError, Store, StoreError};

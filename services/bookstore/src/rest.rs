@@ -1,12 +1,12 @@
-//! The REST routes. Each asks the bookstore's own gRPC port, so that a request is checked, counted,
-//! traced and bound by its deadline as every call is.
+//! The REST routes. Each calls the bookstore's own gRPC port, so that validation, metrics, traces and
+//! deadlines are those of every call.
 
+mod book_body;
 mod books;
 mod document;
 mod error;
 mod input;
-mod new_book;
-mod recommend;
+mod recommendations;
 mod rows;
 mod upstream;
 
@@ -15,20 +15,20 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::Html;
 use axum::routing::{get, post};
-use vitalmesh_chassis::{Method, Route};
+use vitalmesh_chassis::{AnyChannel, Method, Route};
 
-pub use self::upstream::{Channel, Upstream};
+pub use self::upstream::Upstream;
 
 use self::error::Error;
 
-/// Bytes of a request's body, several times what the largest book takes.
-const MAX_BODY: usize = 64 << 10;
+/// Bytes of a request's body: several times those of the largest valid book.
+const MAX_BODY_BYTES: usize = 64 << 10;
 const PAGE: &str = include_str!("rest/page.html");
-/// The page loads nothing from elsewhere.
+/// The page may not load anything from other hosts.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
                            style-src 'unsafe-inline'; connect-src 'self'";
 
-/// The routes and what they answer.
+/// The routes and their statuses.
 pub(crate) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/", &[200]),
     Route::new(Method::GET, "/openapi.json", &[200]),
@@ -38,8 +38,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::with_upstreams(Method::GET, "/{n}", &[200]),
 ];
 
-/// The routes over the gRPC side at `upstream`.
-pub fn router<C: Channel>(upstream: Upstream<C>) -> Router {
+/// The routes over the gRPC service behind `upstream`.
+pub fn router<C: AnyChannel>(upstream: Upstream<C>) -> Router {
     let openapi = document::json();
     let openapi = async move || ([(CONTENT_TYPE, "application/json")], openapi.clone());
     Router::new()
@@ -50,9 +50,9 @@ pub fn router<C: Channel>(upstream: Upstream<C>) -> Router {
         .route("/openapi.json", get(openapi))
         .route("/books", post(books::create::<C>).get(books::list::<C>))
         .route("/books/{book_id}", get(books::retrieve::<C>))
-        .route("/{n}", get(recommend::recommend::<C>))
+        .route("/{n}", get(recommendations::recommend::<C>))
         .with_state(upstream)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .fallback(|| async { Error::UnknownPath })
         .method_not_allowed_fallback(|| async { Error::WrongMethod })
 }

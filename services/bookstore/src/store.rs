@@ -1,8 +1,8 @@
-//! The store of books: one SQLite file with one writer, read beside it by a few connections.
+//! The store of books: one SQLite file with one writer, and a few connections that only read.
 //!
-//! A book is answered after the commit of its transaction, which it shares with all books that
-//! were waiting, and which is on the disk by then (`synchronous=FULL`): neither SIGKILL nor a power
-//! cut loses an answered book.
+//! Books that wait together share a transaction. The response to each comes after the commit, which
+//! is synced to the disk (`synchronous=FULL`): neither SIGKILL nor a power loss loses an
+//! acknowledged book.
 
 mod database;
 mod seed;
@@ -24,10 +24,10 @@ use self::database::{Database, Row};
 use self::writer::BookWriter;
 use crate::draft::Draft;
 
-/// Books that a list reads at a time.
-const PAGE: usize = 256;
-/// Titles that are recommended: those of the first books.
-const TITLES: i64 = 1000;
+/// Books that a list reads per query.
+const PAGE_SIZE: usize = 256;
+/// Titles that are recommended: those of the books with the lowest ids.
+const MAX_TITLES: i64 = 1000;
 
 /// A handle to the store; clones share it.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ struct Shared {
     readers: SqlitePool,
 }
 
-/// Where a list goes on: after this year and id.
+/// A position in a list: after this year and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     year: i32,
@@ -54,12 +54,13 @@ pub enum StoreError {
     Busy,
     #[error("the bookstore cannot write now; send the book again later")]
     Unwritable(#[source] Arc<dyn Error + Send + Sync>),
-    #[error("the bookstore cannot read now; ask again later")]
+    #[error("the bookstore cannot read now; try again later")]
     Unreadable(#[source] Arc<sqlx::Error>),
     #[error("the bookstore is closed; try again later")]
     Closed,
     #[error(
-        "the bookstore failed over this book; look whether it is there, and send it again if not"
+        "the bookstore panicked while it stored this book; check whether it is there, and send it \
+         again if not"
     )]
     Panicked,
 }
@@ -67,12 +68,12 @@ pub enum StoreError {
 // === impl Store ===
 
 impl Store {
-    /// Opens `bookstore.db` in `folder`. Both are made if missing, the database with its first
-    /// books.
+    /// Opens `bookstore.db` in `folder`, and creates both where they are missing. A new database
+    /// holds the classics of `data/books.json`.
     ///
     /// # Errors
     ///
-    /// Where another process has it, or it is not a bookstore's.
+    /// Another process has claimed the file, or it is not a bookstore's database.
     pub async fn open(folder: &Path, limits: Limits) -> Result<Self, OpenError> {
         let database = Database::claim(folder, limits)?;
         let connection = database.open().await?;
@@ -82,13 +83,13 @@ impl Store {
         Ok(Self { shared })
     }
 
-    /// Stores a book; returns it with its id after its commit. It is stored also if the caller has
-    /// gone by then.
+    /// Stores a book and returns it with its id after the commit. Dropping the future does not
+    /// withdraw the book.
     pub(crate) async fn create(&self, draft: Draft) -> Result<Book, StoreError> {
         Ok(self.shared.queue.submit(draft).await?)
     }
 
-    /// The book with this id.
+    /// The book with this id, if there is one.
     pub(crate) async fn book(&self, book_id: i32) -> Result<Option<Book>, StoreError> {
         let row: Option<Row> = sqlx::query_as(
             "SELECT book_id, author, country, language, link, pages, title, year
@@ -100,7 +101,8 @@ impl Store {
         Ok(row.map(database::book))
     }
 
-    /// The next books of these years, oldest first, and where the list goes on, unless it is over.
+    /// The next page of the books of `years`, oldest first, and the position after it; none on the
+    /// last page.
     pub(crate) async fn page(
         &self,
         years: &RangeInclusive<i32>,
@@ -114,25 +116,25 @@ impl Store {
         .bind(years.end())
         .bind(after.year)
         .bind(after.book_id)
-        .bind(PAGE as i64)
+        .bind(PAGE_SIZE as i64)
         .fetch_all(&self.shared.readers)
         .await?;
         let books: Vec<_> = rows.into_iter().map(database::book).collect();
-        let is_full = books.len() == PAGE;
+        let is_full = books.len() == PAGE_SIZE;
         let next = books.last().filter(|_| is_full).map(Cursor::after);
         Ok((books, next))
     }
 
-    /// The titles that are recommended.
+    /// The titles to recommend.
     pub(crate) async fn titles(&self) -> Result<Vec<String>, StoreError> {
         let titles = sqlx::query_scalar("SELECT title FROM books ORDER BY book_id LIMIT ?")
-            .bind(TITLES)
+            .bind(MAX_TITLES)
             .fetch_all(&self.shared.readers)
             .await?;
         Ok(titles)
     }
 
-    /// Stores what is waiting, refuses what comes later, and closes the file.
+    /// Stores the books that wait, rejects later ones, and closes the file.
     pub async fn close(&self) {
         self.shared.readers.close().await;
         self.shared.queue.close().await;
@@ -142,7 +144,7 @@ impl Store {
 // === impl Cursor ===
 
 impl Cursor {
-    /// Before the first book of these years: ids begin at 1.
+    /// The position before the first book of `years`: ids begin at 1.
     pub(crate) const fn before(years: &RangeInclusive<i32>) -> Self {
         Self {
             year: *years.start(),

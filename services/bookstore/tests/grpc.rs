@@ -1,4 +1,4 @@
-//! Every call of the service, good and bad, over a store of its own.
+//! Every RPC, with valid and invalid requests, over a store of its own.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use futures_util::TryStreamExt;
@@ -18,7 +18,7 @@ use vitalmesh_store::Limits;
 
 type Client = BookstoreServiceClient<Routes>;
 
-/// What clients take by default.
+/// The message size that clients accept by default.
 const MESSAGE_LIMIT: usize = 4 << 20;
 
 async fn bookstore() -> (Client, TempDir) {
@@ -68,12 +68,12 @@ async fn list_recommendations(
         user_id: 7,
         max_results,
     };
-    let answer = client.clone().list_recommendations(request).await?;
-    Ok(answer.into_inner().recommendations)
+    let response = client.clone().list_recommendations(request).await?;
+    Ok(response.into_inner().recommendations)
 }
 
 #[tokio::test]
-async fn a_created_book_comes_back_with_its_id_and_every_field() {
+async fn a_created_book_is_returned_with_its_id_and_every_field() {
     let (mut client, _folder) = bookstore().await;
     let created = client.create_book(emma()).await.unwrap().into_inner();
     let expected = Book {
@@ -109,7 +109,7 @@ async fn the_same_book_twice_is_two_books() {
 }
 
 #[tokio::test]
-async fn a_wrong_book_is_refused_with_all_that_is_wrong_and_not_stored() {
+async fn an_invalid_book_is_rejected_with_every_invalid_field_and_not_stored() {
     let (mut client, _folder) = bookstore().await;
     let before = list(&client, None, None).await.unwrap().len();
     let wrong = CreateBookRequest {
@@ -122,7 +122,7 @@ async fn a_wrong_book_is_refused_with_all_that_is_wrong_and_not_stored() {
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(
         status.message(),
-        "link is no http or https URL of at most 2000 characters; pages is not 1 to 100000; \
+        "link is not an http or https URL of at most 2000 characters; pages is not 1 to 100000; \
          title is not 1 to 300 characters"
     );
     assert_eq!(list(&client, None, None).await.unwrap().len(), before);
@@ -157,7 +157,7 @@ async fn a_new_store_lists_its_classics_oldest_first() {
 }
 
 #[tokio::test]
-async fn years_are_inclusive_and_may_be_before_our_era() {
+async fn years_are_inclusive_and_may_be_negative() {
     let (client, _folder) = bookstore().await;
     let titles = async |start, end| -> Vec<String> {
         let books = list(&client, Some(start), Some(end)).await.unwrap();
@@ -171,10 +171,10 @@ async fn years_are_inclusive_and_may_be_before_our_era() {
 }
 
 #[tokio::test]
-async fn years_that_make_no_sense_are_refused() {
+async fn invalid_years_are_rejected() {
     let (client, _folder) = bookstore().await;
     let one = "only one of start and end is given; send both or neither";
-    let order = "start is 1900, which is after end, 1800; send the earlier year as start";
+    let order = "start (1900) is after end (1800); send the earlier year as start";
     for (start, end, expected) in [
         (Some(1), None, one),
         (None, Some(1), one),
@@ -203,7 +203,7 @@ async fn a_list_of_several_pages_has_every_book_once() {
 }
 
 #[tokio::test]
-async fn recommendations_count_from_one_and_are_the_users_own() {
+async fn recommendations_count_from_one_and_depend_on_the_user() {
     let (client, _folder) = bookstore().await;
     let recommended = recommend(&client, 7, 1000).await.unwrap();
     let ids: Vec<_> = recommended.iter().map(|one| one.id).collect();
@@ -217,7 +217,7 @@ async fn recommendations_count_from_one_and_are_the_users_own() {
 }
 
 #[tokio::test]
-async fn a_count_out_of_range_is_refused_in_both_calls() {
+async fn a_count_out_of_range_is_rejected_by_both_calls() {
     let (client, _folder) = bookstore().await;
     for count in [0, -1, 10_000_001, i32::MIN, i32::MAX] {
         let expected = format!("max_results is {count}; send 1 to 10000000");
@@ -232,7 +232,7 @@ async fn a_count_out_of_range_is_refused_in_both_calls() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_into_one_message_is_refused_with_the_most_that_does() {
+async fn too_many_for_one_message_are_rejected_with_the_count_that_fits() {
     let (client, _folder) = bookstore().await;
     let status = list_recommendations(&client, 10_000_000).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);

@@ -1,4 +1,4 @@
-//! The store's file: made once, kept, and never two processes'.
+//! The store's file: created once, kept, and claimed by one process.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::fs;
@@ -20,7 +20,7 @@ async fn open(folder: &Path) -> Result<Store, OpenError> {
 async fn create(store: &Store, title: &str) -> Result<Book, Status> {
     let bookstore = Bookstore::new(store.clone(), &Registry::new()).unwrap();
     let book = CreateBookRequest {
-        author: "somebody".to_owned(),
+        author: "a person".to_owned(),
         link: "https://a".to_owned(),
         pages: 1,
         title: title.to_owned(),
@@ -50,7 +50,7 @@ async fn alter(folder: &Path, statement: &'static str) {
 }
 
 #[tokio::test]
-async fn books_are_there_after_a_restart_and_the_classics_come_once() {
+async fn books_survive_a_restart_and_the_classics_are_added_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
     let before = create(&store, "before").await.unwrap();
@@ -62,7 +62,7 @@ async fn books_are_there_after_a_restart_and_the_classics_come_once() {
 }
 
 #[tokio::test]
-async fn a_second_store_in_the_folder_is_told_so() {
+async fn a_second_store_in_the_folder_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let _first = open(folder.path()).await.unwrap();
     let error = open(folder.path()).await.unwrap_err();
@@ -81,7 +81,7 @@ async fn a_second_store_in_the_folder_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_bookstores_is_left_as_it_is() {
+async fn another_file_is_rejected_and_left_unchanged() {
     for content in [
         "no database at all, but longer than a header of SQLite: ",
         "",
@@ -102,7 +102,7 @@ async fn a_file_that_is_no_bookstores_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_schema_of_a_newer_program_and_of_a_stranger_are_refused() {
+async fn a_newer_and_a_foreign_schema_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).await.unwrap().close().await;
     alter(folder.path(), "PRAGMA user_version = 2").await;
@@ -117,7 +117,7 @@ async fn the_schema_of_a_newer_program_and_of_a_stranger_are_refused() {
 }
 
 #[tokio::test]
-async fn a_full_database_refuses_books_and_is_still_read() {
+async fn a_full_database_rejects_books_and_is_still_read() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits {
         max_bytes: 64 << 10,
@@ -125,15 +125,15 @@ async fn a_full_database_refuses_books_and_is_still_read() {
     };
     let store = Store::open(folder.path(), limits).await.unwrap();
     let mut last = None;
-    let refused = loop {
+    let rejected = loop {
         match create(&store, &"a".repeat(300)).await {
             Ok(book) => last = Some(book),
             Err(status) => break status,
         }
     };
-    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(rejected.code(), Code::Unavailable);
     assert_eq!(
-        refused.message(),
+        rejected.message(),
         "the bookstore cannot write now; send the book again later"
     );
     let last = last.unwrap();
@@ -143,19 +143,19 @@ async fn a_full_database_refuses_books_and_is_still_read() {
 }
 
 #[tokio::test]
-async fn a_closed_store_answers_that_it_is() {
+async fn a_closed_store_rejects_calls_as_closed() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
     store.close().await;
-    for refused in [create(&store, "late").await, retrieve(&store, 1).await] {
-        let status = refused.unwrap_err();
+    for rejected in [create(&store, "late").await, retrieve(&store, 1).await] {
+        let status = rejected.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(status.message(), "the bookstore is closed; try again later");
     }
 }
 
 #[tokio::test]
-async fn a_book_whose_caller_has_gone_is_stored_all_the_same() {
+async fn a_book_whose_caller_has_gone_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
     let first = create(&store, "first").await.unwrap();

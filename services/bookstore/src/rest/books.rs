@@ -1,4 +1,4 @@
-//! `/books`: store one, get one, list them.
+//! `/books`: create, retrieve and list.
 
 use axum::Json;
 use axum::body::Body;
@@ -8,14 +8,14 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use vitalmesh_chassis::{AnyChannel, Problem};
 use vitalmesh_proto::bookstore::v1;
 
-use super::document::Problem;
+use super::book_body::BookBody;
 use super::error::Error;
-use super::input::{Asked, BookId, Sent, Years};
-use super::new_book::NewBook;
-use super::rows::{Framing, Rows};
-use super::upstream::{Channel, Upstream};
+use super::input::{BookId, JsonBody, QueryParams, Years};
+use super::rows::{RowFormat, Rows};
+use super::upstream::Upstream;
 
 /// A stored book.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -30,29 +30,29 @@ pub(crate) struct Book {
     year: i32,
 }
 
-/// Store a book. It is on disk when the answer comes.
+/// Store a book. It is on the disk before the response.
 #[utoipa::path(
-    post, path = "/books", tag = "books", request_body = NewBook,
+    post, path = "/books", tag = "books", request_body = BookBody,
     responses(
         (status = 201, description = "Stored", body = Book,
          headers(("location" = String, description = "Where the book is"))),
-        (status = 400, description = "The body is no JSON, or fields are missing or out of range: \
-                                       each is named",
+        (status = 400, description = "The body is not JSON, or fields are missing or invalid: each is \
+                                       named",
          body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "The body came too slowly",
+        (status = 408, description = "The body did not arrive in time",
          body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is larger than 64 KiB",
          body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not application/json",
          body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The JSON is no object, or fields are of another type or \
-                                       unknown: each that is wrong is named",
+        (status = 422, description = "The JSON is not an object, or fields have another type or are \
+                                       unknown: each is named",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn create<C: Channel>(
+pub(crate) async fn create<C: AnyChannel>(
     State(upstream): State<Upstream<C>>,
-    Sent(book): Sent<NewBook>,
+    JsonBody(book): JsonBody<BookBody>,
 ) -> Result<Response, Error> {
     let request = v1::CreateBookRequest::try_from(book)?;
     let stored = upstream.calls().create_book(request).await?.into_inner();
@@ -67,13 +67,13 @@ pub(crate) async fn create<C: Channel>(
     params(("book_id" = i32, Path, minimum = 1, maximum = 2_147_483_647)),
     responses(
         (status = 200, description = "The book", body = Book),
-        (status = 400, description = "The id is none",
+        (status = 400, description = "The id is not a whole number in its range",
          body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such book",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn retrieve<C: Channel>(
+pub(crate) async fn retrieve<C: AnyChannel>(
     State(upstream): State<Upstream<C>>,
     BookId(book_id): BookId,
 ) -> Result<Json<Book>, Error> {
@@ -82,25 +82,25 @@ pub(crate) async fn retrieve<C: Channel>(
     Ok(Json(book.into_inner().into()))
 }
 
-/// List the books of some years, oldest first; all books where no year is given.
+/// List the books of a range of years, oldest first, or all books.
 #[utoipa::path(
     get, path = "/books", tag = "books", params(Years),
     responses(
-        (status = 200, description = "The books, as one array that is streamed", body = Vec<Book>),
-        (status = 400, description = "Only one year, no year, or start is after end",
+        (status = 200, description = "The books, streamed as one array", body = Vec<Book>),
+        (status = 400, description = "Only one year is given, one is not a year, or start is after end",
          body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many streams are open",
+        (status = 429, description = "The limit of open streams is reached",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn list<C: Channel>(
+pub(crate) async fn list<C: AnyChannel>(
     State(upstream): State<Upstream<C>>,
-    Asked(Years { start, end }): Asked<Years>,
+    QueryParams(Years { start, end }): QueryParams<Years>,
 ) -> Result<Response, Error> {
     let mut download = upstream.download()?;
     let request = v1::ListBooksRequest { start, end };
     let books = download.client.list_books(request).await?.into_inner();
-    let rows = Rows::new(books, Framing::ARRAY, Book::from, download.place);
+    let rows = Rows::new(books, RowFormat::ARRAY, Book::from, download.permit);
     let json = HeaderValue::from_static("application/json");
     Ok(([(CONTENT_TYPE, json)], Body::new(rows)).into_response())
 }

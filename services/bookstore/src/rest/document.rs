@@ -1,28 +1,9 @@
 //! The OpenAPI document of the REST routes.
 
 use bytes::Bytes;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::OpenApi;
 
-use super::{books, recommend};
-
-/// What went wrong, as in RFC 9457.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "utoipa reads it; the chassis writes the documents"
-)]
-pub(crate) struct Problem {
-    r#type: String,
-    title: String,
-    /// The HTTP status.
-    status: u16,
-    /// What was wrong and what to do.
-    detail: String,
-    /// The status of the gRPC call behind the request, if that failed.
-    grpc_code: Option<String>,
-    /// The service that was called.
-    upstream: Option<String>,
-}
+use super::{books, recommendations};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,12 +11,17 @@ pub(crate) struct Problem {
         title = "Bookstore",
         description = "Books, and recommendations of any number."
     ),
-    paths(books::create, books::list, books::retrieve, recommend::recommend)
+    paths(
+        books::create,
+        books::list,
+        books::retrieve,
+        recommendations::recommend
+    )
 )]
 struct Document;
 
-/// The document as JSON, made once: it is the same for every request.
+/// The document as JSON.
 pub(super) fn json() -> Bytes {
-    // Maps with text for keys are always JSON.
+    // Maps with string keys always serialize.
     Document::openapi().to_json().unwrap_or_default().into()
 }

@@ -1,4 +1,4 @@
-//! Every error of the REST side.
+//! The errors of the REST routes, as problem documents.
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
@@ -6,28 +6,30 @@ use axum::response::{IntoResponse, Response};
 use tonic::Status;
 use vitalmesh_chassis::{Problem, readable};
 
-use super::new_book::NotABook;
-use crate::recommend::MOST;
+use super::book_body::InvalidBody;
+use crate::recommendations::MAX_RECOMMENDATIONS;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("nothing is here; see /openapi.json, or / to try it")]
+    #[error("unknown path; see /openapi.json, or try the API at /")]
     UnknownPath,
-    #[error("this path does not have this method; see the allow header")]
+    #[error("the path does not allow this method; see the allow header")]
     WrongMethod,
-    #[error("n is not a whole number from 1 to {MOST}; GET /100 streams 100 recommendations")]
+    #[error(
+        "n is not a whole number from 1 to {MAX_RECOMMENDATIONS}; GET /100 streams 100 recommendations"
+    )]
     Count,
-    #[error("the book's id is not a whole number from 1 to 2147483647")]
+    #[error("the book id is not a whole number from 1 to 2147483647")]
     BookId,
     #[error("{}", readable(&.0.body_text()))]
     Query(#[from] QueryRejection),
     #[error("{}", readable(&.0.body_text()))]
     Body(#[from] JsonRejection),
     #[error("{}", readable(&.0.to_string()))]
-    NotABook(#[from] NotABook),
-    #[error("the body did not come within {seconds} s; send it again")]
+    InvalidBody(#[from] InvalidBody),
+    #[error("the body did not arrive within {seconds} s; send it again")]
     SlowBody { seconds: u64 },
-    #[error("{max} streams are open, which is the most; try again later")]
+    #[error("the limit of {max} open streams is reached; try again later")]
     TooManyDownloads { max: usize },
     #[error("bookstore: {0}")]
     Upstream(#[source] Box<Status>),
@@ -42,7 +44,7 @@ impl Error {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Count | Self::BookId | Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::Body(rejection) => rejection.status(),
-            Self::NotABook(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::InvalidBody(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyDownloads { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,

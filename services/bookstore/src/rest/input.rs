@@ -1,4 +1,4 @@
-//! What a request says: its path, its query, its body.
+//! The path, query and body of a request.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::error::Error;
-use crate::recommend::MOST;
+use crate::recommendations::MAX_RECOMMENDATIONS;
 
-/// How long a body may take to come.
+/// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The `{n}` of a path: how many recommendations.
+/// The `{n}` of a path: the number of recommendations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count(pub(crate) i32);
 
@@ -23,27 +23,27 @@ pub(crate) struct Count(pub(crate) i32);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BookId(pub(crate) i32);
 
-/// A query, or a problem document that says what is wrong with it.
+/// The query; an invalid one is rejected with a problem document.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct QueryParams<T>(pub(crate) T);
 
-/// A JSON body that comes in time.
+/// A JSON body; one that is late is rejected with 408.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent<T>(pub(crate) T);
+pub(crate) struct JsonBody<T>(pub(crate) T);
 
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Years {
-    /// The first year, inclusive; with `end` or not at all.
+    /// The first year, inclusive. Requires `end`.
     pub(crate) start: Option<i32>,
-    /// The last year, inclusive; with `start` or not at all.
+    /// The last year, inclusive. Requires `start`.
     pub(crate) end: Option<i32>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct User {
-    /// For whom; the same user is recommended the same books.
+    /// The user. The same user gets the same books.
     #[serde(default)]
     #[param(default = 0)]
     pub(crate) user_id: i32,
@@ -57,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Count {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let path = Path::from_request_parts(parts, state).await;
         match path {
-            Ok(Path(count @ 1..=MOST)) => Ok(Self(count)),
+            Ok(Path(count @ 1..=MAX_RECOMMENDATIONS)) => Ok(Self(count)),
             _ => Err(Error::Count),
         }
     }
@@ -77,9 +77,9 @@ impl<S: Send + Sync> FromRequestParts<S> for BookId {
     }
 }
 
-// === impl Asked ===
+// === impl QueryParams ===
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryParams<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
@@ -88,9 +88,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-// === impl Sent ===
+// === impl JsonBody ===
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {

@@ -1,5 +1,5 @@
-//! The messages of a gRPC stream as rows of a response's body, as they come and no faster than they
-//! are read.
+//! A response body with the messages of a gRPC stream as JSON rows, read as fast as the client
+//! reads.
 
 use std::io;
 use std::pin::Pin;
@@ -16,56 +16,56 @@ use tonic::codegen::tokio_stream::Stream;
 use tonic::{Status, Streaming};
 use vitalmesh_chassis::Problem;
 
-/// A frame is sent once it has this many bytes, or when no message is there: a frame for each row
-/// would cost a write each.
-const FRAME: usize = 64 << 10;
-/// How long the row that names the error may take to be written before the transfer is cut, which
-/// drops what is not.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// A frame ends at this many bytes, or where the stream has no message ready: a frame for each row
+/// would cost a write for each.
+const FRAME_BYTES: usize = 64 << 10;
+/// How long the connection has to write the row with the error. Then the transfer is aborted, which
+/// drops unwritten data.
+const ERROR_FLUSH: Duration = Duration::from_millis(500);
 
-/// How rows make a text.
+/// The text around the rows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Framing {
-    open: &'static str,
-    between: &'static str,
-    close: &'static str,
+pub(crate) struct RowFormat {
+    prefix: &'static str,
+    separator: &'static str,
+    suffix: &'static str,
 }
 
-/// The body. Dropped, it cancels the call.
+/// The body. Dropping it cancels the gRPC call.
 #[derive(Debug)]
 pub(crate) struct Rows<T, R> {
     messages: Streaming<T>,
-    framing: Framing,
+    format: RowFormat,
     row: fn(T) -> R,
     buffer: Vec<u8>,
     state: State,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Nothing is written yet.
-    Begun,
-    Going,
-    /// The error is told; the transfer is cut when the time is over.
+    /// Before the first row.
+    Empty,
+    Streaming,
+    /// The row with the error is in a frame; the transfer is aborted when the timer fires.
     Failed(Status, Option<Pin<Box<Sleep>>>),
     Ended,
 }
 
-// === impl Framing ===
+// === impl RowFormat ===
 
-impl Framing {
+impl RowFormat {
     /// Newline-delimited JSON.
     pub(crate) const LINES: Self = Self {
-        open: "",
-        between: "\n",
-        close: "\n",
+        prefix: "",
+        separator: "\n",
+        suffix: "\n",
     };
     /// One JSON array.
     pub(crate) const ARRAY: Self = Self {
-        open: "[",
-        between: ",\n",
-        close: "]\n",
+        prefix: "[",
+        separator: ",\n",
+        suffix: "]\n",
     };
 }
 
@@ -74,27 +74,27 @@ impl Framing {
 impl<T, R: Serialize> Rows<T, R> {
     pub(crate) const fn new(
         messages: Streaming<T>,
-        framing: Framing,
+        format: RowFormat,
         row: fn(T) -> R,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             messages,
-            framing,
+            format,
             row,
             buffer: Vec::new(),
-            state: State::Begun,
-            _place: place,
+            state: State::Empty,
+            _permit: permit,
         }
     }
 
-    /// Writes what comes before the next row.
+    /// Writes the text before the next row.
     fn separate(&mut self) {
         let text = match self.state {
-            State::Begun => self.framing.open,
-            _ => self.framing.between,
+            State::Empty => self.format.prefix,
+            _ => self.format.separator,
         };
-        self.state = State::Going;
+        self.state = State::Streaming;
         self.buffer.extend_from_slice(text.as_bytes());
     }
 
@@ -104,25 +104,25 @@ impl<T, R: Serialize> Rows<T, R> {
     }
 
     fn end(&mut self) {
-        if matches!(self.state, State::Begun) {
-            self.buffer.extend_from_slice(self.framing.open.as_bytes());
+        if matches!(self.state, State::Empty) {
+            self.buffer.extend_from_slice(self.format.prefix.as_bytes());
         }
-        self.buffer.extend_from_slice(self.framing.close.as_bytes());
+        self.buffer.extend_from_slice(self.format.suffix.as_bytes());
         self.state = State::Ended;
     }
 
     fn fail(&mut self, status: Status) {
         tracing::warn!(code = ?status.code(), message = status.message(), "a download failed");
         let error = json!({ "error": Problem::upstream("bookstore", &status) });
-        // Text and numbers are always JSON.
+        // Strings and numbers always serialize.
         let _ = self.add(&error);
         self.buffer.push(b'\n');
         self.state = State::Failed(status, None);
     }
 
-    /// Takes messages until a frame is full, there is none, or the stream is over.
+    /// Reads messages until the frame is full, none is ready, or the stream ends.
     fn fill(&mut self, cx: &mut Context<'_>) {
-        while self.buffer.len() < FRAME {
+        while self.buffer.len() < FRAME_BYTES {
             match Pin::new(&mut self.messages).poll_next(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(message))) => {
@@ -149,7 +149,7 @@ impl<T, R: Serialize> Body for Rows<T, R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
-        if matches!(this.state, State::Begun | State::Going) {
+        if matches!(this.state, State::Empty | State::Streaming) {
             this.fill(cx);
         }
         if !this.buffer.is_empty() {
@@ -157,10 +157,10 @@ impl<T, R: Serialize> Body for Rows<T, R> {
             return Poll::Ready(Some(Ok(Frame::data(frame.into()))));
         }
         match &mut this.state {
-            State::Begun | State::Going => Poll::Pending,
+            State::Empty | State::Streaming => Poll::Pending,
             State::Ended => Poll::Ready(None),
             State::Failed(status, timer) => {
-                let timer = timer.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS)));
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep(ERROR_FLUSH)));
                 ready!(timer.as_mut().poll(cx));
                 let error = io::Error::other(status.clone());
                 this.state = State::Ended;

@@ -1,4 +1,4 @@
-//! The database file: one process at a time, checked when opened, seeded when made.
+//! The database file: its schema, its checks, and its first books.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::seed::{self, SeedError};
 const FILE: &str = "bookstore.db";
 const SCHEMA_VERSION: i64 = 1;
 const READERS: u32 = 4;
-/// How long a read waits for one of them.
+/// How long a read waits for a free connection.
 const READER_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
@@ -33,7 +33,6 @@ PRAGMA user_version = 1;
 
 pub(super) type Row = (i32, String, String, String, String, i32, String, i32);
 
-/// The database file, this process's for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Database {
     file: vitalmesh_store::Database,
@@ -47,7 +46,9 @@ pub enum OpenError {
     Newer { path: PathBuf, found: i64 },
     #[error("{path} is not a bookstore's database; move it away or choose another folder")]
     Foreign { path: PathBuf },
-    #[error("{path} is corrupt ({what}); restore it from a copy, or move it away to start afresh")]
+    #[error(
+        "{path} is corrupt ({what}); restore it from a copy, or move it away to start with a new one"
+    )]
     Corrupt { path: PathBuf, what: String },
     #[error(transparent)]
     Seed(#[from] SeedError),
@@ -63,27 +64,28 @@ impl Database {
         Ok(Self { file })
     }
 
-    /// Connects after a check of all pages. Books are never set aside: a corrupt file is an error.
+    /// Opens a connection, checks all pages, and checks the schema or creates it. A corrupt file is
+    /// an error: it is never set aside.
     pub(super) async fn open(&self) -> Result<SqliteConnection, OpenError> {
         let mut connection = self.file.connect().await?;
         match self.check_and_prepare(&mut connection).await {
             Ok(()) => Ok(connection),
             Err(error) => {
-                // The error at hand says more than one of closing.
+                // An error of closing adds nothing to the one at hand.
                 let _ = connection.close().await;
-                Err(self.named(error))
+                Err(self.with_path(error))
             }
         }
     }
 
-    /// Connects again to what was open before.
+    /// Opens a connection to a file that [`Self::open`] has checked.
     pub(super) async fn reconnect(&self) -> sqlx::Result<SqliteConnection> {
         let mut connection = self.file.connect().await?;
         self.file.configure(&mut connection).await?;
         Ok(connection)
     }
 
-    /// Connections that read while the writer writes.
+    /// Connections that only read, beside the writer's.
     pub(super) fn readers(&self) -> SqlitePool {
         SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -118,8 +120,8 @@ impl Database {
         }
     }
 
-    /// What is wrong with the file itself, with its name.
-    fn named(&self, error: OpenError) -> OpenError {
+    /// Turns SQLite's errors about the file into those with its path.
+    fn with_path(&self, error: OpenError) -> OpenError {
         let OpenError::Sqlite(cause) = &error else {
             return error;
         };
@@ -135,7 +137,7 @@ impl Database {
     }
 }
 
-/// Makes the tables and their first books, all of it or nothing.
+/// Creates the tables and their first books in one transaction.
 async fn create(connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
@@ -145,7 +147,7 @@ async fn create(connection: &mut SqliteConnection) -> Result<(), OpenError> {
     Ok(transaction.commit().await?)
 }
 
-/// Adds a book and gives its id.
+/// Inserts a book and returns its id.
 pub(super) async fn insert(
     book: &CreateBookRequest,
     connection: &mut SqliteConnection,

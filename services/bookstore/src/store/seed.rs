@@ -1,4 +1,4 @@
-//! The books that a new store begins with, from `data/books.json`.
+//! The first books of a new store, from `data/books.json`.
 
 use serde::Deserialize;
 use vitalmesh_proto::bookstore::v1::CreateBookRequest;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_a_hundred_different_classics_with_every_field() {
+    fn there_are_at_least_a_hundred_distinct_classics_with_every_field() {
         let books = books().unwrap();
         let books: Vec<_> = books.iter().map(Draft::book).collect();
         let titles: BTreeSet<_> = books.iter().map(|book| &book.title).collect();
@@ -74,7 +74,7 @@ mod tests {
         let years: Vec<_> = books.iter().map(|book| book.year).collect();
         assert!(
             years.is_sorted() && years[0] < 0,
-            "oldest first, from before our era"
+            "oldest first, from before the common era"
         );
     }
 }

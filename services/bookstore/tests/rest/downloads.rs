@@ -10,20 +10,20 @@ use tonic::Code;
 use vitalmesh_proto::bookstore::v1::RecommendBooksRequest;
 use vitalmesh_proto::bookstore::v1::bookstore_service_server::BookstoreServiceServer;
 
-use crate::fixture::{Failing, Shop};
+use crate::fixture::{Bookshop, Failing};
 
 #[tokio::test]
-async fn recommendations_are_lines_and_the_users_own() {
-    let shop = Shop::open().await;
-    let answer = shop.get("/1000?user_id=7").await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.headers[CONTENT_TYPE], "application/x-ndjson");
-    assert_eq!(answer.body.last(), Some(&b'\n'));
+async fn recommendations_are_lines_and_depend_on_the_user() {
+    let bookshop = Bookshop::open().await;
+    let response = bookshop.get("/1000?user_id=7").await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.headers[CONTENT_TYPE], "application/x-ndjson");
+    assert_eq!(response.body.last(), Some(&b'\n'));
     let request = RecommendBooksRequest {
         user_id: 7,
         max_results: 1000,
     };
-    let stream = shop
+    let stream = bookshop
         .client()
         .recommend_books(request)
         .await
@@ -34,13 +34,13 @@ async fn recommendations_are_lines_and_the_users_own() {
         .map(|one| json!({"id": one.id, "title": one.title}))
         .collect()
         .await;
-    assert_eq!(answer.lines(), expected);
-    assert_ne!(shop.get("/1000").await.lines(), expected);
+    assert_eq!(response.lines(), expected);
+    assert_ne!(bookshop.get("/1000").await.lines(), expected);
 }
 
 #[tokio::test]
-async fn a_count_that_is_none_is_refused() {
-    let shop = Shop::open().await;
+async fn an_invalid_count_is_rejected() {
+    let bookshop = Bookshop::open().await;
     for path in [
         "/0",
         "/-1",
@@ -51,7 +51,8 @@ async fn a_count_that_is_none_is_refused() {
         "/favicon.ico",
     ] {
         assert!(
-            shop.get(path)
+            bookshop
+                .get(path)
                 .await
                 .problem(400)
                 .contains("from 1 to 10000000"),
@@ -59,7 +60,8 @@ async fn a_count_that_is_none_is_refused() {
         );
     }
     assert!(
-        shop.get("/5?user_id=x")
+        bookshop
+            .get("/5?user_id=x")
             .await
             .problem(400)
             .contains("user_id")
@@ -67,28 +69,28 @@ async fn a_count_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_failure_half_way_is_told_and_the_body_is_cut() {
+async fn a_failed_stream_ends_with_an_error_line_and_an_aborted_body() {
     let failing = Failing {
-        given: 2,
+        rows: 2,
         code: Code::Unavailable,
     };
-    let shop = Shop::before(BookstoreServiceServer::new(failing), 1, None);
+    let bookshop = Bookshop::over(BookstoreServiceServer::new(failing), 1, None);
     for (path, rows) in [("/10", 2), ("/books", 2)] {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        let response = shop.respond(request).await;
+        let response = bookshop.call(request).await;
         assert_eq!(response.status(), 200);
         let mut body = response.into_body();
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         let cut = loop {
             match body.frame().await.unwrap() {
-                Ok(frame) => said.extend(frame.into_data().unwrap()),
+                Ok(frame) => sent.extend(frame.into_data().unwrap()),
                 Err(error) => break error,
             }
         };
         assert!(cut.to_string().contains("on demand"), "{cut}");
-        let said = String::from_utf8(said).unwrap();
-        let lines: Vec<_> = said.lines().collect();
-        assert_eq!(lines.len(), rows + 1, "{said}");
+        let sent = String::from_utf8(sent).unwrap();
+        let lines: Vec<_> = sent.lines().collect();
+        assert_eq!(lines.len(), rows + 1, "{sent}");
         let last: Value = serde_json::from_str(lines[rows]).unwrap();
         assert_eq!(last["error"]["grpc_code"], "Unavailable");
         assert_eq!(last["error"]["detail"], "on demand");
@@ -96,24 +98,26 @@ async fn a_failure_half_way_is_told_and_the_body_is_cut() {
 }
 
 #[tokio::test]
-async fn only_so_many_downloads_are_open_and_an_ended_one_makes_room() {
-    let shop = Shop::open().await;
+async fn downloads_have_a_limit_and_an_ended_one_makes_room() {
+    let bookshop = Bookshop::open().await;
     let open = async || {
         let request = Request::get("/10000000").body(Body::empty()).unwrap();
-        let response = shop.respond(request).await;
+        let response = bookshop.call(request).await;
         assert_eq!(response.status(), 200);
         response.into_body()
     };
     let (first, _second) = (open().await, open().await);
     for path in ["/1", "/books"] {
-        let refused = shop.get(path).await;
+        let rejected = bookshop.get(path).await;
         assert!(
-            refused.problem(429).starts_with("2 streams are open"),
+            rejected
+                .problem(429)
+                .starts_with("the limit of 2 open streams"),
             "{path}"
         );
-        assert_eq!(refused.headers["retry-after"], "1");
+        assert_eq!(rejected.headers["retry-after"], "1");
     }
-    assert_eq!(shop.get("/books/1").await.status, 200);
+    assert_eq!(bookshop.get("/books/1").await.status, 200);
     drop(first);
-    assert_eq!(shop.get("/1").await.lines().len(), 1);
+    assert_eq!(bookshop.get("/1").await.lines().len(), 1);
 }

@@ -24,36 +24,36 @@ use vitalmesh_proto::bookstore::v1::{
 use vitalmesh_store::Limits;
 
 /// A bookstore's routes and its gRPC side.
-pub(crate) struct Shop {
+pub(crate) struct Bookshop {
     router: Router,
     grpc: Routes,
     _folder: Option<TempDir>,
 }
 
-pub(crate) struct Answer {
+pub(crate) struct RestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-/// Gives what it has, and then fails.
+/// Sends `rows` messages on a stream, and then fails. Unary calls fail at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Failing {
-    pub(crate) given: i32,
+    pub(crate) rows: i32,
     pub(crate) code: Code,
 }
 
-// === impl Shop ===
+// === impl Bookshop ===
 
-impl Shop {
+impl Bookshop {
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), Limits::default()).await.unwrap();
         let bookstore = Bookstore::new(store, &Registry::new()).unwrap();
-        Self::before(BookstoreServiceServer::new(bookstore), 2, Some(folder))
+        Self::over(BookstoreServiceServer::new(bookstore), 2, Some(folder))
     }
 
-    pub(crate) fn before<S: BookstoreService>(
+    pub(crate) fn over<S: BookstoreService>(
         service: BookstoreServiceServer<S>,
         max_downloads: usize,
         folder: Option<TempDir>,
@@ -75,33 +75,33 @@ impl Shop {
         BookstoreServiceClient::new(self.grpc.clone())
     }
 
-    pub(crate) async fn respond(&self, request: Request<Body>) -> axum::http::Response<Body> {
+    pub(crate) async fn call(&self, request: Request<Body>) -> axum::http::Response<Body> {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    pub(crate) async fn ask(&self, request: Request<Body>) -> Answer {
-        let (head, body) = self.respond(request).await.into_parts();
-        Answer {
+    pub(crate) async fn ask(&self, request: Request<Body>) -> RestResponse {
+        let (head, body) = self.call(request).await.into_parts();
+        RestResponse {
             status: head.status,
             headers: head.headers,
             body: body.collect().await.unwrap().to_bytes().to_vec(),
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> RestResponse {
         self.ask(Request::get(path).body(Body::empty()).unwrap())
             .await
     }
 
-    pub(crate) async fn post(&self, content_type: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn post(&self, content_type: &str, body: impl Into<Body>) -> RestResponse {
         let request = Request::post("/books").header(CONTENT_TYPE, content_type);
         self.ask(request.body(body.into()).unwrap()).await
     }
 }
 
-// === impl Answer ===
+// === impl RestResponse ===
 
-impl Answer {
+impl RestResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -138,9 +138,9 @@ impl BookstoreService for Failing {
         &self,
         _: tonic::Request<ListBooksRequest>,
     ) -> Result<Response<Self::ListBooksStream>, Status> {
-        let given = (0..self.given).map(|_| Ok(Book::default()));
+        let rows = (0..self.rows).map(|_| Ok(Book::default()));
         let failure = stream::iter([Err(Status::new(self.code, "on demand"))]);
-        Ok(Response::new(stream::iter(given).chain(failure).boxed()))
+        Ok(Response::new(stream::iter(rows).chain(failure).boxed()))
     }
 
     async fn retrieve_book(
@@ -169,7 +169,7 @@ impl BookstoreService for Failing {
         };
         let failure = stream::iter([Err(Status::new(self.code, "on demand"))]);
         Ok(Response::new(
-            stream::iter((1..=self.given).map(row))
+            stream::iter((1..=self.rows).map(row))
                 .chain(failure)
                 .boxed(),
         ))

@@ -5,13 +5,14 @@ use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{Method, Request};
 use serde_json::json;
 
-use crate::fixture::Shop;
+use crate::fixture::Bookshop;
 
 #[tokio::test]
-async fn unknown_paths_and_methods_are_problems() {
-    let shop = Shop::open().await;
+async fn unknown_paths_and_wrong_methods_are_problem_documents() {
+    let bookshop = Bookshop::open().await;
     assert!(
-        shop.get("/books/1/pages")
+        bookshop
+            .get("/books/1/pages")
             .await
             .problem(404)
             .contains("/openapi.json")
@@ -22,9 +23,9 @@ async fn unknown_paths_and_methods_are_problems() {
         (Method::POST, "/5", "GET,HEAD"),
     ] {
         let request = Request::builder().method(method).uri(path);
-        let answer = shop.ask(request.body(Body::empty()).unwrap()).await;
-        assert!(answer.problem(405).contains("allow header"), "{path}");
-        let allow = answer.headers[ALLOW].to_str().unwrap();
+        let response = bookshop.ask(request.body(Body::empty()).unwrap()).await;
+        assert!(response.problem(405).contains("allow header"), "{path}");
+        let allow = response.headers[ALLOW].to_str().unwrap();
         let mut methods: Vec<_> = allow.split(',').collect();
         methods.sort_unstable();
         assert_eq!(methods.join(","), allowed, "{path}");
@@ -32,9 +33,9 @@ async fn unknown_paths_and_methods_are_problems() {
 }
 
 #[tokio::test]
-async fn the_document_is_openapi_3_1_and_names_every_route() {
-    let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await;
+async fn the_document_is_openapi_3_1_and_has_every_route() {
+    let bookshop = Bookshop::open().await;
+    let document = bookshop.get("/openapi.json").await;
     assert_eq!(document.headers[CONTENT_TYPE], "application/json");
     let document = document.json();
     assert_eq!(document["openapi"], "3.1.0");
@@ -61,9 +62,9 @@ async fn the_document_is_openapi_3_1_and_names_every_route() {
 }
 
 #[tokio::test]
-async fn the_page_loads_nothing_from_elsewhere() {
-    let shop = Shop::open().await;
-    let page = shop.get("/").await;
+async fn the_page_loads_nothing_from_other_hosts() {
+    let bookshop = Bookshop::open().await;
+    let page = bookshop.get("/").await;
     assert!(
         page.headers[CONTENT_TYPE]
             .to_str()

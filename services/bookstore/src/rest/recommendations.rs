@@ -1,4 +1,4 @@
-//! `GET /{n}`: recommendations as lines, as they come from the gRPC stream.
+//! `GET /{n}`: recommendations as lines, streamed from the gRPC call.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -7,15 +7,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use vitalmesh_chassis::{AnyChannel, Problem};
 use vitalmesh_proto::bookstore::v1;
 
-use super::document::Problem;
 use super::error::Error;
-use super::input::{Asked, Count, User};
-use super::rows::{Framing, Rows};
-use super::upstream::{Channel, Upstream};
+use super::input::{Count, QueryParams, User};
+use super::rows::{RowFormat, Rows};
+use super::upstream::Upstream;
 
-/// One line.
+/// A recommended book: one line of the response.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Recommendation {
     /// Counts from 1.
@@ -23,10 +23,11 @@ pub(crate) struct Recommendation {
     title: String,
 }
 
-/// Recommend n books, one JSON object a line.
+/// Recommend n books, one JSON object per line.
 ///
-/// No more is made than is read. Where the stream fails, its last line is an object with the one
-/// field `error`, a problem document, and the transfer is cut: a short answer never looks whole.
+/// Recommendations are produced as fast as they are read. Where the stream fails, its last line is
+/// an object with one field, `error`, a problem document, and the transfer is aborted: a truncated
+/// response never looks complete.
 #[utoipa::path(
     get, path = "/{n}", tag = "recommendations",
     params(
@@ -34,18 +35,18 @@ pub(crate) struct Recommendation {
         User,
     ),
     responses(
-        (status = 200, description = "The recommendations, line by line", body = Recommendation,
+        (status = 200, description = "The recommendations, one per line", body = Recommendation,
          content_type = "application/x-ndjson"),
         (status = 400, description = "n or user_id is not a number in its range",
          body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many streams are open",
+        (status = 429, description = "The limit of open streams is reached",
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn recommend<C: Channel>(
+pub(crate) async fn recommend<C: AnyChannel>(
     State(upstream): State<Upstream<C>>,
     Count(max_results): Count,
-    Asked(User { user_id }): Asked<User>,
+    QueryParams(User { user_id }): QueryParams<User>,
 ) -> Result<Response, Error> {
     let mut download = upstream.download()?;
     let request = v1::RecommendBooksRequest {
@@ -53,7 +54,12 @@ pub(crate) async fn recommend<C: Channel>(
         max_results,
     };
     let stream = download.client.recommend_books(request).await?.into_inner();
-    let rows = Rows::new(stream, Framing::LINES, Recommendation::from, download.place);
+    let rows = Rows::new(
+        stream,
+        RowFormat::LINES,
+        Recommendation::from,
+        download.permit,
+    );
     let ndjson = HeaderValue::from_static("application/x-ndjson");
     Ok(([(CONTENT_TYPE, ndjson)], Body::new(rows)).into_response())
 }

@@ -1,4 +1,4 @@
-//! The book of a request's body. All that is wrong with it is named at once.
+//! The book in a request's body. One error names every field that is invalid.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,15 +8,16 @@ use vitalmesh_proto::bookstore::v1::CreateBookRequest;
 
 use crate::draft::{Draft, InvalidBook};
 
-const TEXT: &str = "is no text";
-const INTEGER: &str = "is no 32-bit integer";
+const NOT_A_STRING: &str = "is not a string";
+const NOT_AN_INTEGER: &str = "is not a 32-bit integer";
 
 /// A book to store.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-// From a map, which serde does not stop reading at the first field that is wrong. The other
-// attributes of serde's are for the document alone.
+// From a map: serde's derive would stop at the first field of a wrong type. The fields' own serde
+// attributes serve the OpenAPI document alone.
 #[serde(from = "Map<String, Value>", deny_unknown_fields)]
-pub(crate) struct NewBook {
+#[schema(as = NewBook)]
+pub(crate) struct BookBody {
     #[schema(min_length = 1, max_length = 300, example = "Jane Austen")]
     author: String,
     #[serde(default)]
@@ -46,30 +47,30 @@ pub(crate) struct NewBook {
     unknown: Vec<String>,
 }
 
-/// A field that no message of gRPC could carry.
+/// A field whose value does not fit the type of the gRPC message.
 #[derive(Clone, Copy, Debug)]
 struct Mistyped {
     field: &'static str,
-    what: &'static str,
+    reason: &'static str,
 }
 
-/// Why JSON is no book: its wrong fields, and those that no book has.
+/// The invalid fields of a body, and those that a book does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.fields().join("; "))]
-pub(crate) struct NotABook {
+pub(crate) struct InvalidBody {
     invalid: Option<InvalidBook>,
     unknown: Vec<String>,
 }
 
-// === impl NewBook ===
+// === impl BookBody ===
 
-impl From<Map<String, Value>> for NewBook {
-    fn from(mut sent: Map<String, Value>) -> Self {
+impl From<Map<String, Value>> for BookBody {
+    fn from(mut object: Map<String, Value>) -> Self {
         let mut mistyped = Vec::new();
-        let mut text = |field| typed(&mut sent, field, TEXT, &mut mistyped);
+        let mut text = |field| typed(&mut object, field, NOT_A_STRING, &mut mistyped);
         let (author, country, language) = (text("author"), text("country"), text("language"));
         let (link, title) = (text("link"), text("title"));
-        let mut integer = |field| typed(&mut sent, field, INTEGER, &mut mistyped);
+        let mut integer = |field| typed(&mut object, field, NOT_AN_INTEGER, &mut mistyped);
         let (pages, year) = (integer("pages"), integer("year"));
         Self {
             author,
@@ -80,19 +81,19 @@ impl From<Map<String, Value>> for NewBook {
             title,
             year,
             mistyped,
-            unknown: sent.into_iter().map(|(field, _)| field).collect(),
+            unknown: object.into_iter().map(|(field, _)| field).collect(),
         }
     }
 }
 
 // === impl CreateBookRequest ===
 
-/// Fields that are missing or out of range are left to the gRPC side, unless there are others that
-/// do not get that far.
-impl TryFrom<NewBook> for CreateBookRequest {
-    type Error = NotABook;
+/// A body of the right types is left to the gRPC service to validate. Otherwise its other invalid
+/// fields are named here, too.
+impl TryFrom<BookBody> for CreateBookRequest {
+    type Error = InvalidBody;
 
-    fn try_from(book: NewBook) -> Result<Self, NotABook> {
+    fn try_from(book: BookBody) -> Result<Self, InvalidBody> {
         let request = Self {
             author: book.author,
             country: book.country,
@@ -106,36 +107,36 @@ impl TryFrom<NewBook> for CreateBookRequest {
             return Ok(request);
         }
         let mut invalid = Draft::try_from(request).err();
-        for Mistyped { field, what } in book.mistyped {
-            invalid.get_or_insert_default().name(field, what);
+        for Mistyped { field, reason } in book.mistyped {
+            invalid.get_or_insert_default().add(field, reason);
         }
         let unknown = book.unknown;
-        Err(NotABook { invalid, unknown })
+        Err(InvalidBody { invalid, unknown })
     }
 }
 
-// === impl NotABook ===
+// === impl InvalidBody ===
 
-impl NotABook {
+impl InvalidBody {
     fn fields(&self) -> Vec<String> {
         let invalid = self.invalid.iter().map(ToString::to_string);
         let unknown = self.unknown.iter();
-        let unknown = unknown.map(|field| format!("{field} is no field of a book"));
+        let unknown = unknown.map(|field| format!("{field} is not a field of a book"));
         invalid.chain(unknown).collect()
     }
 }
 
 fn typed<T: DeserializeOwned + Default>(
-    sent: &mut Map<String, Value>,
+    object: &mut Map<String, Value>,
     field: &'static str,
-    what: &'static str,
+    reason: &'static str,
     mistyped: &mut Vec<Mistyped>,
 ) -> T {
-    let Some(value) = sent.remove(field) else {
+    let Some(value) = object.remove(field) else {
         return T::default();
     };
     T::deserialize(value).unwrap_or_else(|_| {
-        mistyped.push(Mistyped { field, what });
+        mistyped.push(Mistyped { field, reason });
         T::default()
     })
 }
