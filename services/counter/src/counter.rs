@@ -1,4 +1,4 @@
-//! The handlers: one for each of gRPC's four kinds of call.
+//! The handlers, one for each of gRPC's four kinds of call.
 
 use std::iter::{Map, Rev};
 use std::ops::RangeInclusive;
@@ -14,12 +14,12 @@ use vitalmesh_proto::counter::v1::{
 
 use crate::number::{OutOfRange, Tally, increase};
 
-/// Answers with the next number. It keeps nothing between two calls.
+/// Responds with the next number. It holds no state between calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counter;
 
-/// Makes an answer when it can be sent and not before, so that nothing piles up behind a slow
-/// reader and nothing is left to stop when the call is dropped.
+/// Produces each response when it can be sent: nothing is buffered for a slow reader, and nothing
+/// runs on when the call is dropped.
 type Lazy<I, T> = Map<I, fn(i32) -> Result<T, Status>>;
 
 // === impl Counter ===
@@ -50,8 +50,8 @@ impl CounterService for Counter {
         &self,
         requests: Request<Streaming<IncreaseStreamRequest>>,
     ) -> Result<Response<Self::IncreaseStreamStream>, Status> {
-        // A request is read when its answer can be sent. The first error ends the stream.
-        Ok(Response::new(requests.into_inner().map(answered)))
+        // A request is read when its response can be sent. The first error ends the stream.
+        Ok(Response::new(requests.into_inner().map(respond)))
     }
 
     async fn sum(
@@ -89,8 +89,9 @@ impl From<OutOfRange> for Status {
     }
 }
 
-/// A request with an id is answered under it even where it fails: other requests wait behind it.
-fn answered(
+/// A request with an id gets a response with that id also where it fails, since other callers share
+/// the stream. Without an id, a failure ends the stream.
+fn respond(
     request: Result<IncreaseStreamRequest, Status>,
 ) -> Result<IncreaseStreamResponse, Status> {
     let IncreaseStreamRequest { num, request_id } = request?;

@@ -1,4 +1,4 @@
-//! Every error of the REST side.
+//! The errors of the REST route, as problem documents.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -8,13 +8,13 @@ use crate::number::OutOfRange;
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("the path's last part is no int32; send {} to {}", i32::MIN, i32::MAX - 1)]
-    NoNumber,
+    #[error("the last segment of the path is not an int32; send {} to {}", i32::MIN, i32::MAX - 1)]
+    InvalidNumber,
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    #[error("nothing is here; try /increase/1")]
+    #[error("unknown path; try /increase/1")]
     UnknownPath,
-    #[error("this path does not have this method; see the allow header")]
+    #[error("the path does not allow this method; see the allow header")]
     WrongMethod,
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::NoNumber | Self::OutOfRange(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidNumber | Self::OutOfRange(_) => StatusCode::BAD_REQUEST,
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
         };

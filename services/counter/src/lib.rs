@@ -1,4 +1,4 @@
-//! One number, and every way to ask for the next.
+//! Increases a number, in each kind of call that gRPC has and by REST.
 
 mod config;
 mod counter;

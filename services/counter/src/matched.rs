@@ -1,4 +1,4 @@
-//! How `IncreaseStream` says which answer belongs to which request, for its callers.
+//! `IncreaseStream` as a protocol of `vitalmesh-matched`, for clients with many callers.
 
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -6,7 +6,7 @@ use vitalmesh_matched::{Protocol, Requests};
 use vitalmesh_proto::counter::v1::counter_service_client::CounterServiceClient;
 use vitalmesh_proto::counter::v1::{IncreaseStreamRequest, IncreaseStreamResponse};
 
-/// The stream of this client's counter.
+/// `IncreaseStream` over this client.
 #[derive(Debug)]
 pub struct Increase(pub CounterServiceClient<Channel>);
 

@@ -1,8 +1,8 @@
-//! What is counted: int32s, the next one, and their sum.
+//! The arithmetic: the next int32, and sums of int32s.
 
 const LAST: i32 = i32::MAX;
 
-/// A result that its type cannot hold.
+/// A result that does not fit its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfRange {
     #[error("no int32 comes after {LAST}; send at most {}", LAST - 1)]
@@ -11,7 +11,7 @@ pub enum OutOfRange {
     Total(u64),
 }
 
-/// The sum of the numbers so far.
+/// A sum and how many numbers it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) total: i64,
@@ -33,7 +33,7 @@ pub const fn increase(num: i32) -> Result<i32, OutOfRange> {
 // === impl Tally ===
 
 impl Tally {
-    /// With one number more. 2^32 numbers always fit: 2^32 × -2^31 is the least int64.
+    /// Adds a number. The sum of 2^32 numbers always fits: 2^32 × -2^31 is the least int64.
     pub(crate) fn plus(self, num: i32) -> Result<Self, OutOfRange> {
         let count = self.count.saturating_add(1);
         match self.total.checked_add(num.into()) {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_total_reaches_both_ends_of_int64_and_goes_no_further() {
+    fn a_total_reaches_both_limits_of_int64_and_fails_beyond() {
         for (end, step) in [(i64::MAX, 1), (i64::MIN, -1)] {
             let before = Tally {
                 total: end - i64::from(step),
@@ -74,12 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn as_many_numbers_as_a_uint32_counts_always_fit() {
-        let most = Tally {
+    fn the_sum_of_2_to_the_32_numbers_always_fits() {
+        let largest = Tally {
             total: ((1 << 32) - 1) * i64::from(i32::MIN),
             count: (1 << 32) - 1,
         };
-        assert_eq!(most.plus(i32::MIN).unwrap().total, i64::MIN);
+        assert_eq!(largest.plus(i32::MIN).unwrap().total, i64::MIN);
     }
 
     proptest! {

@@ -10,14 +10,14 @@ use vitalmesh_chassis::{Method, Route};
 use crate::error::Error;
 use crate::number::increase;
 
-/// The routes and what they answer.
+/// The routes and their statuses.
 pub(crate) const ROUTES: &[Route] = &[
     Route::new(Method::GET, "/increase/{n}", &[200, 400]),
     Route::new(Method::GET, "/increase/{n}/", &[200, 400, 404]),
 ];
 
 #[derive(Debug, Serialize)]
-struct Answer {
+struct NextNumber {
     num: i32,
 }
 
@@ -29,13 +29,13 @@ pub fn router() -> Router {
         .method_not_allowed_fallback(|| async { Error::WrongMethod })
 }
 
-/// An empty number is none: `/increase//` is an unknown path.
-async fn next(num: Result<Path<String>, PathRejection>) -> Result<Json<Answer>, Error> {
-    let Path(num) = num.map_err(|_| Error::NoNumber)?;
+/// A number has at least one digit: `/increase//` is an unknown path.
+async fn next(num: Result<Path<String>, PathRejection>) -> Result<Json<NextNumber>, Error> {
+    let Path(num) = num.map_err(|_| Error::InvalidNumber)?;
     if num.is_empty() {
         return Err(Error::UnknownPath);
     }
-    let num = num.parse().map_err(|_| Error::NoNumber)?;
+    let num = num.parse().map_err(|_| Error::InvalidNumber)?;
     let num = increase(num)?;
-    Ok(Json(Answer { num }))
+    Ok(Json(NextNumber { num }))
 }

@@ -1,5 +1,5 @@
-//! The REST route, good and bad.
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+//! The REST route, with valid and invalid requests.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use vitalmesh_counter::router;
 
-async fn ask(method: Method, path: &str) -> (u16, HeaderMap, Vec<u8>) {
+async fn send(method: Method, path: &str) -> (u16, HeaderMap, Vec<u8>) {
     let request = Request::builder().method(method).uri(path);
     let request = request.body(Body::empty()).unwrap();
     let (head, body) = router().oneshot(request).await.unwrap().into_parts();
@@ -18,7 +18,7 @@ async fn ask(method: Method, path: &str) -> (u16, HeaderMap, Vec<u8>) {
 }
 
 async fn get(path: &str) -> (u16, String, Value) {
-    let (status, headers, body) = ask(Method::GET, path).await;
+    let (status, headers, body) = send(Method::GET, path).await;
     let content_type = headers[CONTENT_TYPE].to_str().unwrap().to_owned();
     (status, content_type, serde_json::from_slice(&body).unwrap())
 }
@@ -28,7 +28,7 @@ fn problem(status: u16, title: &str, detail: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_number_is_answered_with_the_next() {
+async fn the_response_is_the_next_number() {
     for (path, next) in [
         ("/increase/0", 1),
         ("/increase/41/", 42),
@@ -43,8 +43,8 @@ async fn a_number_is_answered_with_the_next() {
 }
 
 #[tokio::test]
-async fn what_is_no_int32_is_a_problem_that_says_what_to_send() {
-    let detail = "the path's last part is no int32; send -2147483648 to 2147483646";
+async fn other_segments_are_problem_documents_that_name_the_range() {
+    let detail = "the last segment of the path is not an int32; send -2147483648 to 2147483646";
     let expected = problem(400, "Bad Request", detail);
     for path in [
         "/increase/2147483648",
@@ -73,7 +73,7 @@ async fn the_last_int32_is_out_of_range() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_problems_too() {
+async fn unknown_paths_and_wrong_methods_are_problem_documents() {
     for path in [
         "/",
         "/increase",
@@ -82,17 +82,17 @@ async fn other_paths_and_methods_are_problems_too() {
         "/increase/1/2",
     ] {
         let (status, content_type, body) = get(path).await;
-        let expected = problem(404, "Not Found", "nothing is here; try /increase/1");
+        let expected = problem(404, "Not Found", "unknown path; try /increase/1");
         assert_eq!(
             (status, content_type.as_str()),
             (404, "application/problem+json")
         );
         assert_eq!(body, expected, "{path}");
     }
-    let (status, headers, body) = ask(Method::POST, "/increase/1").await;
+    let (status, headers, body) = send(Method::POST, "/increase/1").await;
     assert_eq!(status, 405);
     assert_eq!(headers[ALLOW], "GET,HEAD");
-    let detail = "this path does not have this method; see the allow header";
+    let detail = "the path does not allow this method; see the allow header";
     let expected = problem(405, "Method Not Allowed", detail);
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
 }

@@ -1,5 +1,5 @@
-//! Every RPC through the generated client, good and bad.
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+//! Every RPC through the generated client, with valid and invalid requests.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::iter;
 
@@ -23,7 +23,7 @@ fn client() -> Client {
     CounterServiceClient::new(CounterServiceServer::new(Counter::new()))
 }
 
-fn said(status: &Status) -> (Code, &str) {
+fn code_and_message(status: &Status) -> (Code, &str) {
     (status.code(), status.message())
 }
 
@@ -76,11 +76,11 @@ async fn a_number_is_increased() {
 #[tokio::test]
 async fn the_last_number_is_out_of_range() {
     let status = increase(i32::MAX).await.unwrap_err();
-    assert_eq!(said(&status), (Code::OutOfRange, NO_NEXT));
+    assert_eq!(code_and_message(&status), (Code::OutOfRange, NO_NEXT));
 }
 
 #[tokio::test]
-async fn a_stream_answers_in_order_and_under_the_requests_ids() {
+async fn responses_have_the_order_and_the_ids_of_their_requests() {
     let requests = vec![request(5, 9), request(1, 3), request(7, 0), request(1, 3)];
     let responses: Vec<_> = increase_all(requests)
         .await
@@ -121,12 +121,12 @@ async fn a_request_without_an_id_that_fails_ends_the_stream_with_its_status() {
     let mut responses = increase_all(requests).await;
     assert_eq!(responses.message().await.unwrap(), Some(response(2, 0)));
     let status = responses.message().await.unwrap_err();
-    assert_eq!(said(&status), (Code::OutOfRange, NO_NEXT));
+    assert_eq!(code_and_message(&status), (Code::OutOfRange, NO_NEXT));
     assert_eq!(responses.message().await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_stream_answers_each_request_before_the_next_comes() {
+async fn each_response_comes_before_the_next_request() {
     let (requests, received) = mpsc::channel(1);
     let mut client = client();
     let responses = client.increase_stream(ReceiverStream::new(received));
@@ -142,13 +142,13 @@ async fn a_stream_answers_each_request_before_the_next_comes() {
 }
 
 #[tokio::test]
-async fn a_stream_without_requests_has_no_answers() {
+async fn a_stream_without_requests_has_no_responses() {
     let mut responses = increase_all(Vec::new()).await;
     assert_eq!(responses.message().await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_sum_tells_the_total_and_the_count() {
+async fn a_sum_has_the_total_and_the_count() {
     for (nums, total) in [
         (vec![], 0),
         (vec![3, -5, 1], -1),
@@ -161,7 +161,7 @@ async fn a_sum_tells_the_total_and_the_count() {
 }
 
 #[tokio::test]
-async fn a_sum_of_more_numbers_than_fit_in_memory_at_once_is_told() {
+async fn a_sum_takes_300_000_numbers() {
     let many = sum(iter::repeat_n(2, 300_000)).await;
     let expected = SumResponse {
         total: 600_000,
@@ -193,6 +193,9 @@ async fn a_countdown_from_below_zero_is_an_invalid_argument() {
     for from in [-1, i32::MIN] {
         let status = countdown(from).await.unwrap_err();
         let expected = format!("from is {from}; send 0 to 2147483647");
-        assert_eq!(said(&status), (Code::InvalidArgument, expected.as_str()));
+        assert_eq!(
+            code_and_message(&status),
+            (Code::InvalidArgument, expected.as_str())
+        );
     }
 }

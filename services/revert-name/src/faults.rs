@@ -1,4 +1,4 @@
-//! Faults on demand: names that ask for a status or a panic.
+//! Faults on demand: names that make a call fail or panic.
 
 use tonic::{Code, Status};
 
@@ -24,19 +24,19 @@ const STATUSES: [(&str, Code); 17] = [
 
 const PANICS: [&str; 2] = ["exception", "key_error"];
 
-/// Answers the status that `name` spells, in any case, with or without its underscores.
+/// Fails with the status that `name` spells, in any case, with or without underscores.
 ///
 /// # Panics
 ///
 /// On purpose, when `name` is `exception` or `key_error`.
 pub(crate) fn on_demand(name: &str) -> Result<(), Status> {
     if let Some(panic) = PANICS.iter().find(|panic| panic.eq_ignore_ascii_case(name)) {
-        panic!("fault on demand: the name asked for {panic}");
+        panic!("fault on demand: the name requests {panic}");
     }
     match STATUSES.iter().find(|(spelling, _)| spells(name, spelling)) {
         Some((spelling, code)) => Err(Status::new(
             *code,
-            format!("fault on demand: the name asked for {spelling}"),
+            format!("fault on demand: the name requests {spelling}"),
         )),
         None => Ok(()),
     }
@@ -77,7 +77,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_code_answers_itself_in_every_spelling() {
+    fn every_spelling_of_a_code_fails_with_it() {
         for (number, screaming, camel) in SPELLINGS {
             for name in [
                 screaming.to_owned(),
@@ -95,16 +95,16 @@ mod tests {
     }
 
     #[test]
-    fn the_message_is_the_status_and_not_the_name() {
+    fn the_message_has_the_code_and_not_the_name() {
         let status = on_demand("nOt_FoUnD").unwrap_err();
         assert_eq!(
             status.message(),
-            "fault on demand: the name asked for NOT_FOUND"
+            "fault on demand: the name requests NOT_FOUND"
         );
     }
 
     #[test]
-    fn other_names_ask_for_nothing() {
+    fn other_names_do_not_fail() {
         for name in [
             "",
             "Ana",
@@ -123,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the name asked for exception")]
+    #[should_panic(expected = "the name requests exception")]
     fn exception_panics() {
         let _ = on_demand("Exception");
     }
 
     #[test]
-    #[should_panic(expected = "the name asked for key_error")]
+    #[should_panic(expected = "the name requests key_error")]
     fn key_error_panics() {
         let _ = on_demand("KEY_ERROR");
     }

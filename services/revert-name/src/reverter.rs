@@ -1,4 +1,4 @@
-//! The reverter: checks a name, waits, reverses it.
+//! The handler: validates the request, waits for its delay, reverses the name.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ enum InvalidRequest {
 // === impl Reverter ===
 
 impl Reverter {
-    /// With `faults_on_demand`, a name such as `not_found` answers that status
-    /// and `exception` panics.
+    /// With `faults_on_demand`, a name such as `not_found` fails with that status, and `exception`
+    /// panics.
     pub const fn new(faults_on_demand: bool) -> Self {
         Self { faults_on_demand }
     }
@@ -54,7 +54,7 @@ impl RevertNameService for Reverter {
         let RevertNameRequest { name, delay } = request.into_inner();
         check_name(&name)?;
         let delay = check_delay(delay)?;
-        // Even a sleep of nothing waits for the timer's next millisecond.
+        // A sleep of zero would wait for the timer's next millisecond.
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_length_that_fits_is_answered_and_the_next_is_not() {
+    async fn a_name_is_accepted_up_to_its_limits() {
         let reverter = Reverter::default();
         let wide = "👍🏽".repeat(128);
         for (name, refusal) in [
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_delay_is_slept() {
+    async fn a_call_waits_for_its_delay() {
         for seconds in [0, 1, 3600] {
             let start = Instant::now();
             revert(Reverter::default(), "Ana", seconds).await.unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_delay_out_of_range_is_refused_at_once() {
+    async fn a_delay_out_of_range_is_rejected_at_once() {
         let start = Instant::now();
         for delay in [-1, 3601, i32::MIN, i32::MAX] {
             let status = revert(Reverter::default(), "Ana", delay).await.unwrap_err();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fault_comes_after_its_delay() {
+    async fn a_fault_comes_after_the_delay() {
         let start = Instant::now();
         let status = revert(Reverter::default(), "unavailable", 2)
             .await
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_faults_on_demand_every_name_is_a_name() {
+    async fn without_faults_on_demand_every_name_is_reversed() {
         let reverter = Reverter::new(false);
         for (name, expected) in [
             ("NOT_FOUND", "DNUOF_TON"),
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// Clusters that do not join with any neighbour of this list, in either order.
+    /// Clusters that do not join with another of the list, in either order.
     fn cluster() -> impl Strategy<Value = &'static str> {
         prop::sample::select(vec![
             "a",
@@ -223,7 +223,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn clusters_stay_whole_and_come_back(clusters in prop::collection::vec(cluster(), 0..=256)) {
+        fn reversing_twice_restores_the_clusters(clusters in prop::collection::vec(cluster(), 0..=256)) {
             let name = clusters.concat();
             let expected: String = clusters.iter().rev().copied().collect();
             prop_assert_eq!(reversed(&name), expected);
@@ -239,7 +239,7 @@ mod tests {
         }
 
         #[test]
-        fn the_limits_are_met_exactly(clusters in prop::collection::vec(cluster(), 0..=300)) {
+        fn names_are_valid_exactly_within_the_limits(clusters in prop::collection::vec(cluster(), 0..=300)) {
             let name = clusters.concat();
             let fits = name.len() <= 1024 && clusters.len() <= 256;
             prop_assert_eq!(check_name(&name).is_ok(), fits);

@@ -1,14 +1,14 @@
-//! The clock: RFC 3339 in the zone of this machine.
+//! The handler: the time of day as RFC 3339, in the time zone of this machine.
 
 use jiff::Zoned;
 use tonic::{Request, Response, Status};
 use vitalmesh_proto::time::v1::time_service_server::TimeService;
 use vitalmesh_proto::time::v1::{WhatTimeIsRequest, WhatTimeIsResponse};
 
-/// Always six fractional digits, always a numeric offset (`+00:00`, never `Z`).
+/// Six fractional digits and a numeric offset, always: `+00:00`, not `Z`.
 const RFC_3339_MICROSECONDS: &str = "%Y-%m-%dT%H:%M:%S%.6f%:z";
 
-/// Answers with the time of day.
+/// Responds with the time of day.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock;
 
@@ -42,22 +42,22 @@ mod tests {
 
     use super::*;
 
-    fn spelled(timestamp: &str, zone: TimeZone) -> String {
+    fn formatted(timestamp: &str, zone: TimeZone) -> String {
         rfc_3339(&timestamp.parse::<Timestamp>().unwrap().to_zoned(zone))
     }
 
     #[test]
-    fn utc_is_a_numeric_offset() {
+    fn utc_has_a_numeric_offset() {
         assert_eq!(
-            spelled("2026-11-21T12:00:00.123456Z", TimeZone::UTC),
+            formatted("2026-11-21T12:00:00.123456Z", TimeZone::UTC),
             "2026-11-21T12:00:00.123456+00:00"
         );
     }
 
     #[test]
-    fn an_unknown_zone_reads_as_utc() {
+    fn an_unknown_zone_is_utc() {
         assert_eq!(
-            spelled("2026-11-21T12:00:00.123456Z", TimeZone::unknown()),
+            formatted("2026-11-21T12:00:00.123456Z", TimeZone::unknown()),
             "2026-11-21T12:00:00.123456+00:00"
         );
     }
@@ -65,15 +65,15 @@ mod tests {
     #[test]
     fn whole_seconds_keep_six_digits() {
         assert_eq!(
-            spelled("2026-11-21T12:00:00Z", TimeZone::UTC),
+            formatted("2026-11-21T12:00:00Z", TimeZone::UTC),
             "2026-11-21T12:00:00.000000+00:00"
         );
     }
 
     #[test]
-    fn nanoseconds_are_cut_off() {
+    fn nanoseconds_are_truncated() {
         assert_eq!(
-            spelled("2026-11-21T12:00:00.000001999Z", TimeZone::UTC),
+            formatted("2026-11-21T12:00:00.000001999Z", TimeZone::UTC),
             "2026-11-21T12:00:00.000001+00:00"
         );
     }
@@ -82,23 +82,26 @@ mod tests {
     fn an_offset_west_of_greenwich_is_negative() {
         let newfoundland = Offset::from_seconds(-(3 * 3600 + 30 * 60)).unwrap();
         assert_eq!(
-            spelled("2026-11-21T12:00:00.5Z", TimeZone::fixed(newfoundland)),
+            formatted("2026-11-21T12:00:00.5Z", TimeZone::fixed(newfoundland)),
             "2026-11-21T08:30:00.500000-03:30"
         );
     }
 
     #[tokio::test]
-    async fn the_answer_is_now() {
+    async fn the_response_is_the_current_time() {
         let before = Timestamp::now().as_microsecond();
-        let answer = Clock::new()
+        let response = Clock::new()
             .what_time_is(Request::new(WhatTimeIsRequest {}))
             .await
             .unwrap()
             .into_inner();
         let after = Timestamp::now().as_microsecond();
 
-        let told = answer.time.parse::<Timestamp>().unwrap().as_microsecond();
-        assert!((before..=after).contains(&told), "{}", answer.time);
-        assert_eq!(answer.time.len(), "2026-11-21T12:00:00.000000+00:00".len());
+        let time = response.time.parse::<Timestamp>().unwrap().as_microsecond();
+        assert!((before..=after).contains(&time), "{}", response.time);
+        assert_eq!(
+            response.time.len(),
+            "2026-11-21T12:00:00.000000+00:00".len()
+        );
     }
 }

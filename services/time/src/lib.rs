@@ -1,4 +1,4 @@
-//! Tells the time.
+//! The time of day.
 
 mod clock;
 mod config;

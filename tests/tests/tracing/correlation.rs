@@ -44,7 +44,7 @@ async fn a_failed_call_has_one_trace_in_its_log_its_exemplar_and_its_span() {
     assert_eq!(spans[0].attribute("rpc.grpc.status_code"), "13");
     assert_eq!(
         spans[0].failure.as_deref(),
-        Some("fault on demand: the name asked for INTERNAL")
+        Some("fault on demand: the name requests INTERNAL")
     );
 }
 

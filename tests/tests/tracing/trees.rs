@@ -113,7 +113,7 @@ async fn spans_say_what_the_conventions_ask_and_who_made_them() {
     // A fault for the client, none of the server.
     assert_eq!(
         client.failure.as_deref(),
-        Some("fault on demand: the name asked for NOT_FOUND")
+        Some("fault on demand: the name requests NOT_FOUND")
     );
     assert_eq!(server.failure, None);
 
