@@ -4,22 +4,24 @@
 //! that do not fit the queue, or that the collector rejects, are dropped and counted.
 
 mod exporter;
-mod otlp;
+mod resource;
 mod value;
 
-use std::fmt::Debug;
 use std::future::Future;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Uri;
 use prometheus::{IntCounter, Registry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use vitalmesh_transport::Transport;
 
 use self::exporter::{Counts, Exporter};
-pub use self::otlp::Resource;
-pub(crate) use self::otlp::{AnyValue, KeyValue, nanos};
+pub use self::resource::Resource;
 pub use self::value::Value;
-pub(crate) use self::value::truncate;
+pub(crate) use self::value::{attribute, truncate};
+use crate::otlp::common::v1::InstrumentationScope;
 
 /// The capacity of a queue, in items.
 pub(crate) const QUEUE: usize = 2048;
@@ -32,10 +34,20 @@ pub(crate) trait Signal: Sized + Send + 'static {
     const EXPORTED: (&'static str, &'static str);
     /// The counter of dropped items, and its help.
     const DROPPED: (&'static str, &'static str);
-    /// The collector's method for them.
-    const METHOD: &'static str;
-    /// The OTLP message of one item.
-    type Message: prost::Message + Debug + Default + From<Self> + 'static;
+
+    /// Sends one request to the collector. `None` if the response reports no partial success.
+    fn export(
+        collector: Transport,
+        resource: &Resource,
+        items: Vec<Self>,
+    ) -> impl Future<Output = Result<Option<PartialSuccess>, Status>> + Send;
+}
+
+/// A response that accepts a part of the items, or accepts all with a warning.
+#[derive(Debug)]
+pub(crate) struct PartialSuccess {
+    pub(crate) rejected: i64,
+    pub(crate) message: String,
 }
 
 /// The sending side of an export queue.
@@ -75,6 +87,21 @@ pub(crate) fn start<S: Signal>(
         }
     };
     Ok((queue, flush))
+}
+
+/// The scope of every span and log line: this crate.
+pub(crate) fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    }
+}
+
+/// Nanoseconds since 1970; 0 for a time before 1970 or after 2554.
+pub(crate) fn nanos(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_nanos()).unwrap_or(0)
 }
 
 // === impl ExportQueue ===

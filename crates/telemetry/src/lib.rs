@@ -4,6 +4,9 @@
 mod export;
 mod log;
 mod observer;
+mod otlp;
+#[cfg(test)]
+mod test_collector;
 mod trace;
 
 pub use self::export::{Resource, Value};

@@ -5,7 +5,7 @@
 //! or in an unsampled trace, a span costs one branch.
 
 pub mod conventions;
-mod otlp;
+mod message;
 mod settings;
 mod span;
 

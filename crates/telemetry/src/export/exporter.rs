@@ -4,18 +4,14 @@ use std::mem;
 use std::time::Duration;
 
 use http::Uri;
-use http::uri::PathAndQuery;
 use prometheus::{IntCounter, Opts, Registry};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::client::Grpc;
-use tonic::{Request, Status};
-use tonic_prost::ProstCodec;
-
-use super::Signal;
-use super::otlp::{ExportRequest, ExportResponse, Resource};
+use tonic::Status;
 use vitalmesh_transport::Transport;
+
+use super::{PartialSuccess, Resource, Signal};
 
 /// Items in one request: about 300 kB, far below the 4 MiB that collectors take.
 const BATCH: usize = 512;
@@ -36,7 +32,7 @@ pub(super) struct Counts {
 #[derive(Debug)]
 pub(super) struct Exporter<S> {
     collector: Uri,
-    client: Grpc<Transport>,
+    transport: Transport,
     queue: mpsc::Receiver<S>,
     batch: Vec<S>,
     resource: Resource,
@@ -74,7 +70,7 @@ impl<S: Signal> Exporter<S> {
     ) -> Self {
         Self {
             // The bare transport: exports are neither metered nor traced.
-            client: Grpc::new(Transport::new(collector.clone())),
+            transport: Transport::new(collector.clone()),
             collector,
             queue,
             batch: Vec::new(),
@@ -122,11 +118,13 @@ impl<S: Signal> Exporter<S> {
         if count == 0 {
             return;
         }
-        let sent = timeout(TIMEOUT, self.send(batch)).await;
+        let sent = S::export(self.transport.clone(), &self.resource, batch);
+        let sent = timeout(TIMEOUT, sent).await;
         let sent =
             sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("no response within 5 s")));
         let (lost, problem) = match sent {
-            Ok(answer) => answer.lost(count),
+            Ok(None) => (0, None),
+            Ok(Some(partial)) => partial.lost(count),
             Err(status) => (
                 count,
                 Some(format!("{:?}: {}", status.code(), status.message())),
@@ -135,18 +133,6 @@ impl<S: Signal> Exporter<S> {
         self.counts.refused.inc_by(lost);
         self.counts.exported.inc_by(count - lost);
         self.log_change(problem.as_deref());
-    }
-
-    async fn send(&mut self, batch: Vec<S>) -> Result<ExportResponse, Status> {
-        let items = batch.into_iter().map(Into::into).collect();
-        let request = ExportRequest::<S::Message>::new(&self.resource, items);
-        let codec = ProstCodec::<_, ExportResponse>::default();
-        let path = PathAndQuery::from_static(S::METHOD);
-        let answer = self
-            .client
-            .unary(Request::new(request), path, codec)
-            .await?;
-        Ok(answer.into_inner())
     }
 
     /// Logs the first failure and the recovery, not each failure.
@@ -163,41 +149,215 @@ impl<S: Signal> Exporter<S> {
     }
 }
 
-// === impl ExportResponse ===
+// === impl PartialSuccess ===
 
-impl ExportResponse {
+impl PartialSuccess {
     /// How many of `count` items the collector rejected, and why.
     fn lost(self, count: u64) -> (u64, Option<String>) {
-        let Some(partial) = self.partial_success else {
-            return (0, None);
-        };
         // A message without a count is a warning about accepted items.
-        match u64::try_from(partial.rejected).unwrap_or(0) {
+        match u64::try_from(self.rejected).unwrap_or(0) {
             0 => (0, None),
-            rejected => (rejected.min(count), Some(partial.error_message)),
+            rejected => (rejected.min(count), Some(self.message)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::otlp::PartialSuccess;
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::resource::v1::Resource as OtlpResource;
+    use opentelemetry_proto::tonic::trace::v1::span::SpanKind as OtlpKind;
+    use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+    use opentelemetry_proto::tonic::trace::v1::{
+        ResourceSpans, ScopeSpans, Span, Status as SpanStatus,
+    };
+    use prometheus::TextEncoder;
+    use tracing_subscriber::layer::SubscriberExt;
+    use vitalmesh_context::{CallContext, TraceContext};
+
     use super::*;
+    use crate::log::{LogSink, export_log};
+    use crate::test_collector::TestCollector;
+    use crate::trace::{SpanKind, TraceSettings, Tracer};
+
+    fn value(value: Value) -> AnyValue {
+        AnyValue { value: Some(value) }
+    }
+
+    fn text(text: &str) -> AnyValue {
+        value(Value::StringValue(text.to_owned()))
+    }
+
+    fn attribute(key: &str, value: AnyValue) -> KeyValue {
+        KeyValue {
+            key: key.to_owned(),
+            value: Some(value),
+            ..KeyValue::default()
+        }
+    }
+
+    fn resource() -> Option<OtlpResource> {
+        let attributes = vec![
+            attribute("service.name", text("shop")),
+            attribute("service.version", text("1.2.3")),
+            attribute("service.instance.id", text("a")),
+        ];
+        Some(OtlpResource {
+            attributes,
+            ..OtlpResource::default()
+        })
+    }
+
+    fn scope() -> Option<InstrumentationScope> {
+        Some(InstrumentationScope {
+            name: "vitalmesh-telemetry".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..InstrumentationScope::default()
+        })
+    }
+
+    fn traced() -> CallContext {
+        let mut context = CallContext::root(None);
+        context.trace = TraceContext {
+            sampled: true,
+            ..TraceContext::root().child()
+        };
+        context
+    }
+
+    fn values(registry: &Registry, signal: &str) -> [String; 3] {
+        let page = TextEncoder::new().encode_to_string(&registry.gather());
+        let page = page.unwrap();
+        let series = [
+            format!("mesh_{signal}_exported_total "),
+            format!("mesh_{signal}_dropped_total{{reason=\"queue_full\"}} "),
+            format!("mesh_{signal}_dropped_total{{reason=\"export_failed\"}} "),
+        ];
+        series.map(|series| {
+            let mut values = page.lines().filter_map(|line| line.strip_prefix(&series));
+            values.next().unwrap().to_owned()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_request_with_log_lines_is_what_the_official_types_expect() {
+        let mut collector = TestCollector::start(0).await;
+        let (sink, registry) = (LogSink::default(), Registry::new());
+        let from = Resource::new("shop", "1.2.3", "a");
+        let flush = export_log(Some(&sink), Some(collector.uri()), &from, &registry).unwrap();
+        let context = traced();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(sink), || {
+            context.sync_scope(|| tracing::info!(target: "shop::orders", count = 3, "placed"));
+        });
+        flush.await;
+
+        let request = collector.logs().await;
+        let time_unix_nano = request.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano;
+        let record = LogRecord {
+            time_unix_nano,
+            severity_number: 9,
+            severity_text: "INFO".to_owned(),
+            body: Some(text("placed")),
+            attributes: vec![
+                attribute("count", value(Value::IntValue(3))),
+                attribute("target", text("shop::orders")),
+            ],
+            flags: 1,
+            trace_id: context.trace.trace_id.to_be_bytes().into(),
+            span_id: context.trace.span_id.to_be_bytes().into(),
+            ..LogRecord::default()
+        };
+        let expected = ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs {
+                resource: resource(),
+                scope_logs: vec![ScopeLogs {
+                    scope: scope(),
+                    log_records: vec![record],
+                    ..ScopeLogs::default()
+                }],
+                ..ResourceLogs::default()
+            }],
+        };
+        assert_eq!(request, expected);
+        assert_eq!(values(&registry, "log_lines"), ["1", "0", "0"]);
+    }
+
+    #[tokio::test]
+    async fn a_request_with_spans_is_what_the_official_types_expect() {
+        let mut collector = TestCollector::start(1).await;
+        let settings = TraceSettings {
+            otlp_endpoint: collector
+                .uri()
+                .to_string()
+                .trim_end_matches('/')
+                .parse()
+                .unwrap(),
+            ..TraceSettings::default()
+        };
+        let (from, registry) = (Resource::new("shop", "1.2.3", "a"), Registry::new());
+        let (tracer, flush) = Tracer::start(&settings, &from, &registry).unwrap();
+        let trace = traced().trace;
+        let span = tracer.start_span(trace, SpanKind::Client, || "pay".to_owned());
+        let mut span = span.unwrap();
+        span.set("server.port", 443);
+        span.fail("card declined");
+        drop(span);
+        for kind in [SpanKind::Server, SpanKind::Internal] {
+            drop(tracer.start_span(trace, kind, || "work".to_owned()));
+        }
+        flush.await;
+
+        let mut request = collector.spans().await;
+        let sent = &mut request.resource_spans[0].scope_spans[0].spans;
+        let (begun, ended) = (sent[0].start_time_unix_nano, sent[0].end_time_unix_nano);
+        assert!(begun > 0 && begun <= ended, "{begun} {ended}");
+        let kinds: Vec<_> = sent.drain(1..).map(|span| span.kind()).collect();
+        assert_eq!(kinds, [OtlpKind::Server, OtlpKind::Internal]);
+        let span = Span {
+            trace_id: trace.trace_id.to_be_bytes().into(),
+            span_id: trace.span_id.to_be_bytes().into(),
+            parent_span_id: trace.parent_id.unwrap().get().to_be_bytes().into(),
+            name: "pay".to_owned(),
+            kind: OtlpKind::Client.into(),
+            start_time_unix_nano: begun,
+            end_time_unix_nano: ended,
+            attributes: vec![attribute("server.port", value(Value::IntValue(443)))],
+            status: Some(SpanStatus {
+                message: "card declined".to_owned(),
+                code: StatusCode::Error.into(),
+            }),
+            ..Span::default()
+        };
+        let expected = ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                resource: resource(),
+                scope_spans: vec![ScopeSpans {
+                    scope: scope(),
+                    spans: vec![span],
+                    ..ScopeSpans::default()
+                }],
+                ..ResourceSpans::default()
+            }],
+        };
+        assert_eq!(request, expected);
+        // The collector rejected one of the three.
+        assert_eq!(values(&registry, "spans"), ["2", "0", "1"]);
+    }
 
     #[test]
     fn rejected_items_are_counted_and_never_more_than_were_sent() {
         let lost = |rejected| {
             let partial = PartialSuccess {
                 rejected,
-                error_message: "too old".to_owned(),
+                message: "too old".to_owned(),
             };
-            let answer = ExportResponse {
-                partial_success: Some(partial),
-            };
-            answer.lost(5)
+            partial.lost(5)
         };
         let why = Some("too old".to_owned());
-        assert_eq!(ExportResponse::default().lost(5), (0, None));
         // A warning, or nonsense.
         assert_eq!(lost(0), (0, None));
         assert_eq!(lost(-1), (0, None));

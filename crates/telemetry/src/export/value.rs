@@ -1,4 +1,7 @@
-//! Attribute values of spans and log lines.
+//! Attributes of spans and log lines.
+
+use crate::otlp::common::v1::any_value::Value as OtlpValue;
+use crate::otlp::common::v1::{AnyValue, KeyValue};
 
 /// The longest text, in bytes. Texts may come from clients and other services.
 const MAX_TEXT: usize = 256;
@@ -23,6 +26,25 @@ impl From<&str> for Value {
 impl From<i64> for Value {
     fn from(number: i64) -> Self {
         Self::Number(number)
+    }
+}
+
+impl From<Value> for AnyValue {
+    fn from(value: Value) -> Self {
+        let value = match value {
+            Value::Text(text) => OtlpValue::StringValue(text),
+            Value::Number(number) => OtlpValue::IntValue(number),
+        };
+        Self { value: Some(value) }
+    }
+}
+
+/// The OTLP message of an attribute.
+pub(crate) fn attribute((key, value): (impl Into<String>, Value)) -> KeyValue {
+    KeyValue {
+        key: key.into(),
+        value: Some(value.into()),
+        ..KeyValue::default()
     }
 }
 

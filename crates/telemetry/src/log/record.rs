@@ -1,12 +1,17 @@
-//! A log line, and its OTLP message: the stable numbers of opentelemetry-proto 1.x.
+//! A log line, its OTLP message and its export.
 
 use std::time::SystemTime;
 
+use tonic::Status;
 use tracing::{Event, Level};
+use vitalmesh_context::{CallContext, TraceContext};
+use vitalmesh_transport::Transport;
 
 use super::fields::Fields;
-use crate::export::{AnyValue, KeyValue, Signal, Value, nanos};
-use vitalmesh_context::{CallContext, TraceContext};
+use crate::export::{PartialSuccess, Resource, Signal, Value, attribute, nanos, scope};
+use crate::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use crate::otlp::collector::logs::v1::logs_service_client::LogsServiceClient;
+use crate::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 
 /// A log line to export. Texts are cut to 256 bytes; tracing allows at most 32 fields.
 #[derive(Debug)]
@@ -17,26 +22,6 @@ pub(crate) struct LogLine {
     attributes: Vec<(String, Value)>,
     /// The trace of the call that logged the line.
     trace: Option<TraceContext>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct LogRecord {
-    #[prost(fixed64, tag = "1")]
-    time_unix_nano: u64,
-    #[prost(int32, tag = "2")]
-    severity_number: i32,
-    #[prost(string, tag = "3")]
-    severity_text: String,
-    #[prost(message, optional, tag = "5")]
-    body: Option<AnyValue>,
-    #[prost(message, repeated, tag = "6")]
-    attributes: Vec<KeyValue>,
-    #[prost(fixed32, tag = "8")]
-    flags: u32,
-    #[prost(bytes = "vec", tag = "9")]
-    trace_id: Vec<u8>,
-    #[prost(bytes = "vec", tag = "10")]
-    span_id: Vec<u8>,
 }
 
 // === impl LogLine ===
@@ -71,8 +56,32 @@ impl Signal for LogLine {
         "mesh_log_lines_dropped_total",
         "Log lines that did not reach the collector.",
     );
-    const METHOD: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
-    type Message = LogRecord;
+
+    async fn export(
+        collector: Transport,
+        resource: &Resource,
+        lines: Vec<Self>,
+    ) -> Result<Option<PartialSuccess>, Status> {
+        let scope_logs = ScopeLogs {
+            scope: Some(scope()),
+            log_records: lines.into_iter().map(Into::into).collect(),
+            ..ScopeLogs::default()
+        };
+        let resource_logs = ResourceLogs {
+            resource: Some(resource.message()),
+            scope_logs: vec![scope_logs],
+            ..ResourceLogs::default()
+        };
+        let request = ExportLogsServiceRequest {
+            resource_logs: vec![resource_logs],
+        };
+        let response = LogsServiceClient::new(collector).export(request).await?;
+        let partial = response.into_inner().partial_success;
+        Ok(partial.map(|partial| PartialSuccess {
+            rejected: partial.rejected_log_records,
+            message: partial.error_message,
+        }))
+    }
 }
 
 fn of_json(value: &serde_json::Value) -> Value {
@@ -96,24 +105,25 @@ impl From<LogLine> for LogRecord {
         let (trace_id, span_id) = line.trace.map(ids).unwrap_or_default();
         Self {
             time_unix_nano: nanos(line.at),
-            severity_number: severity(line.level),
+            severity_number: severity(line.level).into(),
             severity_text: line.level.as_str().to_owned(),
             body: Some(line.message.into()),
-            attributes: line.attributes.into_iter().map(Into::into).collect(),
+            attributes: line.attributes.into_iter().map(attribute).collect(),
             flags: line.trace.is_some_and(|trace| trace.sampled).into(),
             trace_id,
             span_id,
+            ..Self::default()
         }
     }
 }
 
-fn severity(level: Level) -> i32 {
+const fn severity(level: Level) -> SeverityNumber {
     match level {
-        Level::TRACE => 1,
-        Level::DEBUG => 5,
-        Level::INFO => 9,
-        Level::WARN => 13,
-        Level::ERROR => 17,
+        Level::TRACE => SeverityNumber::Trace,
+        Level::DEBUG => SeverityNumber::Debug,
+        Level::INFO => SeverityNumber::Info,
+        Level::WARN => SeverityNumber::Warn,
+        Level::ERROR => SeverityNumber::Error,
     }
 }
 
@@ -140,6 +150,14 @@ mod tests {
         lines.map(Into::into).collect()
     }
 
+    /// The time of a record, which must be current.
+    fn current_time(record: &LogRecord) -> u64 {
+        let at = record.time_unix_nano;
+        let age = nanos(SystemTime::now()).checked_sub(at);
+        assert!(age.is_some_and(|age| age < 60_000_000_000), "{at}");
+        at
+    }
+
     #[test]
     fn a_record_carries_the_event_and_its_trace() {
         let mut context = CallContext::root(None);
@@ -147,38 +165,64 @@ mod tests {
         let long = "x".repeat(300);
         let records = records(|_| {
             context.sync_scope(
-                || tracing::warn!(target: "vitalmesh::call", count = 3, up = true, long, "told"),
+                || tracing::warn!(target: "vitalmesh::call", count = 3, up = true, long, "ended"),
             );
         });
         let [record] = records.as_slice() else {
             panic!("{records:?}")
         };
-        assert_eq!(record.body, Some(Value::from("told").into()));
-        assert_eq!(
-            (record.severity_number, &*record.severity_text),
-            (13, "WARN")
-        );
-        assert_eq!(record.trace_id, context.trace.trace_id.to_be_bytes());
-        assert_eq!(record.span_id, context.trace.span_id.to_be_bytes());
-        assert_eq!(record.flags, 1);
-        let expected = [
+        let attributes = [
             ("count", Value::Number(3)),
             ("long", Value::Text(long[..256].to_owned())),
             ("up", "true".into()),
             ("target", "vitalmesh::call".into()),
         ];
-        assert_eq!(record.attributes, expected.map(KeyValue::from));
+        let expected = LogRecord {
+            time_unix_nano: current_time(record),
+            severity_number: 13,
+            severity_text: "WARN".to_owned(),
+            body: Some(Value::from("ended").into()),
+            attributes: attributes.map(attribute).into(),
+            flags: 1,
+            trace_id: context.trace.trace_id.to_be_bytes().into(),
+            span_id: context.trace.span_id.to_be_bytes().into(),
+            ..LogRecord::default()
+        };
+        assert_eq!(*record, expected);
     }
 
     #[test]
     fn a_record_outside_a_call_has_no_ids_and_falls_back_to_its_target() {
         let records = records(|_| tracing::info!(target: "vitalmesh::quiet", count = 1));
-        assert_eq!(records.len(), 1);
+        let [record] = records.as_slice() else {
+            panic!("{records:?}")
+        };
+        let target = Value::from("vitalmesh::quiet");
+        let attributes = [("count", Value::Number(1)), ("target", target.clone())];
+        let expected = LogRecord {
+            time_unix_nano: current_time(record),
+            severity_number: 9,
+            severity_text: "INFO".to_owned(),
+            body: Some(target.into()),
+            attributes: attributes.map(attribute).into(),
+            ..LogRecord::default()
+        };
+        assert_eq!(*record, expected);
+    }
+
+    #[test]
+    fn each_level_has_its_severity_number() {
+        let levels = [
+            Level::TRACE,
+            Level::DEBUG,
+            Level::INFO,
+            Level::WARN,
+            Level::ERROR,
+        ];
         assert_eq!(
-            records[0].body,
-            Some(Value::from("vitalmesh::quiet").into())
+            levels.map(|level| severity(level) as i32),
+            [1, 5, 9, 13, 17]
         );
-        assert!(records[0].trace_id.is_empty() && records[0].span_id.is_empty());
     }
 
     #[test]

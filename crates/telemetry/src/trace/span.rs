@@ -9,15 +9,15 @@ use super::Recorder;
 use crate::export::{Value, truncate};
 use vitalmesh_context::TraceContext;
 
-/// The kind of a span, with OTLP's numbers.
+/// The kind of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanKind {
     /// Work inside of a service, such as a task run.
-    Internal = 1,
+    Internal,
     /// A call or request that a server handles.
-    Server = 2,
+    Server,
     /// A call that a client makes.
-    Client = 3,
+    Client,
 }
 
 /// A span that has not ended. Dropping it ends it.
