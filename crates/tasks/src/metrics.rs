@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use crate::schedule::Schedule;
 use crate::task::Task;
 
-/// Seconds: from a local call to a nightly clean-up.
+/// Bucket bounds of the duration, in seconds: from a local call to a nightly clean-up.
 const BUCKETS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
 
-/// Seconds. The scheduler checks twice a second; longer delays are a problem.
+/// Bucket bounds of the start delay, in seconds. The scheduler checks every 0.5 s.
 const DELAY_BUCKETS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// The series of one task.
@@ -31,9 +31,9 @@ pub(crate) struct TaskMetrics {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
     Success,
-    /// Failed, panicked or took too long.
+    /// Failed, panicked or timed out.
     Error,
-    /// Not started, because the previous run had not ended.
+    /// Not started because the previous run was still in progress.
     Skipped,
 }
 
@@ -71,29 +71,29 @@ impl TaskMetrics {
             runs: [counter("success")?, counter("error")?, counter("skipped")?],
             duration: histogram(
                 "mesh_task_duration_seconds",
-                "How long the runs of a task took, in seconds.",
+                "Duration of a run, in seconds.",
                 &BUCKETS,
             )?,
             start_delay: histogram(
                 "mesh_task_start_delay_seconds",
-                "How late the scheduled runs of a task began, in seconds.",
+                "Time from a run's due time, its phase included, to its start, in seconds.",
                 &DELAY_BUCKETS,
             )?,
             enabled: gauge(
                 "mesh_task_enabled",
-                "1 while runs of the task begin, 0 where it is off or was stopped.",
+                "1 while the task is scheduled, 0 if it is off or stopped.",
             )?,
             last_success: gauge(
                 "mesh_task_last_success_timestamp_seconds",
-                "When a run last succeeded, in seconds since 1970; 0 before the first.",
+                "Unix time of the last successful run, 0 before the first.",
             )?,
             next_run: gauge(
                 "mesh_task_next_run_timestamp_seconds",
-                "When the next run is scheduled, in seconds since 1970.",
+                "Unix time of the next scheduled run, 0 if the task is off.",
             )?,
             interval: gauge(
                 "mesh_task_interval_seconds",
-                "From one scheduled run to the next, in seconds.",
+                "Time between the next two scheduled runs, in seconds, 0 if the task is off.",
             )?,
         };
         metrics.set_schedule(&task.schedule);
@@ -105,7 +105,7 @@ impl TaskMetrics {
         self.enabled.set(f64::from(enabled));
     }
 
-    /// Records how long after its due time a run started.
+    /// Records the time from a run's due time to its start.
     pub(crate) fn start_delay(&self, delay: Duration) {
         self.start_delay.observe(delay.as_secs_f64());
     }

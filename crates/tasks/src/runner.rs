@@ -1,4 +1,4 @@
-//! Runs one task: once per scheduled time, never twice at once, within its timeout.
+//! Runs one task: once per scheduled time, one run at a time, within its timeout.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -25,9 +25,9 @@ pub(crate) struct Runner {
 /// Why a run starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trigger {
-    /// The service starts: no delay.
+    /// The start of the service. The run has no start delay.
     Start,
-    /// The schedule, whose time passed this long ago.
+    /// A scheduled time, which passed `late` ago.
     Schedule { late: Duration },
 }
 
@@ -59,13 +59,13 @@ impl Runner {
         self.task.schedule.to_string()
     }
 
-    /// Reports in the metrics that no further run starts.
+    /// Sets the metric `mesh_task_enabled` to 0.
     pub(crate) fn disable(&self) {
         self.metrics.set_enabled(false);
     }
 
-    /// The trigger of a due run. `None` for a repetition: the scheduler fires twice for one time
-    /// when it is late.
+    /// The trigger of a due run. `None` for a duplicate: a late scheduler fires twice for the same
+    /// scheduled time.
     pub(crate) fn fire(&self) -> Option<Trigger> {
         let (second, late) = self.task.schedule.last();
         let new = self.last_occurrence.swap(second, Ordering::AcqRel) != second;
@@ -106,7 +106,7 @@ impl Runner {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => Err(error.to_string()),
             Ok(Err(_)) => Err("the task panicked".to_owned()),
-            Err(_) => Err(format!("took longer than {:?}", self.task.timeout)),
+            Err(_) => Err(format!("timed out after {:?}", self.task.timeout)),
         }
     }
 
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_that_is_dropped_leaves_the_task_free() {
+    async fn the_task_runs_again_after_a_dropped_run() {
         let mut task = task(|| async { Ok(()) }.boxed());
         task.phase = Duration::from_secs(9);
         let (runner, registry) = runner(task);
@@ -283,11 +283,11 @@ mod tests {
         let turn = Arc::new(AtomicU32::new(0));
         let (runner, _) = runner(task(move || {
             let turn = turn.fetch_add(1, Ordering::Relaxed);
-            // Away, there, away, each for three runs.
+            // Three failures, three successes, three failures.
             async move {
                 match turn / 3 {
                     1 => Ok(()),
-                    _ => Err("away".into()),
+                    _ => Err("refused".into()),
                 }
             }
             .boxed()

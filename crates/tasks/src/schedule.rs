@@ -11,8 +11,9 @@ use croner::parser::{CronParser, Seconds};
 const MAX_LENGTH: usize = 128;
 const OFF: &str = "off";
 
-/// When a task runs: a cron expression with seconds, in UTC. `*/10 * * * * *` is every 10 s; `off`
-/// is never.
+/// The schedule of a task: a cron expression in UTC whose first field is the second, or `off`.
+///
+/// `*/10 * * * * *` means every 10 s; `off` means never.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// `None` if it is off.
@@ -29,8 +30,8 @@ pub enum ScheduleError {
     /// Not a cron expression.
     #[error("{0}; expected six fields: second minute hour day month weekday, or off")]
     Syntax(#[from] croner::errors::CronError),
-    /// It never matches, like the 30th of February.
-    #[error("this never happens; off switches a task off")]
+    /// Never matches a time, such as February 30.
+    #[error("this never matches a time; use off to disable the task")]
     Never,
 }
 
@@ -41,14 +42,14 @@ impl Schedule {
         self.cron.is_none()
     }
 
-    /// The next matching time; `None` if it is off.
+    /// The next matching time; `None` if the schedule is `off`.
     pub fn next(&self) -> Option<DateTime<Utc>> {
         self.after(Utc::now())
     }
 
-    /// The time between the next two runs; 0 if it is off.
+    /// The time between the next two matching times; 0 if the schedule is `off`.
     pub fn interval(&self) -> Duration {
-        // croner's iterator skips every other one of consecutive seconds.
+        // croner's iterator skips every other match if the matches are one second apart.
         match self.next().map(|first| (first, self.after(first))) {
             Some((first, Some(second))) => (second - first).to_std().unwrap_or_default(),
             _ => Duration::ZERO,
@@ -59,7 +60,7 @@ impl Schedule {
         self.cron.as_ref()?.find_next_occurrence(&time, false).ok()
     }
 
-    /// The last matching time, in seconds since 1970, and the time since then.
+    /// The last matching time as a Unix time in seconds, and the time since then.
     pub(crate) fn last(&self) -> (i64, Duration) {
         let now = Utc::now();
         let cron = self.cron.as_ref();
@@ -134,7 +135,7 @@ mod tests {
         let error = |cron: &str| cron.parse::<Schedule>().unwrap_err().to_string();
         assert_eq!(
             error("0 0 0 30 2 *"),
-            "this never happens; off switches a task off"
+            "this never matches a time; use off to disable the task"
         );
         assert!(error(&"*,".repeat(65)).contains("at most 128 characters"));
         for wrong in [

@@ -10,17 +10,17 @@ use crate::schedule::Schedule;
 
 /// Work that runs on a schedule.
 pub struct Task {
-    /// The name in metrics and logs; unique in a service.
+    /// The name in metrics, logs and spans; unique in a service.
     pub name: &'static str,
-    /// When it runs, in UTC. With `off`, it never runs and `mesh_task_enabled` is 0.
+    /// The schedule, in UTC. With `off`, the task never runs and `mesh_task_enabled` is 0.
     pub schedule: Schedule,
-    /// The delay after each scheduled time, which spreads many instances.
+    /// The delay after each scheduled time, which spreads the runs of many instances.
     pub phase: Duration,
-    /// The longest time of one run; a longer run is dropped and counted as an error.
+    /// The timeout of one run. A longer run is dropped and counted as an error.
     pub timeout: Duration,
-    /// Whether it also runs when the service starts, without the delay.
+    /// Whether the task also runs when the service starts, without the phase.
     pub at_start: bool,
-    /// Makes the future of one run.
+    /// Returns the future of one run.
     pub work: Box<dyn Fn() -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>,
 }
 

@@ -29,7 +29,7 @@ impl Tasks {
     ///
     /// # Errors
     ///
-    /// If two tasks have one name, or the scheduler rejects a schedule.
+    /// If two tasks have the same name, or the scheduler rejects a schedule.
     pub async fn start(tasks: Vec<Task>, registry: &Registry) -> Result<Self, BoxError> {
         let mut started = Self {
             scheduler: JobScheduler::new().await?,
@@ -64,7 +64,7 @@ impl Tasks {
         self.scheduler.add(job).await.map(drop)
     }
 
-    /// Starts no further runs, drops the current ones and waits until they are gone.
+    /// Cancels the schedules and drops the runs in progress. Returns once they are dropped.
     pub async fn stop(mut self) {
         self.stop.cancel();
         for runner in &self.runners {

@@ -9,7 +9,7 @@ use vitalmesh_telemetry::{OpenSpan, SpanKind, Tracer};
 
 use crate::task::Task;
 
-/// The span of one run. A run that is dropped before its end has failed.
+/// The span of one run. A run that is dropped before its end is recorded as failed.
 struct Run {
     context: CallContext,
     span: Option<Box<OpenSpan>>,
@@ -19,7 +19,9 @@ struct Run {
 // === impl Task ===
 
 impl Task {
-    /// The task with a trace for each run. Calls that a run makes become its child spans.
+    /// Records each run as the root span of a trace; calls that a run makes are child spans.
+    ///
+    /// Returns the task unchanged if the tracer records nothing.
     #[must_use]
     pub fn traced(self, tracer: &Tracer) -> Self {
         if !tracer.is_enabled() {
@@ -74,7 +76,7 @@ impl Drop for Run {
         let late = |deadline: Instant| deadline <= Instant::now();
         span.fail(match self.context.deadline {
             _ if std::thread::panicking() => "the task panicked",
-            Some(deadline) if late(deadline) => "the task took too long",
+            Some(deadline) if late(deadline) => "the task timed out",
             _ => "the task was stopped",
         });
     }
