@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::BoxFuture;
-use grpc_prometheus::{ClientMetrics, ServerMetrics};
+use grpc_prometheus::{ClientMetrics, Exposition, ServerMetrics};
 use http::{Request, Response, Uri};
 use prometheus::Registry;
 use tonic::body::Body;
@@ -26,7 +26,7 @@ use crate::upstream::{Upstream, UpstreamInfo};
 
 /// Registers the parts of a service while it is built.
 pub struct Assembly {
-    registry: Registry,
+    exposition: Exposition,
     name: &'static str,
     instance: String,
     grpc: SocketAddr,
@@ -47,16 +47,16 @@ impl Assembly {
         name: &'static str,
         grpc: SocketAddr,
         settings: &Settings,
-        registry: Registry,
+        exposition: Exposition,
     ) -> Result<Self, BoxError> {
         Ok(Self {
             name,
             instance: process::instance(),
             grpc,
-            totals: server_metrics(&[], settings, &registry)?,
-            upstreams: UpstreamInfo::register(&registry)?,
+            totals: server_metrics(&[], settings, &exposition)?,
+            upstreams: UpstreamInfo::register(exposition.registry())?,
             tracer: Tracer::default(),
-            registry,
+            exposition,
             services: Services::default(),
             http: None,
             tasks: Vec::new(),
@@ -71,8 +71,8 @@ impl Assembly {
         log: Option<&LogSink>,
     ) -> prometheus::Result<impl Future<Output = ()> + Send + use<>> {
         let resource = Resource::new(self.name, VERSION, &self.instance);
-        let (tracer, spans) = Tracer::start(settings, &resource, &self.registry)?;
-        let lines = export_log(log, settings.collector(), &resource, &self.registry)?;
+        let (tracer, spans) = Tracer::start(settings, &resource, self.registry())?;
+        let lines = export_log(log, settings.collector(), &resource, self.registry())?;
         self.tracer = tracer;
         Ok(async {
             tokio::join!(spans, lines);
@@ -82,7 +82,7 @@ impl Assembly {
     /// The metrics of all registered services. They share their series with [`Assembly::totals`].
     pub(crate) fn server_metrics(&self, settings: &Settings) -> Result<ServerMetrics, BoxError> {
         let sets = self.services.descriptor_sets(settings.legacy_names);
-        server_metrics(&sets, settings, &self.registry)
+        server_metrics(&sets, settings, &self.exposition)
     }
 
     /// The service's name.
@@ -96,8 +96,8 @@ impl Assembly {
     }
 
     /// The registry that the scrape port serves. Register the service's own metrics here.
-    pub const fn registry(&self) -> &Registry {
-        &self.registry
+    pub fn registry(&self) -> &Registry {
+        self.exposition.registry()
     }
 
     /// Totals of the service's gRPC server metrics, to read without a scrape.
@@ -157,7 +157,7 @@ impl Assembly {
         let metrics = ClientMetrics::builder()
             .exemplars(true)
             .descriptor_set(upstream.contract)
-            .register(&self.registry)?;
+            .register(&self.exposition)?;
         Ok(Channel::new(
             uri,
             timeout,
@@ -212,11 +212,11 @@ impl fmt::Debug for Assembly {
     }
 }
 
-/// The settings must be equal in all registrations on one registry.
+/// The settings must be equal in all registrations in one exposition.
 fn server_metrics(
     descriptor_sets: &[&[u8]],
     settings: &Settings,
-    registry: &Registry,
+    exposition: &Exposition,
 ) -> Result<ServerMetrics, BoxError> {
     let mut builder = ServerMetrics::builder()
         .exclude_health_and_reflection(true)
@@ -226,5 +226,5 @@ fn server_metrics(
     for descriptor_set in descriptor_sets {
         builder = builder.descriptor_set(descriptor_set);
     }
-    Ok(builder.register(registry)?)
+    Ok(builder.register(exposition)?)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
+use grpc_prometheus::Exposition;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -81,9 +82,9 @@ impl Running {
         self.servers.spawn(listener.serve(service, methods, drain));
     }
 
-    pub(crate) fn scrape(&mut self, listener: Listener, registry: Registry) -> io::Result<()> {
+    pub(crate) fn scrape(&mut self, listener: Listener, exposition: Exposition) -> io::Result<()> {
         let readiness = self.readiness.clone();
-        self.scrape = Some(Scrape::start(listener, self.name, registry, readiness)?);
+        self.scrape = Some(Scrape::start(listener, self.name, exposition, readiness)?);
         Ok(())
     }
 

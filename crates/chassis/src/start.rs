@@ -1,6 +1,6 @@
 //! From bound ports to a running service.
 
-use prometheus::Registry;
+use grpc_prometheus::Exposition;
 use tower::BoxError;
 use vitalmesh_server::{GrpcSettings, Limits, Listener, Methods, grpc_stack, rest_stack};
 use vitalmesh_telemetry::LogSink;
@@ -99,10 +99,11 @@ impl<S: Service> Bound<S> {
     async fn assemble(self) -> Result<Running, BoxError> {
         let addresses = self.addresses();
         let settings = self.config.settings().clone();
-        let mut assembly = Assembly::new(S::NAME, addresses.grpc, &settings, Registry::new())?;
-        let registry = assembly.registry().clone();
+        let exposition = Exposition::default();
+        let registry = exposition.registry();
+        let mut assembly = Assembly::new(S::NAME, addresses.grpc, &settings, exposition.clone())?;
         let flush = assembly.export(&settings.trace, self.log.as_ref())?;
-        process::register(&registry, &tokio::runtime::Handle::current())?;
+        process::register(registry, &tokio::runtime::Handle::current())?;
         self.config.build(&mut assembly).await?;
 
         let metrics = assembly.server_metrics(&settings)?;
@@ -116,11 +117,11 @@ impl<S: Service> Bound<S> {
             max_calls: settings.max_calls,
             echo_metadata: settings.echo_metadata,
         };
-        let grpc = grpc_stack(grpc, metrics.layer(), tracer.clone(), &registry)?;
+        let grpc = grpc_stack(grpc, metrics.layer(), tracer.clone(), registry)?;
         let http = match (self.http, assembly.http) {
             (Some(listener), Some((routes, known))) => Some((
                 listener,
-                rest_stack(routes, known, &registry, tracer.clone())?,
+                rest_stack(routes, known, &exposition, tracer.clone())?,
             )),
             _ => None,
         };
@@ -129,9 +130,9 @@ impl<S: Service> Bound<S> {
         if let Some((listener, routes)) = http {
             running.serve(listener, routes, Methods::default().into());
         }
-        running.scrape(self.scrape, registry.clone())?;
+        running.scrape(self.scrape, exposition.clone())?;
         let tasks = assembly.tasks.into_iter().map(|task| task.traced(&tracer));
-        running.run(tasks.collect(), &registry).await?;
+        running.run(tasks.collect(), registry).await?;
         assembly.on_stop.push(Box::pin(flush));
         running.finish(assembly.on_stop);
         Ok(running)

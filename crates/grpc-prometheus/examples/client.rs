@@ -3,18 +3,17 @@
 //! `cargo run -p grpc-prometheus --example client` while the example `server` runs; without it
 //! the calls count as `Unavailable`.
 
-use grpc_prometheus::ClientMetrics;
-use prometheus::Registry;
+use grpc_prometheus::{ClientMetrics, Exposition};
 use tonic::{Response, transport::Endpoint};
 use tonic_health::pb::{FILE_DESCRIPTOR_SET, HealthCheckRequest, health_client::HealthClient};
 use tower::{BoxError, ServiceBuilder};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let metrics = ClientMetrics::builder()
         .descriptor_set(FILE_DESCRIPTOR_SET)
-        .register(&registry)?;
+        .register(&exposition)?;
     let channel = Endpoint::from_static("http://127.0.0.1:50061").connect_lazy();
     let channel = ServiceBuilder::new()
         .layer(metrics.layer())
@@ -33,7 +32,7 @@ async fn main() -> Result<(), BoxError> {
         println!("{:?}", answer.into_inner().message().await);
     }
 
-    let (_, page) = grpc_prometheus::encode(&registry, None);
+    let (_, page) = exposition.encode(None);
     let handled = |line: &&str| line.starts_with("grpc_client_handled") && !line.ends_with(" 0");
     for line in page.lines().filter(handled) {
         println!("{line}");

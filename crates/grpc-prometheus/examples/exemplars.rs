@@ -4,20 +4,19 @@
 //! itself. A sampled `traceparent` header is found without help; this is how an id that only your
 //! tracing system knows gets there.
 
-use grpc_prometheus::{ServerMetrics, TraceId};
+use grpc_prometheus::{Exposition, ServerMetrics, TraceId};
 use http::Request;
-use prometheus::Registry;
 use tonic::body::Body;
 use tonic_health::pb::{FILE_DESCRIPTOR_SET, HealthCheckRequest, health_client::HealthClient};
 use tower::{BoxError, ServiceBuilder};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let metrics = ServerMetrics::builder()
         .descriptor_set(FILE_DESCRIPTOR_SET)
         .exemplars(true)
-        .register(&registry)?;
+        .register(&exposition)?;
     let (_, health) = tonic_health::server::health_reporter();
     let service = ServiceBuilder::new()
         .map_request(with_trace_id)
@@ -28,7 +27,7 @@ async fn main() -> Result<(), BoxError> {
         .await?;
 
     let accept = Some("application/openmetrics-text; version=1.0.0");
-    let (_, page) = grpc_prometheus::encode(&registry, accept);
+    let (_, page) = exposition.encode(accept);
     for line in page.lines().filter(|line| line.contains(" # {")) {
         println!("{line}");
     }

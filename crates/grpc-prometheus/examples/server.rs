@@ -12,8 +12,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use grpc_prometheus::ServerMetrics;
-use prometheus::Registry;
+use grpc_prometheus::{Exposition, ServerMetrics};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
 use tonic_health::pb::FILE_DESCRIPTOR_SET;
@@ -21,10 +20,10 @@ use tower::BoxError;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let metrics = ServerMetrics::builder()
         .descriptor_set(FILE_DESCRIPTOR_SET)
-        .register(&registry)?;
+        .register(&exposition)?;
     let (_, health) = tonic_health::server::health_reporter();
     let calls = Server::builder()
         .layer(metrics.layer())
@@ -33,7 +32,7 @@ async fn main() -> Result<(), BoxError> {
 
     let page = Router::new()
         .route("/metrics", get(scrape))
-        .with_state(registry);
+        .with_state(exposition);
     let listener = TcpListener::bind("127.0.0.1:9464").await?;
     let scrapes = axum::serve(listener, page).into_future();
     println!("calls on 127.0.0.1:50061, metrics on http://127.0.0.1:9464/metrics");
@@ -44,9 +43,9 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn scrape(State(registry): State<Registry>, headers: HeaderMap) -> impl IntoResponse {
+async fn scrape(State(exposition): State<Exposition>, headers: HeaderMap) -> impl IntoResponse {
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
-    let (content_type, body) = grpc_prometheus::encode(&registry, accept);
+    let (content_type, body) = exposition.encode(accept);
     ([(header::CONTENT_TYPE, content_type)], body)
 }

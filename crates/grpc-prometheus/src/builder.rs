@@ -2,18 +2,16 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
-use http::Extensions;
-use prometheus::Registry;
-
 use crate::{
-    Buckets, ClientMetrics, CodeLabel, Error, LabelStyle, ServerMetrics, ZeroInit, buckets,
-    collector, descriptor,
+    Buckets, ClientMetrics, CodeLabel, Error, Exposition, LabelStyle, ServerMetrics, ZeroInit,
+    buckets, descriptor,
     families::Side,
     labels::{self, ExtraLabel},
     methods::{Keep, Table},
     metrics::Metrics,
     store::Config,
 };
+use http::Extensions;
 
 /// Configuration of [`ServerMetrics`] or [`ClientMetrics`]; ends in [`register`](Self::register).
 pub struct Builder<M> {
@@ -217,7 +215,7 @@ impl<M: Metric> Builder<M> {
 
     /// Makes the metrics and registers them.
     ///
-    /// Registrations on one registry under the same names and constant labels share one set of
+    /// Registrations on one exposition under the same names and constant labels share one set of
     /// series; they may differ in descriptor sets and filters.
     ///
     /// What is registered lives as long as the process, also when the registry does not: a call
@@ -226,7 +224,7 @@ impl<M: Metric> Builder<M> {
     /// # Errors
     ///
     /// Whatever is wrong with the configuration is told here, never later: see [`Error`].
-    pub fn register(self, registry: &Registry) -> Result<M, Error> {
+    pub fn register(self, exposition: &Exposition) -> Result<M, Error> {
         let mut specs = Vec::new();
         for set in &self.descriptor_sets {
             specs.append(&mut descriptor::methods(set)?);
@@ -234,7 +232,7 @@ impl<M: Metric> Builder<M> {
         let open = self.descriptor_sets.is_empty() && M::SIDE == Side::Client;
         let exclude = self.exclude_health_and_reflection;
         let keep = self.filter.clone().unwrap_or_else(|| Arc::new(|_, _| true));
-        let store = collector::register(self.config()?, registry)?;
+        let store = exposition.store(self.config()?)?;
         let table = Table::new(&store, &specs, exclude, keep, open);
         Ok(M::new(Box::leak(Box::new(Metrics { store, table }))))
     }

@@ -1,5 +1,7 @@
 //! What can be wrong with a configuration.
 
+use crate::exposition::Refusal;
+
 /// A configuration that cannot work, found when the metrics are registered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,14 +42,27 @@ pub enum Error {
         /// The bound.
         limit: usize,
     },
-    /// The registry already has this crate's metrics under the same names and constant labels,
+    /// The exposition already has metrics under the same names and constant labels,
     /// configured in another way.
     #[error("metrics with these names are registered with other {option}")]
     Conflict {
         /// The option that differs.
         option: &'static str,
     },
-    /// The registry refused the metrics, for instance because a name is taken by somebody else.
+    /// The registry refused the metrics: another collector has one of the names. That may be
+    /// another [`Exposition`](crate::Exposition) for the same registry.
     #[error("registry refused the metrics")]
     Registry(#[source] prometheus::Error),
+}
+
+// === impl Error ===
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Conflict(option) => Self::Conflict { option },
+            Refusal::Label(name) => Self::LabelName { name },
+            Refusal::Registry(error) => Self::Registry(error),
+        }
+    }
 }

@@ -1,195 +1,199 @@
-//! The text of a scrape: our series and everybody else's.
+//! A registry with its gRPC metrics: takes registrations and encodes the page of a scrape.
 
-use std::{collections::BTreeMap, fmt::Write};
-
-use prometheus::{
-    Registry, TextEncoder,
-    proto::{MetricFamily, MetricType},
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use prometheus::{Registry, proto::MetricFamily};
+
 use crate::{
-    collector::{self, Decorated},
+    collector::{Gathering, StoreCollector},
+    decoration::Decoration,
     families::Family,
-    labels, openmetrics,
+    foreign, openmetrics,
     page::{Format, Page, PageSink},
     samples::Samples,
+    store::{Config, Store},
 };
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The whole registry as a scrape answers it: the content type and the body.
+/// A [`prometheus::Registry`] and the gRPC metrics that are registered in it.
 ///
-/// `accept` is the request's `Accept` header; OpenMetrics 1.0 if it asks for that, else the text
-/// format 0.0.4. Everything in the registry is shown, families by name; exemplars only in
-/// OpenMetrics.
-pub fn encode(registry: &Registry, accept: Option<&str>) -> (&'static str, String) {
-    let (format, content_type) = match accept {
-        Some(accept) if openmetrics::wanted(accept) => {
-            (Format::OpenMetrics, openmetrics::CONTENT_TYPE)
+/// Servers and clients are registered here, and the page of a scrape comes from here. A handle:
+/// clones share everything. Make one for each registry and keep it: a second one for the same
+/// registry cannot take registrations under the names of the first.
+///
+/// The metrics are in the registry itself too: `Registry::gather`, and any encoder of what it
+/// returns, shows them, without exemplars and more slowly than [`encode`](Self::encode).
+#[derive(Clone)]
+pub struct Exposition {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Registry,
+    decoration: Decoration,
+    stores: Mutex<Vec<Arc<Store>>>,
+    gathering: Arc<Gathering>,
+}
+
+/// Why a registration is not possible.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// There are metrics of these names with another value of this option.
+    Conflict(&'static str),
+    /// The registry adds this label to all metrics.
+    Label(String),
+    Registry(prometheus::Error),
+}
+
+/// One store with its numbers at the time of the scrape.
+struct Scraped {
+    store: Arc<Store>,
+    samples: Samples,
+}
+
+/// Several collectors may have families of one name.
+enum Part<'a> {
+    Ours(&'a Scraped, Family),
+    Foreign(&'a MetricFamily),
+}
+
+// === impl Exposition ===
+
+impl Exposition {
+    /// Exposes the metrics of `registry`, whatever else is registered there.
+    pub fn new(registry: &Registry) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                registry: registry.clone(),
+                decoration: Decoration::of(registry),
+                stores: Mutex::default(),
+                gathering: Arc::default(),
+            }),
         }
-        _ => (Format::Text, TEXT),
-    };
-    let contents = collector::visit(registry);
-    let stores: Vec<_> = contents.stores.into_iter().map(Ours::new).collect();
-    let mut page = Page::new(format);
-    for (name, parts) in by_name(&stores, &contents.others) {
-        for part in parts {
-            match part {
-                Part::Ours(ours, family) => ours.write(family, &mut page),
-                Part::Other(other) => write_other(&name, other, &mut page),
+    }
+
+    /// The registry, for metrics of your own.
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// The page of a scrape, with everything that is in the registry, ordered by family name.
+    /// Returns the content type and the body.
+    ///
+    /// `accept` is the `Accept` header of the request. The format is OpenMetrics 1.0, with
+    /// exemplars, if the header prefers it, else the text format 0.0.4.
+    pub fn encode(&self, accept: Option<&str>) -> (&'static str, String) {
+        let (format, content_type) = match accept {
+            Some(accept) if openmetrics::wanted(accept) => {
+                (Format::OpenMetrics, openmetrics::CONTENT_TYPE)
+            }
+            _ => (Format::Text, TEXT),
+        };
+        let stores = self.stores().clone();
+        let foreign = self.shared.gathering.foreign(&self.shared.registry);
+        let stores: Vec<_> = stores.into_iter().map(Scraped::new).collect();
+        let mut page = Page::new(format);
+        for (name, parts) in self.by_name(&stores, &foreign) {
+            for part in parts {
+                match part {
+                    Part::Ours(ours, family) => {
+                        let labels = &self.shared.decoration.text;
+                        let mut sink = PageSink::new(&mut page, name.clone(), labels, family);
+                        ours.samples.show(family, &mut sink);
+                    }
+                    Part::Foreign(family) => foreign::write(&name, family, &mut page),
+                }
             }
         }
-    }
-    if format == Format::OpenMetrics {
-        page.push(&["# EOF\n"]);
-    }
-    (content_type, page.out)
-}
-
-/// One of our stores with its numbers.
-struct Ours {
-    store: Decorated,
-    samples: Samples,
-    /// The registry's labels, each with a comma before it.
-    labels: String,
-}
-
-/// What has one name may come from several collectors.
-enum Part<'a> {
-    Ours(&'a Ours, Family),
-    Other(&'a MetricFamily),
-}
-
-fn by_name<'a>(stores: &'a [Ours], others: &'a [MetricFamily]) -> BTreeMap<String, Vec<Part<'a>>> {
-    let mut names: BTreeMap<String, Vec<Part<'a>>> = BTreeMap::new();
-    for ours in stores {
-        for family in ours.store.store.families() {
-            let part = Part::Ours(ours, family);
-            names.entry(ours.name(family)).or_default().push(part);
+        if format == Format::OpenMetrics {
+            page.push(&["# EOF\n"]);
         }
+        (content_type, page.out)
     }
-    for other in others {
-        let name = other.name().to_owned();
-        names.entry(name).or_default().push(Part::Other(other));
+
+    /// The store for this configuration: one that is there, or a new one.
+    pub(crate) fn store(&self, config: Config) -> Result<Arc<Store>, Refusal> {
+        let mut stores = self.stores();
+        let same = |store: &&Arc<Store>| store.plan.config.same_series(&config);
+        if let Some(store) = stores.iter().find(same) {
+            return match store.plan.config.difference(&config) {
+                None => Ok(Arc::clone(store)),
+                Some(option) => Err(Refusal::Conflict(option)),
+            };
+        }
+        if let Some(label) = self.shared.decoration.conflict(&config) {
+            return Err(Refusal::Label(label.to_owned()));
+        }
+        let store = Arc::new(Store::new(config));
+        let collector = StoreCollector::new(&store, &self.shared.gathering)?;
+        self.shared.registry.register(Box::new(collector))?;
+        stores.push(Arc::clone(&store));
+        Ok(store)
     }
-    names
+
+    /// Never locked while the registry gathers.
+    fn stores(&self) -> MutexGuard<'_, Vec<Arc<Store>>> {
+        let stores = self.shared.stores.lock();
+        stores.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn by_name<'a>(
+        &self,
+        stores: &'a [Scraped],
+        foreign: &'a [MetricFamily],
+    ) -> BTreeMap<String, Vec<Part<'a>>> {
+        let mut names: BTreeMap<String, Vec<Part<'a>>> = BTreeMap::new();
+        for ours in stores {
+            for family in ours.store.families() {
+                let name = ours.store.plan.config.family(family);
+                let name = format!("{}{name}", self.shared.decoration.prefix);
+                let part = Part::Ours(ours, family);
+                names.entry(name).or_default().push(part);
+            }
+        }
+        for family in foreign {
+            let name = family.name().to_owned();
+            names.entry(name).or_default().push(Part::Foreign(family));
+        }
+        names
+    }
 }
 
-// === impl Ours ===
+/// Of a new registry.
+impl Default for Exposition {
+    fn default() -> Self {
+        Self::new(&Registry::new())
+    }
+}
 
-impl Ours {
-    fn new(store: Decorated) -> Self {
-        let mut labels = String::new();
-        for (name, value) in &store.labels {
-            labels.push(',');
-            labels::push_pair(&mut labels, name, value);
-        }
+impl fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exposition")
+            .field("registry", &self.shared.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Refusal ===
+
+impl From<prometheus::Error> for Refusal {
+    fn from(error: prometheus::Error) -> Self {
+        Self::Registry(error)
+    }
+}
+
+// === impl Scraped ===
+
+impl Scraped {
+    fn new(store: Arc<Store>) -> Self {
         Self {
-            samples: store.store.samples(),
-            labels,
+            samples: store.samples(),
             store,
         }
-    }
-
-    fn name(&self, family: Family) -> String {
-        let name = self.store.store.plan.config.family(family);
-        format!("{}{name}", self.store.prefix)
-    }
-
-    fn write(&self, family: Family, page: &mut Page) {
-        let mut sink = PageSink::new(page, self.name(family), &self.labels, family);
-        self.samples.show(family, &mut sink);
-    }
-}
-
-/// Through the text of the prometheus crate: with its `protobuf` feature it hides the values.
-fn write_other(name: &str, family: &MetricFamily, page: &mut Page) {
-    let metric_type = family.get_field_type();
-    if metric_type == MetricType::UNTYPED {
-        // Its encoder panics at this type, which none of its metrics has.
-        return;
-    }
-    let Ok(text) = TextEncoder::new().encode_to_string(std::slice::from_ref(family)) else {
-        // A family without a name or without a metric shows nothing.
-        return;
-    };
-    page.head(name, family.help(), metric_type);
-    let counter = metric_type == MetricType::COUNTER && page.format == Format::OpenMetrics;
-    let suffix = match counter && !name.ends_with("_total") {
-        true => "_total",
-        false => "",
-    };
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
-    for sample in samples.filter_map(|line| OtherSample::parse(line, name)) {
-        sample.write(name, suffix, metric_type, page);
-    }
-}
-
-/// One line of the text format, less the name of its family.
-struct OtherSample<'a> {
-    /// `_bucket`, `_sum`, `_count` or nothing.
-    part: &'a str,
-    /// With braces; may be empty.
-    labels: &'a str,
-    value: &'a str,
-    /// Milliseconds.
-    timestamp: Option<i64>,
-}
-
-// === impl OtherSample ===
-
-impl<'a> OtherSample<'a> {
-    fn parse(line: &'a str, family: &str) -> Option<Self> {
-        let line = line.strip_prefix(family)?;
-        // Label values may hold anything, numbers hold no brace.
-        let end = line
-            .rfind('}')
-            .map(|brace| brace + 1)
-            .or_else(|| line.find(' '))?;
-        let (series, numbers) = line.split_at(end);
-        let (part, labels) = series.split_at(series.find('{').unwrap_or(end));
-        let mut numbers = numbers.split_ascii_whitespace();
-        Some(Self {
-            part,
-            labels,
-            value: numbers.next()?,
-            timestamp: numbers.next().and_then(|millis| millis.parse().ok()),
-        })
-    }
-
-    fn write(&self, name: &str, suffix: &str, metric_type: MetricType, page: &mut Page) {
-        let value = match self.value {
-            "inf" => "+Inf",
-            "-inf" => "-Inf",
-            value => value,
-        };
-        page.push(&[name, suffix, self.part]);
-        match (self.bound(metric_type), page.format) {
-            (Some((labels, bound)), Format::OpenMetrics) => {
-                page.push(&[labels, &openmetrics::number(bound), "\"}"]);
-            }
-            _ => page.push(&[self.labels]),
-        }
-        page.push(&[" ", value]);
-        // Writing to a string cannot fail.
-        _ = match (self.timestamp, page.format) {
-            (None, _) => Ok(()),
-            (Some(millis), Format::Text) => write!(page.out, " {millis}"),
-            (Some(millis), Format::OpenMetrics) => write!(page.out, " {}", millis as f64 / 1e3),
-        };
-        page.push(&["\n"]);
-    }
-
-    /// A bucket's or a quantile's bound, which is the last label, and what is before it.
-    fn bound(&self, metric_type: MetricType) -> Option<(&'a str, f64)> {
-        let label = match (metric_type, self.part) {
-            (MetricType::HISTOGRAM, "_bucket") => "le=\"",
-            (MetricType::SUMMARY, "") => "quantile=\"",
-            _ => return None,
-        };
-        let start = self.labels.rfind(label)? + label.len();
-        let (labels, bound) = self.labels.split_at(start);
-        let bound: f64 = bound.strip_suffix("\"}")?.parse().ok()?;
-        bound.is_finite().then_some((labels, bound))
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const SERVICE: &str = "grpc_service";
 pub(crate) const TYPE: &str = "grpc_type";
 pub(crate) const CODE: &str = "grpc_code";
 const BUCKET: &str = "le";
-const RESERVED: [&str; 5] = [METHOD, SERVICE, TYPE, CODE, BUCKET];
+pub(crate) const RESERVED: [&str; 5] = [METHOD, SERVICE, TYPE, CODE, BUCKET];
 
 type FromExtensions = dyn for<'a> Fn(&'a Extensions) -> Option<&'a str> + Send + Sync;
 
@@ -157,24 +157,6 @@ pub(crate) fn check(constants: &[(String, String)], extra: &[ExtraLabel]) -> Res
         });
     }
     Ok(())
-}
-
-/// No label that a registry adds is there already.
-pub(crate) fn check_added(
-    added: &[(String, String)],
-    constants: &[(String, String)],
-    extra: &[ExtraLabel],
-) -> Result<(), Error> {
-    let constants = constants.iter().map(|(name, _)| name.as_str());
-    let ours: Vec<_> = RESERVED
-        .into_iter()
-        .chain(constants)
-        .chain(names(extra))
-        .collect();
-    match added.iter().find(|(name, _)| ours.contains(&name.as_str())) {
-        Some((name, _)) => Err(Error::LabelName { name: name.clone() }),
-        None => Ok(()),
-    }
 }
 
 /// Names that begin with two underscores belong to Prometheus.

@@ -5,10 +5,9 @@
 use std::{convert::Infallible, future::Ready, task::Context};
 
 use bytes::Bytes;
-use grpc_prometheus::{Buckets, ClientMetrics, ServerMetrics};
+use grpc_prometheus::{Buckets, ClientMetrics, Exposition, ServerMetrics};
 use http::{Request, Response};
 use http_body::{Body, Frame};
-use prometheus::Registry;
 use prost::Message;
 use prost_types::{
     FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto,
@@ -138,19 +137,19 @@ fn descriptor_set() -> Vec<u8> {
 
 #[test]
 fn a_thousand_calls_allocate_nothing_more_with_the_layer() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let server = ServerMetrics::builder()
         .descriptor_set(&descriptor_set())
         .message_sizes(Buckets::A66Bytes)
         .metadata_label("tenant", "x-tenant", ["a", "b"], "other")
         .exemplars(true)
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let client = ClientMetrics::builder()
         .descriptor_set(&descriptor_set())
         .message_sizes(Buckets::A66Bytes)
         .message_times(Buckets::Fine)
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let without = allocations(NoOp, UNSAMPLED);
     assert!(without > 0, "the counter counts");
@@ -204,7 +203,7 @@ fn two_thousand_calls_that_are_open_at_once_allocate_nothing_more_the_second_tim
 
     let server = ServerMetrics::builder()
         .descriptor_set(&descriptor_set())
-        .register(&Registry::new())
+        .register(&Exposition::default())
         .unwrap();
     let with = allocations_of_open_calls(server.layer().layer(Silent), 2_000);
     assert_eq!(with, allocations_of_open_calls(Silent, 2_000));
@@ -214,10 +213,10 @@ fn two_thousand_calls_that_are_open_at_once_allocate_nothing_more_the_second_tim
 // M57: whatever paths the world may send, they leave nothing behind.
 #[test]
 fn a_hundred_thousand_unknown_paths_allocate_nothing_more_with_the_layer() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let server = ServerMetrics::builder()
         .descriptor_set(&descriptor_set())
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let requests = || {
         let path = |index| match index % 2 {
@@ -237,10 +236,10 @@ fn a_hundred_thousand_unknown_paths_allocate_nothing_more_with_the_layer() {
 // A `Channel` takes only tonic's own body, so the counting body must be boxed.
 #[test]
 fn the_layer_for_a_channel_allocates_once_per_call() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let client = ClientMetrics::builder()
         .descriptor_set(&descriptor_set())
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let boxing = tower::service_fn(|request: Request<Answer>| {
         NoOp.call(request.map(tonic::body::Body::new))

@@ -11,11 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use grpc_prometheus::{Buckets, RequestBody, ServerMetrics};
+use grpc_prometheus::{Buckets, Exposition, RequestBody, ServerMetrics};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use prometheus::Registry;
 use proptest::prelude::*;
 use prost::Message;
 use prost_types::{
@@ -67,11 +66,11 @@ fn descriptor_set() -> Vec<u8> {
     FileDescriptorSet { file: vec![file] }.encode_to_vec()
 }
 
-fn metrics(registry: &Registry) -> ServerMetrics {
+fn metrics(exposition: &Exposition) -> ServerMetrics {
     ServerMetrics::builder()
         .descriptor_set(&descriptor_set())
         .message_sizes(Buckets::A66Bytes)
-        .register(registry)
+        .register(exposition)
         .unwrap()
 }
 
@@ -121,8 +120,8 @@ fn run(metrics: &ServerMetrics, step: Step) {
 }
 
 /// Every sample of a scrape.
-fn samples(registry: &Registry) -> HashMap<String, f64> {
-    let (_, page) = grpc_prometheus::encode(registry, None);
+fn samples(exposition: &Exposition) -> HashMap<String, f64> {
+    let (_, page) = exposition.encode(None);
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     let split = lines.map(|line| line.rsplit_once(' ').unwrap());
     split
@@ -195,14 +194,14 @@ proptest! {
     fn any_history_keeps_the_invariants_while_eight_threads_hammer(
         histories in prop::collection::vec(prop::collection::vec(step(), 0..200), 8),
     ) {
-        let registry = Registry::new();
-        let metrics = metrics(&registry);
+        let exposition = Exposition::default();
+        let metrics = metrics(&exposition);
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             let scraper = scope.spawn(|| {
                 let mut before = HashMap::new();
                 while !done.load(Ordering::Relaxed) {
-                    let now = samples(&registry);
+                    let now = samples(&exposition);
                     check(&before, &now);
                     before = now;
                 }
@@ -224,7 +223,7 @@ proptest! {
         prop_assert_eq!(snapshot.handled[1..].iter().sum::<u64>(), count("failed"));
         let timed: u64 = snapshot.buckets.iter().map(|(_, count)| count).sum();
         prop_assert_eq!(timed, count("started"));
-        let now = samples(&registry);
+        let now = samples(&exposition);
         check(&HashMap::new(), &now);
         let sizes = sum(&now, "grpc_server_msg_size_sent_bytes_count{", "");
         prop_assert_eq!(sizes, count("sent") as f64);

@@ -12,9 +12,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use grpc_prometheus::{Buckets, ClientMetrics, CodeLabel, RequestBody, ServerMetrics, TraceId};
+use grpc_prometheus::{
+    Buckets, ClientMetrics, CodeLabel, Exposition, RequestBody, ServerMetrics, TraceId,
+};
 use http::{Request, Response};
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, TextEncoder};
 use prost::Message;
 use prost_types::{
     FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto,
@@ -89,8 +91,8 @@ fn descriptor_set() -> Vec<u8> {
 }
 
 /// Everything that the crate can show, and metrics of somebody else.
-async fn everything() -> Registry {
-    let registry = Registry::new();
+async fn everything() -> Exposition {
+    let exposition = Exposition::default();
     let odd = ODD.into_iter().enumerate();
     let server = odd
         .fold(ServerMetrics::builder(), |builder, (index, value)| {
@@ -102,7 +104,7 @@ async fn everything() -> Registry {
         .message_sizes(Buckets::A66Bytes)
         .code_on_histogram(CodeLabel::OkError)
         .exemplars(true)
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let client = ClientMetrics::builder()
         .descriptor_set(&descriptor_set())
@@ -110,7 +112,7 @@ async fn everything() -> Registry {
         .handling_buckets(Buckets::Custom(vec![
             0.0, 5e-324, 1e-12, 0.00001, 0.3, 1.0, 1e6, 1e300,
         ]))
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     drop(server.connection(()));
     let service = service_fn(|_: Request<RequestBody<String>>| async {
@@ -140,9 +142,9 @@ async fn everything() -> Registry {
     jobs.with_label_values(&["a\"b\\c\nd"]).inc();
     let waits = Histogram::with_opts(HistogramOpts::new("wait_seconds", "Waits.")).unwrap();
     waits.observe(0.3);
-    registry.register(Box::new(jobs)).unwrap();
-    registry.register(Box::new(waits)).unwrap();
-    registry
+    exposition.registry().register(Box::new(jobs)).unwrap();
+    exposition.registry().register(Box::new(waits)).unwrap();
+    exposition
 }
 
 fn pipe(command: &mut Command, input: &str) -> (bool, String) {
@@ -162,7 +164,7 @@ fn pipe(command: &mut Command, input: &str) -> (bool, String) {
 #[tokio::test]
 #[ignore = "needs promtool"]
 async fn promtool_has_nothing_to_say_about_the_text() {
-    let (_, page) = grpc_prometheus::encode(&everything().await, None);
+    let (_, page) = everything().await.encode(None);
     let (ok, said) = pipe(Command::new("promtool").args(["check", "metrics"]), &page);
     assert_eq!((ok, said.as_str()), (true, ""));
 }
@@ -171,7 +173,7 @@ async fn promtool_has_nothing_to_say_about_the_text() {
 #[ignore = "needs python3 with prometheus_client"]
 async fn python_reads_the_openmetrics_and_its_exemplars() {
     let accept = Some("application/openmetrics-text; version=1.0.0");
-    let (_, page) = grpc_prometheus::encode(&everything().await, accept);
+    let (_, page) = everything().await.encode(accept);
     let (ok, said) = pipe(Command::new("python3").args(["-c", PYTHON]), &page);
     // 11 families of the server, 8 of the client, 2 of somebody else; 3 calls in 1 or 2 buckets
     // of each of the 3 methods.
@@ -182,11 +184,11 @@ async fn python_reads_the_openmetrics_and_its_exemplars() {
 #[tokio::test]
 #[ignore = "needs python3 with prometheus_client"]
 async fn python_reads_the_same_from_both_formats_and_every_odd_value_as_it_was() {
-    let registry = everything().await;
-    let (_, text) = grpc_prometheus::encode(&registry, None);
+    let exposition = everything().await;
+    let (_, text) = exposition.encode(None);
     let accept = Some("application/openmetrics-text; version=1.0.0");
-    let (_, openmetrics) = grpc_prometheus::encode(&registry, accept);
-    let gathered = TextEncoder::new().encode_to_string(&registry.gather());
+    let (_, openmetrics) = exposition.encode(accept);
+    let gathered = TextEncoder::new().encode_to_string(&exposition.registry().gather());
     let pages = [text, openmetrics, gathered.unwrap()].join("\0");
     let (ok, said) = pipe(Command::new("python3").args(["-c", PYTHON_SAME]), &pages);
     assert!(ok, "{said}");

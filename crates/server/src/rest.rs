@@ -7,9 +7,9 @@ use axum::Router;
 use axum::extract::MatchedPath;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use grpc_prometheus::Exposition;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use prometheus::Registry;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -29,16 +29,16 @@ const METRICS_PATH: &str = "/prometheus/metrics";
 ///
 /// # Errors
 ///
-/// If `registry` already has the HTTP metrics.
+/// If the registry already has the HTTP metrics.
 pub fn rest_stack(
     routes: Router,
     known: &[Route],
-    registry: &Registry,
+    exposition: &Exposition,
     tracer: Tracer,
 ) -> prometheus::Result<Router> {
-    let pages = registry.clone();
-    let page = move |headers: HeaderMap| async move { exposition(&pages, &headers) };
-    let metrics = HttpMetrics::register(registry)?;
+    let metrics = HttpMetrics::register(exposition.registry())?;
+    let exposition = exposition.clone();
+    let page = move |headers: HeaderMap| async move { metrics_page(&exposition, &headers) };
     for route in known {
         route.create_series(&metrics);
     }
@@ -54,10 +54,13 @@ pub fn rest_stack(
     Ok(routes.route(METRICS_PATH, get(page)).layer(layers))
 }
 
-/// The metrics of `registry`, in the format that `Accept` selects.
-pub(crate) fn exposition(registry: &Registry, headers: &HeaderMap) -> Response<axum::body::Body> {
+/// The metrics of the registry, in the format that `Accept` selects.
+pub(crate) fn metrics_page(
+    exposition: &Exposition,
+    headers: &HeaderMap,
+) -> Response<axum::body::Body> {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let (content_type, body) = grpc_prometheus::encode(registry, accept);
+    let (content_type, body) = exposition.encode(accept);
     ([(CONTENT_TYPE, content_type)], body).into_response()
 }
 
@@ -94,15 +97,15 @@ mod tests {
             panic!("on demand")
         }
         let routes = Router::new().route("/broken", get(broken));
-        let app = rest_stack(routes, &[], &Registry::new(), Tracer::default()).unwrap();
+        let app = rest_stack(routes, &[], &Exposition::default(), Tracer::default()).unwrap();
         let request = Request::get("/broken").body(axum::body::Body::empty());
         let response = app.oneshot(request.unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
     }
 
-    fn counted(registry: &Registry) -> Vec<String> {
-        let (_, page) = grpc_prometheus::encode(registry, None);
+    fn counted(exposition: &Exposition) -> Vec<String> {
+        let (_, page) = exposition.encode(None);
         let page = String::from_utf8(page.into()).unwrap();
         let lines = page.lines().filter_map(|line| {
             let series = line.strip_prefix("http_server_requests_total")?;
@@ -113,16 +116,16 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_counted_by_route_not_by_path() {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let routes = Router::new().route("/proxy/{name}", get("answer"));
-        let app = rest_stack(routes, &[], &registry, Tracer::default()).unwrap();
+        let app = rest_stack(routes, &[], &exposition, Tracer::default()).unwrap();
         for path in ["/proxy/a", "/proxy/b", "/nothing", "/at/all"] {
             ask(&app, "GET", path).await;
         }
         ask(&app, "POST", "/proxy/a").await;
         ask(&app, "BREW", "/nothing").await;
         assert_eq!(
-            counted(&registry),
+            counted(&exposition),
             [
                 r#"{method="GET",route="/proxy/{name}",status="200"} 2"#,
                 r#"{method="GET",route="unknown",status="404"} 2"#,
@@ -134,33 +137,33 @@ mod tests {
 
     #[tokio::test]
     async fn the_series_of_a_known_route_start_at_zero_for_each_status() {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let routes = Router::new().route("/sum/{n}", get("answer"));
         let known = [Route::new(Method::GET, "/sum/{n}", &[200, 400])];
-        let app = rest_stack(routes, &known, &registry, Tracer::default()).unwrap();
+        let app = rest_stack(routes, &known, &exposition, Tracer::default()).unwrap();
         let zeros = ["200", "400", "499", "500"]
             .map(|status| format!(r#"{{method="GET",route="/sum/{{n}}",status="{status}"}} 0"#));
-        assert_eq!(counted(&registry), zeros);
-        let (_, page) = grpc_prometheus::encode(&registry, None);
+        assert_eq!(counted(&exposition), zeros);
+        let (_, page) = exposition.encode(None);
         let labels = r#"{method="GET",route="/sum/{n}"}"#;
         assert!(page.contains(&format!(
             "http_server_request_duration_seconds_count{labels} 0\n"
         )));
 
         ask(&app, "GET", "/sum/1").await;
-        let after = counted(&registry);
+        let after = counted(&exposition);
         assert!(after[0].ends_with(r#"status="200"} 1"#), "{after:?}");
         assert_eq!(after[1..], zeros[1..]);
     }
 
     #[test]
     fn a_route_with_upstreams_has_the_status_of_every_code() {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let known = [Route::with_upstreams(Method::GET, "/ask", &[200])];
-        let _ = rest_stack(Router::new(), &known, &registry, Tracer::default()).unwrap();
+        let _ = rest_stack(Router::new(), &known, &exposition, Tracer::default()).unwrap();
         let statuses = [200, 400, 401, 403, 404, 409, 429, 499, 500, 501, 503, 504];
         let zeros =
             statuses.map(|status| format!(r#"{{method="GET",route="/ask",status="{status}"}} 0"#));
-        assert_eq!(counted(&registry), zeros);
+        assert_eq!(counted(&exposition), zeros);
     }
 }

@@ -10,14 +10,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use grpc_prometheus::Exposition;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::listener::Listener;
 use crate::methods::Methods;
-use crate::rest::exposition;
+use crate::rest::metrics_page;
 
 /// The phase that `/readyz` reports. Clones share it; the default is [`Phase::Starting`].
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ pub struct Scrape {
 #[derive(Clone, Debug)]
 struct Pages {
     service: &'static str,
-    registry: Registry,
+    exposition: Exposition,
     readiness: Readiness,
 }
 
@@ -68,7 +68,7 @@ impl Readiness {
 // === impl Scrape ===
 
 impl Scrape {
-    /// Serves the pages of `registry` until [`Scrape::stop`].
+    /// Serves the pages of `exposition` until [`Scrape::stop`].
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Scrape {
     pub fn start(
         listener: Listener,
         service: &'static str,
-        registry: Registry,
+        exposition: Exposition,
         readiness: Readiness,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -86,7 +86,7 @@ impl Scrape {
         let drain = stop.clone();
         let pages = Pages {
             service,
-            registry,
+            exposition,
             readiness,
         };
         let thread = std::thread::Builder::new()
@@ -121,7 +121,7 @@ fn router() -> Router<Pages> {
 async fn index(State(pages): State<Pages>, headers: HeaderMap) -> Response {
     let browser = |accept: &HeaderValue| accept.to_str().is_ok_and(|a| a.contains("text/html"));
     if !headers.get(ACCEPT).is_some_and(browser) {
-        return exposition(&pages.registry, &headers);
+        return metrics_page(&pages.exposition, &headers);
     }
     let service = pages.service;
     Html(format!(
@@ -133,7 +133,7 @@ async fn index(State(pages): State<Pages>, headers: HeaderMap) -> Response {
 }
 
 async fn metrics(State(pages): State<Pages>, headers: HeaderMap) -> Response {
-    exposition(&pages.registry, &headers)
+    metrics_page(&pages.exposition, &headers)
 }
 
 async fn ready(State(pages): State<Pages>) -> (StatusCode, &'static str) {

@@ -290,7 +290,9 @@ mod tests {
 
     fn metrics() -> ServerMetrics {
         let metrics = ServerMetrics::builder().descriptor_set(time::v1::FILE_DESCRIPTOR_SET);
-        metrics.register(&prometheus::Registry::new()).unwrap()
+        metrics
+            .register(&grpc_prometheus::Exposition::default())
+            .unwrap()
     }
 
     /// The path that the handler of `path` receives.

@@ -11,10 +11,9 @@
 use std::{hint::black_box, ops::Range, sync::Barrier, thread, time::Duration};
 
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
-use grpc_prometheus::{ClientMetrics, ServerMetrics};
+use grpc_prometheus::{ClientMetrics, Exposition, ServerMetrics};
 use grpc_prometheus_bench::{NoOp, PATH, call, descriptor_set, prepare};
 use http::{Request, Response, Uri};
-use prometheus::Registry;
 use rustix::time::{ClockId, clock_gettime};
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -41,13 +40,13 @@ struct Layers {
 }
 
 fn layers() -> Layers {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let set = descriptor_set(20);
     let server = ServerMetrics::builder().descriptor_set(&set);
     let client = ClientMetrics::builder().descriptor_set(&set);
-    let client = client.register(&registry).unwrap().layer();
+    let client = client.register(&exposition).unwrap().layer();
     Layers {
-        server: server.register(&registry).unwrap().layer(),
+        server: server.register(&exposition).unwrap().layer(),
         client: client.unboxed(),
         channel: client,
         peer: tonic_prometheus_layer::MetricsLayer::new(),

@@ -1,7 +1,6 @@
 //! Calls that end without an answer: the caller leaves, the connection is lost, the service panics.
 
-use grpc_prometheus::{ClientMetrics, ServerMetrics};
-use prometheus::Registry;
+use grpc_prometheus::{ClientMetrics, Exposition, ServerMetrics};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -47,9 +46,9 @@ async fn a_caller_that_leaves_cancels_on_both_sides() {
     for case in PARKED {
         let fixture = Fixture::new();
         let caller = tokio::spawn(case.call(fixture.echo.clone()));
-        settled(&fixture.registry, case.in_flight()).await;
+        settled(&fixture.exposition, case.in_flight()).await;
         caller.abort();
-        settled(&fixture.registry, case.ended("Canceled", "Canceled")).await;
+        settled(&fixture.exposition, case.ended("Canceled", "Canceled")).await;
     }
 }
 
@@ -59,11 +58,11 @@ async fn a_lost_connection_ends_calls_of_every_kind_on_both_sides() {
     for case in PARKED {
         let fixture = Fixture::new();
         let caller = tokio::spawn(case.call(fixture.echo.clone()));
-        settled(&fixture.registry, case.in_flight()).await;
+        settled(&fixture.exposition, case.in_flight()).await;
         fixture.connection.cut();
         // tonic's own status says `Unknown`.
         caller.await.unwrap().unwrap_err();
-        settled(&fixture.registry, case.ended("Canceled", "Unavailable")).await;
+        settled(&fixture.exposition, case.ended("Canceled", "Unavailable")).await;
     }
 }
 
@@ -78,16 +77,18 @@ async fn a_panic_of_any_kind_is_internal_and_the_connection_lives() {
         (Kind::Bidi, "read1 panic", 1, 0),
         (Kind::Bidi, "read1 head send1 yield panic", 1, 1),
     ] {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-        let metrics = builder.register(&registry).unwrap();
-        let client = ClientMetrics::builder().register(&Registry::new()).unwrap();
-        let mut fixture = Fixture::with(registry, metrics, &client, Echo::default());
+        let metrics = builder.register(&exposition).unwrap();
+        let client = ClientMetrics::builder()
+            .register(&Exposition::default())
+            .unwrap();
+        let mut fixture = Fixture::with(exposition, metrics, &client, Echo::default());
         let case = parked(kind, script, received, sent);
         case.call(fixture.echo.clone()).await.unwrap_err();
         let method = format!("{kind:?}");
         let panicked = calls("server", &method, "Internal", received, sent);
-        settled(&fixture.registry, only(&[panicked])).await;
+        settled(&fixture.exposition, only(&[panicked])).await;
         fixture.echo.unary("head").await.unwrap();
         let snapshot = fixture.server.snapshot();
         assert_eq!((snapshot.started, snapshot.handled[0]), (2, 1), "{case:?}");
@@ -110,7 +111,7 @@ async fn a_conversation_that_fails_after_two_of_three_has_counted_two() {
     assert_eq!(status.code(), tonic::Code::Internal);
     let server = calls("server", "Bidi", "Internal", 2, 1);
     let client = calls("client", "Bidi", "Internal", 1, 2);
-    settled(&fixture.registry, only(&[server, client])).await;
+    settled(&fixture.exposition, only(&[server, client])).await;
 }
 
 // === impl Parked ===

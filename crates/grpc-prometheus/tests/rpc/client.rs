@@ -4,10 +4,9 @@ use std::{convert::Infallible, future, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use grpc_prometheus::{Buckets, ClientMetrics, MeteredChannel, RequestBody};
+use grpc_prometheus::{Buckets, ClientMetrics, Exposition, MeteredChannel, RequestBody};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use prometheus::Registry;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -26,7 +25,7 @@ use crate::{
 
 /// A metered client of a server that is not metered.
 struct Bare {
-    registry: Registry,
+    exposition: Exposition,
     metrics: ClientMetrics,
     connection: Connection,
     echo: EchoClient<MeteredChannel<Channel>>,
@@ -34,19 +33,19 @@ struct Bare {
 
 impl Bare {
     fn new() -> Self {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let metrics = ClientMetrics::builder()
             .descriptor_set(&echo_descriptor_set())
-            .register(&registry)
+            .register(&exposition)
             .unwrap();
-        Self::with(registry, metrics)
+        Self::with(exposition, metrics)
     }
 
-    fn with(registry: Registry, metrics: ClientMetrics) -> Self {
+    fn with(exposition: Exposition, metrics: ClientMetrics) -> Self {
         let connection = Connection::new(Server::builder(), Echo::default().routes());
         let echo = EchoClient::new(connection.metered(&metrics.layer()));
         Self {
-            registry,
+            exposition,
             metrics,
             connection,
             echo,
@@ -54,36 +53,36 @@ impl Bare {
     }
 
     async fn settled(&self, expected: Vec<String>) {
-        settled(&self.registry, expected).await;
+        settled(&self.exposition, expected).await;
     }
 }
 
-fn refusing() -> (Registry, EchoClient<MeteredChannel<Channel>>) {
-    let registry = Registry::new();
+fn refusing() -> (Exposition, EchoClient<MeteredChannel<Channel>>) {
+    let exposition = Exposition::default();
     let metrics = ClientMetrics::builder()
         .descriptor_set(&echo_descriptor_set())
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let channel = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(refused());
-    (registry, EchoClient::new(channel))
+    (exposition, EchoClient::new(channel))
 }
 
 // M67
 #[tokio::test]
 async fn a_refused_connection_is_unavailable_and_sends_nothing() {
-    let (registry, mut echo) = refusing();
+    let (exposition, mut echo) = refusing();
     let status = echo.unary("head").await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     let lines = calls("client", "Unary", "Unavailable", 0, 0);
-    settled(&registry, only(&[lines])).await;
+    settled(&exposition, only(&[lines])).await;
 }
 
 // M72
 #[tokio::test]
 async fn a_refused_connection_is_unavailable_for_every_kind() {
-    let (registry, mut echo) = refusing();
+    let (exposition, mut echo) = refusing();
     echo.server("head").await.unwrap_err();
     echo.client("readall", stream::iter(texts(2)))
         .await
@@ -93,7 +92,7 @@ async fn a_refused_connection_is_unavailable_for_every_kind() {
         .unwrap_err();
     let lines =
         ["Server", "Client", "Bidi"].map(|method| calls("client", method, "Unavailable", 0, 0));
-    settled(&registry, only(&lines)).await;
+    settled(&exposition, only(&lines)).await;
 }
 
 // M68
@@ -118,7 +117,7 @@ async fn a_stream_that_is_dropped_unread_is_canceled() {
     let mut stream = bare.echo.server("head send1 hang").await.unwrap();
     stream.message().await.unwrap().unwrap();
     assert_eq!(
-        moved(&bare.registry),
+        moved(&bare.exposition),
         expected(&[
             "client in_flight Server 1",
             "client msg_received Server 1",
@@ -178,7 +177,7 @@ async fn a_future_that_is_never_polled_is_a_canceled_call() {
         .unwrap();
     drop(channel.call(request));
     assert_eq!(
-        moved(&bare.registry),
+        moved(&bare.exposition),
         only(&[calls("client", "Unary", "Canceled", 0, 0)])
     );
 }
@@ -186,13 +185,13 @@ async fn a_future_that_is_never_polled_is_a_canceled_call() {
 // M82
 #[tokio::test]
 async fn the_message_histograms_count_messages() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let metrics = ClientMetrics::builder()
         .descriptor_set(&echo_descriptor_set())
         .message_times(Buckets::Fine)
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
-    let mut bare = Bare::with(registry, metrics);
+    let mut bare = Bare::with(exposition, metrics);
     let stream = bare.echo.server("head send1 send2").await.unwrap();
     assert_eq!(drain(stream).await.0, 3);
     bare.settled(only(&[
@@ -209,11 +208,11 @@ async fn the_message_histograms_count_messages() {
 #[tokio::test]
 async fn the_receive_histogram_holds_what_the_reader_waited() {
     const WAIT: Duration = Duration::from_millis(5);
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let metrics = ClientMetrics::builder()
         .descriptor_set(&echo_descriptor_set())
         .message_times(Buckets::Fine)
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let (messages, answer) = mpsc::channel(1);
     let mut answer = Some(StreamBody::new(ReceiverStream::new(answer)));
@@ -238,7 +237,7 @@ async fn the_receive_histogram_holds_what_the_reader_waited() {
     let message = Frame::data(Bytes::from_static(&[0, 0, 0, 0, 0]));
     messages.try_send(Ok::<_, Infallible>(message)).unwrap();
     body.frame().await.unwrap().unwrap();
-    let page = page(&registry);
+    let page = page(&exposition);
     let sum = "grpc_client_msg_recv_handling_seconds_sum{grpc_method=\"Server\"";
     let sum = page.lines().find(|line| line.starts_with(sum)).unwrap();
     let sum: f64 = sum.rsplit_once(' ').unwrap().1.parse().unwrap();
@@ -267,10 +266,10 @@ async fn fifty_channels_with_one_layer_share_one_set_of_series() {
 // A client without descriptors knows names, from tonic's generated code, and no types.
 #[tokio::test]
 async fn without_a_descriptor_set_methods_are_known_by_their_first_call() {
-    let registry = Registry::new();
-    let metrics = ClientMetrics::builder().register(&registry).unwrap();
-    let mut bare = Bare::with(registry, metrics);
-    assert_eq!(page(&bare.registry), "");
+    let exposition = Exposition::default();
+    let metrics = ClientMetrics::builder().register(&exposition).unwrap();
+    let mut bare = Bare::with(exposition, metrics);
+    assert_eq!(page(&bare.exposition), "");
     bare.echo.unary("head").await.unwrap();
     bare.echo
         .client("readall", stream::iter(texts(2)).boxed())

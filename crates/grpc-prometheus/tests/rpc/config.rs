@@ -3,9 +3,10 @@
 use std::error::Error as _;
 
 use grpc_prometheus::{
-    Buckets, Builder, ClientMetrics, CodeLabel, Error, LabelStyle, ServerMetrics, ZeroInit,
+    Buckets, Builder, ClientMetrics, CodeLabel, Error, Exposition, LabelStyle, ServerMetrics,
+    ZeroInit,
 };
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts};
 use tonic::transport::Server;
 
 use crate::{
@@ -22,14 +23,14 @@ fn server() -> Builder<ServerMetrics> {
 // M10
 #[tokio::test]
 async fn layers_on_one_registry_share_one_set_of_series() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let servers = [
-        server().register(&registry).unwrap(),
-        server().register(&registry).unwrap(),
+        server().register(&exposition).unwrap(),
+        server().register(&exposition).unwrap(),
     ];
     let client = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let client = client.register(&registry).unwrap();
-    let lines = page(&registry).lines().count();
+    let client = client.register(&exposition).unwrap();
+    let lines = page(&exposition).lines().count();
     for metrics in &servers {
         let server = Server::builder().layer(metrics.layer());
         let connection = Connection::new(server, Echo::default().routes());
@@ -46,18 +47,18 @@ async fn layers_on_one_registry_share_one_set_of_series() {
         "msg_sent",
     ];
     let lines_of = |side| names.map(|name| line(side, name)).to_vec();
-    settled(&registry, only(&[lines_of("server"), lines_of("client")])).await;
-    assert_eq!(page(&registry).lines().count(), lines);
+    settled(&exposition, only(&[lines_of("server"), lines_of("client")])).await;
+    assert_eq!(page(&exposition).lines().count(), lines);
     assert_eq!(servers[0].snapshot(), servers[1].snapshot());
 }
 
 #[tokio::test]
 async fn a_second_registration_adds_its_methods_to_the_first() {
-    let registry = Registry::new();
-    let first = server().register(&registry).unwrap();
+    let exposition = Exposition::default();
+    let first = server().register(&exposition).unwrap();
     let other = descriptor_set("t.v1", &[("Other", &[("Do", false, false)])]);
     let second = ServerMetrics::builder().descriptor_set(&other);
-    second.register(&registry).unwrap();
+    second.register(&exposition).unwrap();
     let connection = Connection::new(
         Server::builder().layer(first.layer()),
         Echo::default().routes(),
@@ -66,15 +67,15 @@ async fn a_second_registration_adds_its_methods_to_the_first() {
         .unary("head")
         .await
         .unwrap();
-    settled(&registry, only(&[calls("server", "Unary", "OK", 1, 1)])).await;
+    settled(&exposition, only(&[calls("server", "Unary", "OK", 1, 1)])).await;
     let line = "grpc_server_started_total{grpc_method=\"Do\",grpc_service=\"t.v1.Other\",grpc_type=\"unary\"} 0\n";
-    assert!(page(&registry).contains(line));
+    assert!(page(&exposition).contains(line));
 }
 
 // M11
 #[tokio::test]
 async fn two_registries_never_mix() {
-    let (used, unused) = (Registry::new(), Registry::new());
+    let (used, unused) = (Exposition::default(), Exposition::default());
     let metrics = server().register(&used).unwrap();
     let other = server().register(&unused).unwrap();
     let connection = Connection::new(
@@ -93,19 +94,22 @@ async fn two_registries_never_mix() {
 // M21
 #[test]
 fn a_name_that_somebody_else_has_is_an_error() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let labels = ["grpc_type", "grpc_service", "grpc_method"];
     let taken = IntCounterVec::new(Opts::new("grpc_server_started_total", "Mine."), &labels);
-    registry.register(Box::new(taken.unwrap())).unwrap();
-    let error = server().register(&registry).unwrap_err();
+    exposition
+        .registry()
+        .register(Box::new(taken.unwrap()))
+        .unwrap();
+    let error = server().register(&exposition).unwrap_err();
     assert!(matches!(error, Error::Registry(_)), "{error:?}");
     assert!(error.source().is_some());
 
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let taken = IntCounter::new("grpc_server_in_flight", "Mine.").unwrap();
-    registry.register(Box::new(taken)).unwrap();
+    exposition.registry().register(Box::new(taken)).unwrap();
     assert!(matches!(
-        server().register(&registry),
+        server().register(&exposition),
         Err(Error::Registry(_))
     ));
 }
@@ -113,14 +117,14 @@ fn a_name_that_somebody_else_has_is_an_error() {
 // M25
 #[test]
 fn our_names_are_taken_for_those_who_come_later() {
-    let registry = Registry::new();
-    server().register(&registry).unwrap();
+    let exposition = Exposition::default();
+    server().register(&exposition).unwrap();
     for name in [
         "grpc_server_connections_opened_total",
         "grpc_server_handling_seconds",
     ] {
         let late = IntCounter::new(name, "Mine.").unwrap();
-        registry.register(Box::new(late)).unwrap_err();
+        exposition.registry().register(Box::new(late)).unwrap_err();
     }
 }
 
@@ -147,36 +151,36 @@ fn two_configurations_under_the_same_names_are_a_conflict() {
         (|b| b.exemplars(true), "exemplars"),
     ];
     for (change, expected) in changes {
-        let registry = Registry::new();
-        server().register(&registry).unwrap();
-        match change(server()).register(&registry) {
+        let exposition = Exposition::default();
+        server().register(&exposition).unwrap();
+        match change(server()).register(&exposition) {
             Err(Error::Conflict { option }) => assert_eq!(option, expected),
             other => panic!("{expected}: {other:?}"),
         }
     }
-    let registry = Registry::new();
-    server().register(&registry).unwrap();
-    server().namespace("app").register(&registry).unwrap();
+    let exposition = Exposition::default();
+    server().register(&exposition).unwrap();
+    server().namespace("app").register(&exposition).unwrap();
     server()
         .const_label("a", "b")
         .namespace("other")
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
 }
 
 #[tokio::test]
 async fn the_same_names_with_other_constant_labels_stand_side_by_side() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let east = server()
         .const_label("zone", "east")
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let west = server()
         .const_label("zone", "west")
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     drop((east.connection(()), west));
-    let page = page(&registry);
+    let page = page(&exposition);
     assert_eq!(
         page.matches("# TYPE grpc_server_started_total counter\n")
             .count(),
@@ -194,7 +198,7 @@ async fn the_same_names_with_other_constant_labels_stand_side_by_side() {
 fn a_descriptor_set_that_does_not_parse_is_an_error() {
     let error = ServerMetrics::builder()
         .descriptor_set(&[0xff; 3])
-        .register(&Registry::new())
+        .register(&Exposition::default())
         .unwrap_err();
     assert!(matches!(error, Error::DescriptorSet(_)), "{error:?}");
     assert_eq!(error.to_string(), "descriptor set does not parse");
@@ -214,15 +218,15 @@ fn illegal_buckets_are_an_error() {
         let bounds = Buckets::Custom(bounds);
         let handling = server()
             .handling_buckets(bounds.clone())
-            .register(&Registry::new());
+            .register(&Exposition::default());
         assert!(matches!(handling, Err(Error::Buckets { .. })), "{bounds:?}");
         let sizes = server()
             .message_sizes(bounds.clone())
-            .register(&Registry::new());
+            .register(&Exposition::default());
         assert!(matches!(sizes, Err(Error::Buckets { .. })), "{bounds:?}");
         let client = ClientMetrics::builder().message_times(bounds);
         assert!(matches!(
-            client.register(&Registry::new()),
+            client.register(&Exposition::default()),
             Err(Error::Buckets { .. })
         ));
     }
@@ -242,22 +246,24 @@ fn illegal_labels_are_an_error() {
         "grpc_service",
         "grpc_type",
     ] {
-        let constant = server().const_label(name, "x").register(&Registry::new());
+        let constant = server()
+            .const_label(name, "x")
+            .register(&Exposition::default());
         assert!(matches!(constant, Err(Error::LabelName { .. })), "{name}");
         let extra = server().metadata_label(name, "key", ["x"], "y");
-        let extra = extra.register(&Registry::new());
+        let extra = extra.register(&Exposition::default());
         assert!(matches!(extra, Err(Error::LabelName { .. })), "{name}");
     }
     let twice = server()
         .const_label("a", "x")
         .metadata_label("a", "key", ["x"], "y");
     assert!(matches!(
-        twice.register(&Registry::new()),
+        twice.register(&Exposition::default()),
         Err(Error::LabelName { .. })
     ));
     let key = server().metadata_label("a", "not a key", ["x"], "y");
     assert!(matches!(
-        key.register(&Registry::new()),
+        key.register(&Exposition::default()),
         Err(Error::MetadataKey { .. })
     ));
 }
@@ -265,7 +271,9 @@ fn illegal_labels_are_an_error() {
 #[test]
 fn illegal_namespaces_are_an_error() {
     for namespace in ["", "9", "a-b", "a b", "ä"] {
-        let result = server().namespace(namespace).register(&Registry::new());
+        let result = server()
+            .namespace(namespace)
+            .register(&Exposition::default());
         assert!(
             matches!(result, Err(Error::Namespace { .. })),
             "{namespace}"
@@ -280,9 +288,9 @@ fn too_many_label_sets_are_an_error() {
         let builder = server().metadata_label("a", "a", values(), "other");
         builder.metadata_label("b", "b", values().take(second), "other")
     };
-    labels(31).register(&Registry::new()).unwrap();
+    labels(31).register(&Exposition::default()).unwrap();
     let more = labels(31).metadata_label("c", "c", ["x"], "y");
-    match more.register(&Registry::new()) {
+    match more.register(&Exposition::default()) {
         Err(Error::TooManyLabelSets {
             combinations,
             limit,
@@ -295,10 +303,10 @@ fn too_many_label_sets_are_an_error() {
 
 #[tokio::test]
 async fn registrations_at_once_end_in_one_set_of_series() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let threads = (0..8).map(|_| {
-        let registry = registry.clone();
-        std::thread::spawn(move || server().register(&registry).unwrap())
+        let exposition = exposition.clone();
+        std::thread::spawn(move || server().register(&exposition).unwrap())
     });
     let metrics: Vec<_> = threads
         .collect::<Vec<_>>()
@@ -309,5 +317,5 @@ async fn registrations_at_once_end_in_one_set_of_series() {
         drop(metrics.connection(()));
     }
     let line = "grpc_server_connections_opened_total 8\n";
-    assert!(eventually(|| page(&registry).contains(line)).await);
+    assert!(eventually(|| page(&exposition).contains(line)).await);
 }

@@ -1,8 +1,7 @@
 //! Connections of a listener; needs the feature `connections`.
 
 use futures_util::{StreamExt, stream};
-use grpc_prometheus::ServerMetrics;
-use prometheus::Registry;
+use grpc_prometheus::{Exposition, ServerMetrics};
 use tokio::net::TcpListener;
 use tonic::transport::{Endpoint, Server};
 
@@ -15,9 +14,9 @@ use crate::{
 // M94
 #[tokio::test]
 async fn a_connection_is_open_from_its_accept_until_its_client_leaves() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
+    let metrics = builder.register(&exposition).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let counted = metrics.clone();
@@ -48,6 +47,6 @@ async fn a_connection_is_open_from_its_accept_until_its_client_leaves() {
         "server msg_sent Unary 3",
         "server started Unary 3",
     ]);
-    settled(&registry, lines).await;
+    settled(&exposition, lines).await;
     serving.abort();
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
-use grpc_prometheus::{RequestBody, ServerMetrics};
+use grpc_prometheus::{Exposition, RequestBody, ServerMetrics};
 use h2::Reason;
 use http::{Request, Response};
 use http_body::Frame;
@@ -48,9 +48,9 @@ async fn the_servers_own_timeout_is_a_deadline_too() {
         (long, Some(OVER), "DeadlineExceeded"),
         (long, None, "Canceled"),
     ] {
-        let registry = prometheus::Registry::new();
+        let exposition = Exposition::default();
         let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-        let metrics = builder.timeout(timeout).register(&registry).unwrap();
+        let metrics = builder.timeout(timeout).register(&exposition).unwrap();
         let never = |_| std::future::pending::<Result<Response<Body>, BoxError>>();
         let mut service = metrics.layer().layer(service_fn(never));
         let mut request =
@@ -60,7 +60,7 @@ async fn the_servers_own_timeout_is_a_deadline_too() {
         }
         drop(service.call(request.body(Body::empty()).unwrap()));
         let lines = calls("server", "Unary", code, 0, 0);
-        assert_eq!(moved(&registry), only(&[lines]), "{timeout:?} {header:?}");
+        assert_eq!(moved(&exposition), only(&[lines]), "{timeout:?} {header:?}");
     }
 }
 
@@ -131,7 +131,7 @@ where
 // M30
 #[tokio::test(start_paused = true)]
 async fn a_tower_timeout_inside_is_deadline_exceeded() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = ServiceBuilder::new()
         .layer(metrics.layer())
         .layer(TimeoutLayer::new(Duration::from_secs(1)))
@@ -140,7 +140,7 @@ async fn a_tower_timeout_inside_is_deadline_exceeded() {
         }));
     service.oneshot(unary(FAR)).await.unwrap_err();
     let lines = calls("server", "Unary", "DeadlineExceeded", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
+    assert_eq!(moved(&exposition), only(&[lines]));
 }
 
 // M31
@@ -190,18 +190,18 @@ async fn a_stream_reset_by_its_caller_is_deadline_exceeded_only_after_its_deadli
 async fn a_dropped_future_is_deadline_exceeded_only_after_its_deadline() {
     let (over, far) = ("DeadlineExceeded", "Canceled");
     for (timeout, code) in [("0S", over), (OVER, over), (FAR, far), ("99999999H", far)] {
-        let (registry, metrics) = server();
+        let (exposition, metrics) = server();
         let hang = service_fn(|_: Request<RequestBody<Body>>| {
             std::future::pending::<Result<Response<Body>, Infallible>>()
         });
         drop(metrics.layer().layer(hang).call(unary(timeout)));
         let lines = calls("server", "Unary", code, 0, 0);
-        assert_eq!(moved(&registry), only(&[lines]));
+        assert_eq!(moved(&exposition), only(&[lines]));
 
-        let (registry, metrics) = client();
+        let (exposition, metrics) = client();
         drop(metrics.layer().unboxed().layer(hang).call(unary(timeout)));
         let lines = calls("client", "Unary", code, 0, 0);
-        assert_eq!(moved(&registry), only(&[lines]));
+        assert_eq!(moved(&exposition), only(&[lines]));
     }
 }
 
@@ -214,7 +214,7 @@ async fn an_expired_deadline_of_the_caller_is_deadline_exceeded_for_every_kind()
         (Kind::Client, 2),
         (Kind::Bidi, 2),
     ] {
-        let (registry, metrics) = client();
+        let (exposition, metrics) = client();
         let channel = silent(|endpoint| endpoint);
         let channel = ServiceBuilder::new()
             .layer(metrics.layer())
@@ -229,34 +229,34 @@ async fn an_expired_deadline_of_the_caller_is_deadline_exceeded_for_every_kind()
         };
         assert_eq!(status.code(), Code::Cancelled);
         let lines = calls("client", &format!("{kind:?}"), "DeadlineExceeded", 0, sent);
-        settled(&registry, only(&[lines])).await;
+        settled(&exposition, only(&[lines])).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_of_the_endpoint_is_deadline_exceeded() {
-    let (registry, metrics) = client();
+    let (exposition, metrics) = client();
     let channel = silent(|endpoint| endpoint.timeout(Duration::from_millis(50)));
     let channel = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(channel);
     EchoClient::new(channel).unary("").await.unwrap_err();
     let lines = calls("client", "Unary", "DeadlineExceeded", 0, 1);
-    settled(&registry, only(&[lines])).await;
+    settled(&exposition, only(&[lines])).await;
 }
 
 // The server's timer was faster than the caller's.
 #[tokio::test]
 async fn a_peer_that_answers_cancelled_means_the_deadline_only_after_it() {
     for (timeout, code) in [(OVER, "DeadlineExceeded"), (FAR, "Canceled")] {
-        let (registry, metrics) = client();
+        let (exposition, metrics) = client();
         let service = service_fn(|_: Request<RequestBody<Body>>| async {
             Ok::<_, Infallible>(Status::cancelled("").into_http::<Body>())
         });
         let service = metrics.layer().unboxed().layer(service);
         service.oneshot(unary(timeout)).await.unwrap();
         let lines = calls("client", "Unary", code, 0, 0);
-        assert_eq!(moved(&registry), only(&[lines]));
+        assert_eq!(moved(&exposition), only(&[lines]));
     }
 }
 
@@ -264,7 +264,7 @@ async fn a_peer_that_answers_cancelled_means_the_deadline_only_after_it() {
 #[tokio::test]
 async fn a_stream_that_its_reader_leaves_is_deadline_exceeded_only_after_its_deadline() {
     for (timeout, code) in [(OVER, "DeadlineExceeded"), (FAR, "Canceled")] {
-        let (registry, metrics) = client();
+        let (exposition, metrics) = client();
         let service = service_fn(|_: Request<RequestBody<Body>>| async {
             let message = Frame::data(Bytes::from_static(&[0, 0, 0, 0, 0]));
             let frames = stream::iter([Ok::<_, Infallible>(message)]).chain(stream::pending());
@@ -277,7 +277,7 @@ async fn a_stream_that_its_reader_leaves_is_deadline_exceeded_only_after_its_dea
         assert!(body.frame().now_or_never().is_none());
         drop(body);
         let lines = calls("client", "Server", code, 1, 0);
-        assert_eq!(moved(&registry), only(&[lines]));
+        assert_eq!(moved(&exposition), only(&[lines]));
     }
 }
 

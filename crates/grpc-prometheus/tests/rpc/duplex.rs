@@ -3,9 +3,8 @@
 use std::convert::Infallible;
 
 use futures_util::{FutureExt, StreamExt, stream};
-use grpc_prometheus::{ClientLayer, ClientMetrics, MeteredChannel, ServerMetrics};
+use grpc_prometheus::{ClientLayer, ClientMetrics, Exposition, MeteredChannel, ServerMetrics};
 use hyper_util::rt::TokioIo;
-use prometheus::Registry;
 use tokio::{io::DuplexStream, sync::oneshot, task::JoinHandle};
 use tonic::{
     body::Body,
@@ -20,7 +19,7 @@ use crate::{
 };
 
 pub(crate) struct Fixture {
-    pub(crate) registry: Registry,
+    pub(crate) exposition: Exposition,
     pub(crate) server: ServerMetrics,
     pub(crate) echo: EchoClient<MeteredChannel<Channel>>,
     pub(crate) connection: Connection,
@@ -34,40 +33,40 @@ pub(crate) struct Connection {
     stop: Option<oneshot::Sender<()>>,
 }
 
-/// Metrics of a server, alone on a registry.
-pub(crate) fn server() -> (Registry, ServerMetrics) {
-    let registry = Registry::new();
+/// Metrics of a server, alone in an exposition.
+pub(crate) fn server() -> (Exposition, ServerMetrics) {
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
-    (registry, metrics)
+    let metrics = builder.register(&exposition).unwrap();
+    (exposition, metrics)
 }
 
-/// Metrics of a client, alone on a registry.
-pub(crate) fn client() -> (Registry, ClientMetrics) {
-    let registry = Registry::new();
+/// Metrics of a client, alone in an exposition.
+pub(crate) fn client() -> (Exposition, ClientMetrics) {
+    let exposition = Exposition::default();
     let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
-    (registry, metrics)
+    let metrics = builder.register(&exposition).unwrap();
+    (exposition, metrics)
 }
 
 // === impl Fixture ===
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let server = ServerMetrics::builder()
             .descriptor_set(&echo_descriptor_set())
-            .register(&registry)
+            .register(&exposition)
             .unwrap();
         let client = ClientMetrics::builder()
             .descriptor_set(&echo_descriptor_set())
-            .register(&registry)
+            .register(&exposition)
             .unwrap();
-        Self::with(registry, server, &client, Echo::default())
+        Self::with(exposition, server, &client, Echo::default())
     }
 
     pub(crate) fn with(
-        registry: Registry,
+        exposition: Exposition,
         server: ServerMetrics,
         client: &ClientMetrics,
         echo: Echo,
@@ -80,7 +79,7 @@ impl Fixture {
             echo = echo.gzip();
         }
         Self {
-            registry,
+            exposition,
             server,
             echo,
             connection,

@@ -147,7 +147,7 @@ async fn every_ending_of_every_kind_counts_the_same_on_the_wire_and_in_the_scrap
         let (code, received, sent) = case.client;
         let client = calls("client", &method, code, received, sent);
         println!("{case:?}");
-        settled(&fixture.registry, only(&[server, client])).await;
+        settled(&fixture.exposition, only(&[server, client])).await;
     }
 }
 
@@ -207,5 +207,5 @@ async fn every_code_has_its_go_spelling() {
         })
         .collect();
     lines.sort();
-    settled(&fixture.registry, lines).await;
+    settled(&fixture.exposition, lines).await;
 }

@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 
-use grpc_prometheus::{ClientMetrics, RequestBody, ServerMetrics, TraceId};
+use grpc_prometheus::{ClientMetrics, Exposition, RequestBody, ServerMetrics, TraceId};
 use http::{Request, Response};
-use prometheus::Registry;
 use tonic::body::Body;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
@@ -23,7 +22,7 @@ async fn a_sampled_call_is_the_exemplar_of_its_bucket() {
     let inside = "inside";
     let parent = format!("00-{TRACE_HEX}-b7ad6b7169203331-01");
     for source in ["extension", parent.as_str(), inside] {
-        let (registry, metrics) = server();
+        let (exposition, metrics) = server();
         let service = ServiceBuilder::new()
             .layer(metrics.layer())
             .service(service_fn(
@@ -44,7 +43,7 @@ async fn a_sampled_call_is_the_exemplar_of_its_bucket() {
             .oneshot(request.body(Body::empty()).unwrap())
             .await
             .unwrap();
-        let page = openmetrics(&registry);
+        let page = openmetrics(&exposition);
         let exemplars: Vec<_> = page.lines().filter(|line| line.contains(" # ")).collect();
         let [exemplar] = exemplars[..] else {
             panic!("{source}: {exemplars:?}");
@@ -59,16 +58,16 @@ async fn a_sampled_call_is_the_exemplar_of_its_bucket() {
             numbers[0] < 10.0 && numbers[1] > 1_700_000_000.0,
             "{numbers:?}"
         );
-        let text = crate::expect::page(&registry);
+        let text = crate::expect::page(&exposition);
         assert!(!text.contains("trace_id") && !text.contains(" # "));
     }
 }
 
 #[tokio::test]
 async fn a_client_has_exemplars_too() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.exemplars(true).register(&registry).unwrap();
+    let metrics = builder.exemplars(true).register(&exposition).unwrap();
     let service = service_fn(|_: Request<RequestBody<Body>>| async {
         let response = Response::builder().header("grpc-status", "0");
         Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
@@ -81,7 +80,7 @@ async fn a_client_has_exemplars_too() {
         .oneshot(request.body(Body::empty()).unwrap())
         .await
         .unwrap();
-    let page = openmetrics(&registry);
+    let page = openmetrics(&exposition);
     let exemplars: Vec<_> = page.lines().filter(|line| line.contains(" # ")).collect();
     let [exemplar] = exemplars[..] else {
         panic!("{exemplars:?}");
@@ -93,7 +92,7 @@ async fn a_client_has_exemplars_too() {
 // M87 (its second half is in `allocations.rs`)
 #[tokio::test]
 async fn an_unsampled_call_is_no_exemplar() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(Echo::default());
@@ -106,13 +105,13 @@ async fn an_unsampled_call_is_no_exemplar() {
         service.clone().oneshot(request).await.unwrap();
     }
     assert!(eventually(|| metrics.snapshot().started == 2).await);
-    assert!(!openmetrics(&registry).contains("trace_id"));
-    assert!(!page(&registry).contains("trace_id"));
+    assert!(!openmetrics(&exposition).contains("trace_id"));
+    assert!(!page(&exposition).contains("trace_id"));
 }
 
-fn server() -> (Registry, ServerMetrics) {
-    let registry = Registry::new();
+fn server() -> (Exposition, ServerMetrics) {
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.exemplars(true).register(&registry).unwrap();
-    (registry, metrics)
+    let metrics = builder.exemplars(true).register(&exposition).unwrap();
+    (exposition, metrics)
 }

@@ -1,22 +1,21 @@
 //! What a scrape says, and waiting for it.
 
+use grpc_prometheus::Exposition;
 use std::time::{Duration, Instant};
 
-use prometheus::Registry;
-
-pub(crate) fn page(registry: &Registry) -> String {
-    grpc_prometheus::encode(registry, None).1
+pub(crate) fn page(exposition: &Exposition) -> String {
+    exposition.encode(None).1
 }
 
-pub(crate) fn openmetrics(registry: &Registry) -> String {
-    grpc_prometheus::encode(registry, Some("application/openmetrics-text")).1
+pub(crate) fn openmetrics(exposition: &Exposition) -> String {
+    exposition.encode(Some("application/openmetrics-text")).1
 }
 
-/// Every sample of the registry that is not zero, without the sums and buckets of times, each
+/// Every sample of the exposition that is not zero, without the sums and buckets of times, each
 /// shortened: `grpc_server_handled_total{grpc_code="OK",grpc_method="Unary",…} 1` becomes
 /// `server handled OK Unary 1`. A type that is not the method's is shown.
-pub(crate) fn moved(registry: &Registry) -> Vec<String> {
-    let page = page(registry);
+pub(crate) fn moved(exposition: &Exposition) -> Vec<String> {
+    let page = page(exposition);
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     let timed = |line: &&str| line.contains("_seconds_bucket{") || line.contains("_seconds_sum{");
     let counted = samples.filter(|line| !timed(line) && !line.ends_with(" 0"));
@@ -95,13 +94,13 @@ pub(crate) fn only(lines: &[Vec<String>]) -> Vec<String> {
 /// Waits for the scrape to be this, and fails with the difference if it never is.
 #[track_caller]
 pub(crate) fn settled(
-    registry: &Registry,
+    exposition: &Exposition,
     expected: Vec<String>,
 ) -> impl Future<Output = ()> + use<'_> {
     let place = std::panic::Location::caller();
     async move {
-        if !eventually(|| moved(registry) == expected).await {
-            let moved = moved(registry);
+        if !eventually(|| moved(exposition) == expected).await {
+            let moved = moved(exposition);
             panic!("at {place}:\n   scrape {moved:#?}\n expected {expected:#?}");
         }
     }

@@ -23,7 +23,7 @@ use crate::{
 
 #[tokio::test]
 async fn a_panic_that_is_caught_outside_is_internal_nevertheless() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(service_fn(|_: Request<RequestBody<Body>>| async {
@@ -36,13 +36,13 @@ async fn a_panic_that_is_caught_outside_is_internal_nevertheless() {
     let future = std::panic::AssertUnwindSafe(service.oneshot(request));
     assert!(future.catch_unwind().await.is_err());
     let lines = calls("server", "Unary", "Internal", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
+    assert_eq!(moved(&exposition), only(&[lines]));
 }
 
 // M21: who catches it inside answers for it.
 #[tokio::test]
 async fn a_panic_that_is_caught_inside_is_what_the_catcher_answers() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(service_fn(|_: Request<RequestBody<Body>>| async {
@@ -54,18 +54,18 @@ async fn a_panic_that_is_caught_inside_is_what_the_catcher_answers() {
     let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
     service.oneshot(request).await.unwrap();
     let lines = calls("server", "Unary", "Unavailable", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
+    assert_eq!(moved(&exposition), only(&[lines]));
 }
 
 #[tokio::test]
 async fn a_panic_before_there_is_a_future_is_internal() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = ServiceBuilder::new().layer(metrics.layer()).service(Panics);
     let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
     let future = std::panic::AssertUnwindSafe(service.oneshot(request));
     assert!(future.catch_unwind().await.is_err());
     let lines = calls("server", "Unary", "Internal", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
+    assert_eq!(moved(&exposition), only(&[lines]));
 }
 
 #[derive(Clone)]
@@ -117,7 +117,7 @@ async fn an_error_of_the_service_has_the_code_of_what_caused_it() {
     ];
     for (cause, code) in causes {
         for depth in 0..3 {
-            let (registry, metrics) = server();
+            let (exposition, metrics) = server();
             let service = service_fn(move |_: Request<RequestBody<Body>>| async move {
                 let error = (0..depth).fold(cause(), |cause, _| Wrapped(cause).into());
                 Err::<Response<Body>, BoxError>(error)
@@ -128,7 +128,7 @@ async fn an_error_of_the_service_has_the_code_of_what_caused_it() {
             let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
             service.oneshot(request).await.unwrap_err();
             let lines = calls("server", "Unary", code, 0, 0);
-            assert_eq!(moved(&registry), only(&[lines]));
+            assert_eq!(moved(&exposition), only(&[lines]));
         }
     }
 }

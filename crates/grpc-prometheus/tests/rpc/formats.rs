@@ -1,6 +1,6 @@
 //! Both formats of a page, beside what the prometheus crate writes.
 
-use grpc_prometheus::{Buckets, CodeLabel, ServerMetrics};
+use grpc_prometheus::{Buckets, CodeLabel, Exposition, ServerMetrics};
 use prometheus::{
     Counter, CounterVec, Gauge, Histogram, HistogramOpts, Opts, Registry, TextEncoder,
 };
@@ -28,21 +28,33 @@ async fn the_text_is_that_of_the_prometheus_crate() {
     let histogram = Histogram::with_opts(HistogramOpts::new("wait_seconds", "Waits.")).unwrap();
     histogram.observe(0.3);
     let _open = fixture.server.connection(());
-    fixture.registry.register(Box::new(counter)).unwrap();
-    fixture.registry.register(Box::new(histogram)).unwrap();
+    fixture
+        .exposition
+        .registry()
+        .register(Box::new(counter))
+        .unwrap();
+    fixture
+        .exposition
+        .registry()
+        .register(Box::new(histogram))
+        .unwrap();
     fixture.echo.unary("head").await.unwrap();
     fixture.echo.unary("err5").await.unwrap_err();
-    let gathered = fixture.registry.gather();
+    let gathered = fixture.exposition.registry().gather();
     let expected = TextEncoder::new().encode_to_string(&gathered).unwrap();
     let mut expected: Vec<_> = expected.lines().collect();
-    let written = page(&fixture.registry);
+    let written = page(&fixture.exposition);
     let mut written: Vec<_> = written.lines().collect();
     // `gather` sorts the series of a family by their values, we by method and then code.
     expected.sort_unstable();
     written.sort_unstable();
     assert_eq!(written, expected);
-    fixture.registry.register(Box::new(gauge)).unwrap();
-    assert!(page(&fixture.registry).contains("\ntemperature -Inf\n"));
+    fixture
+        .exposition
+        .registry()
+        .register(Box::new(gauge))
+        .unwrap();
+    assert!(page(&fixture.exposition).contains("\ntemperature -Inf\n"));
 }
 
 // M24
@@ -50,13 +62,14 @@ async fn the_text_is_that_of_the_prometheus_crate() {
 fn what_a_registry_adds_to_names_and_labels_is_added_to_ours() {
     let labels = [("host".to_owned(), "h\"1".to_owned())].into();
     let registry = Registry::new_custom(Some("pre".into()), Some(labels)).unwrap();
+    let exposition = Exposition::new(&registry);
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
+    let metrics = builder.register(&exposition).unwrap();
     let _open = metrics.connection(());
-    let gathered = TextEncoder::new().encode_to_string(&registry.gather());
+    let gathered = TextEncoder::new().encode_to_string(&exposition.registry().gather());
     let gathered = gathered.unwrap();
     let mut expected: Vec<_> = gathered.lines().collect();
-    let written = page(&registry);
+    let written = page(&exposition);
     let mut written: Vec<_> = written.lines().collect();
     expected.sort_unstable();
     written.sort_unstable();
@@ -66,13 +79,12 @@ fn what_a_registry_adds_to_names_and_labels_is_added_to_ours() {
 
 #[test]
 fn openmetrics_names_families_without_total_and_ends() {
-    let registry = fresh(|builder| builder.message_sizes(Buckets::A66Bytes));
+    let exposition = fresh(|builder| builder.message_sizes(Buckets::A66Bytes));
     let jobs = Counter::new("jobs", "Jobs \"done\".").unwrap();
-    registry.register(Box::new(jobs)).unwrap();
-    let (content_type, page) = grpc_prometheus::encode(
-        &registry,
-        Some("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3"),
-    );
+    exposition.registry().register(Box::new(jobs)).unwrap();
+    let (content_type, page) = exposition.encode(Some(
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3",
+    ));
     assert_eq!(
         content_type,
         "application/openmetrics-text; version=1.0.0; charset=utf-8"

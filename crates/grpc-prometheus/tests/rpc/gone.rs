@@ -4,11 +4,11 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+use grpc_prometheus::Exposition;
 use h2::Reason;
 use http::{HeaderMap, Response};
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tonic::{Status, transport::Channel};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -24,8 +24,8 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// One server-streaming call of a metered client, read to its end.
-async fn call(channel: Channel) -> (Registry, Result<usize, Status>) {
-    let (registry, metrics) = client();
+async fn call(channel: Channel) -> (Exposition, Result<usize, Status>) {
+    let (exposition, metrics) = client();
     let channel = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(channel);
@@ -36,7 +36,7 @@ async fn call(channel: Channel) -> (Registry, Result<usize, Status>) {
         },
         Err(status) => Err(status),
     };
-    (registry, end)
+    (exposition, end)
 }
 
 // The specification: an expired ping of the client closes all calls as `UNAVAILABLE`.
@@ -62,10 +62,10 @@ async fn a_keep_alive_that_nobody_answers_is_unavailable_before_the_head_and_aft
             let endpoint = endpoint.http2_keep_alive_interval(SECOND);
             endpoint.keep_alive_timeout(SECOND)
         });
-        let (registry, end) = call(channel).await;
+        let (exposition, end) = call(channel).await;
         end.unwrap_err();
         let lines = calls("client", "Server", "Unavailable", u64::from(answers), 1);
-        settled(&registry, only(&[lines])).await;
+        settled(&exposition, only(&[lines])).await;
         silent.abort();
     }
 }
@@ -85,11 +85,11 @@ async fn a_connection_that_is_told_to_go_away_is_unavailable_whatever_the_reason
         for last_stream in [0, 1] {
             let (near, far) = tokio::io::duplex(1 << 16);
             let server = tokio::spawn(go_away(far, last_stream, reason));
-            let (registry, end) = call(connect(near)).await;
+            let (exposition, end) = call(connect(near)).await;
             println!("{reason:?} {last_stream} {end:?}");
             end.unwrap_err();
             let lines = calls("client", "Server", "Unavailable", 0, 1);
-            settled(&registry, only(&[lines])).await;
+            settled(&exposition, only(&[lines])).await;
             server.await.unwrap().unwrap();
         }
     }
@@ -134,16 +134,16 @@ async fn a_call_that_is_answered_after_a_graceful_go_away_is_ok() {
         body.send_trailers(HeaderMap::from_iter([status])).unwrap();
         driver.await.unwrap();
     });
-    let (registry, end) = call(connect(near)).await;
+    let (exposition, end) = call(connect(near)).await;
     assert_eq!(end.unwrap(), 2);
-    settled(&registry, only(&[calls("client", "Server", "OK", 2, 1)])).await;
+    settled(&exposition, only(&[calls("client", "Server", "OK", 2, 1)])).await;
 }
 
 // hyper calls it canceled, and so does tonic.
 #[tokio::test]
 async fn a_request_that_finds_its_connection_closed_is_canceled() {
     let (near, far) = tokio::io::duplex(1 << 16);
-    let (registry, metrics) = client();
+    let (exposition, metrics) = client();
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near));
     let (requests, connection) = handshake.await.unwrap();
     drop((connection, far));
@@ -153,7 +153,7 @@ async fn a_request_that_finds_its_connection_closed_is_canceled() {
     let error = service.oneshot(request.unwrap()).await.unwrap_err();
     assert!(error.downcast_ref::<hyper::Error>().unwrap().is_canceled());
     let lines = calls("client", "Unary", "Canceled", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
+    assert_eq!(moved(&exposition), only(&[lines]));
 }
 
 fn head() -> Response<()> {

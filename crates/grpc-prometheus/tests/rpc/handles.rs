@@ -1,8 +1,7 @@
 //! Methods that the server around the layer looks up itself.
 
-use grpc_prometheus::{Builder, MethodHandle, ServerMetrics};
+use grpc_prometheus::{Builder, Exposition, MethodHandle, ServerMetrics};
 use http::{Extensions, Request};
-use prometheus::Registry;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
@@ -20,15 +19,15 @@ fn resolve(extensions: &Extensions) -> Option<MethodHandle> {
     extensions.get::<Route>()?.0
 }
 
-fn metrics(builder: Builder<ServerMetrics>) -> (Registry, ServerMetrics) {
-    let registry = Registry::new();
+fn metrics(builder: Builder<ServerMetrics>) -> (Exposition, ServerMetrics) {
+    let exposition = Exposition::default();
     let builder = builder
         .descriptor_set(&echo_descriptor_set())
         .exclude_health_and_reflection(true)
         .filter(|_, method| method != "Client")
         .without_handling_histogram();
-    let metrics = builder.register(&registry).unwrap();
-    (registry, metrics)
+    let metrics = builder.register(&exposition).unwrap();
+    (exposition, metrics)
 }
 
 /// A call of this path that the service fails, with what the server knows of it.
@@ -98,7 +97,7 @@ async fn the_numbers_are_the_same_with_handles_and_without() {
 
 #[tokio::test]
 async fn where_there_is_a_handle_the_path_is_not_looked_up() {
-    let (registry, metrics) = metrics(ServerMetrics::builder());
+    let (exposition, metrics) = metrics(ServerMetrics::builder());
     let unary = metrics.method("/t.v1.Echo/Unary");
     for path in ["/t.v1.Echo/Bidi", "/t.v1.Echo/Client", "/no.Such/X"] {
         call(&metrics, path, Some(Route(unary)), "").await;
@@ -106,23 +105,23 @@ async fn where_there_is_a_handle_the_path_is_not_looked_up() {
     let health = metrics.method("/grpc.health.v1.Health/Check");
     call(&metrics, "/t.v1.Echo/Unary", Some(Route(health)), "").await;
     let lines = ["server started Unary 3", "server handled Unknown Unary 3"];
-    assert_eq!(moved(&registry), expected(&lines));
+    assert_eq!(moved(&exposition), expected(&lines));
 }
 
 #[tokio::test]
 async fn without_a_handle_the_path_is_looked_up() {
-    let (registry, metrics) = metrics(ServerMetrics::builder());
+    let (exposition, metrics) = metrics(ServerMetrics::builder());
     for route in [None, Some(Route(None))] {
         call(&metrics, "/t.v1.Echo/Bidi", route.clone(), "").await;
         call(&metrics, "/t.v1.Echo/Client", route, "").await;
     }
     let lines = ["server started Bidi 2", "server handled Unknown Bidi 2"];
-    assert_eq!(moved(&registry), expected(&lines));
+    assert_eq!(moved(&exposition), expected(&lines));
 }
 
 #[tokio::test]
 async fn a_handle_of_other_metrics_is_ignored() {
-    let (registry, metrics) = metrics(ServerMetrics::builder());
+    let (exposition, metrics) = metrics(ServerMetrics::builder());
     let (others, other) = server();
     let foreign = other.method("/t.v1.Echo/Unary");
     assert!(foreign.is_some());
@@ -130,6 +129,6 @@ async fn a_handle_of_other_metrics_is_ignored() {
         call(&metrics, path, Some(Route(foreign)), "").await;
     }
     let lines = ["server started Bidi 1", "server handled Unknown Bidi 1"];
-    assert_eq!(moved(&registry), expected(&lines));
+    assert_eq!(moved(&exposition), expected(&lines));
     assert_eq!(moved(&others), expected(&[]));
 }

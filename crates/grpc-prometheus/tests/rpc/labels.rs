@@ -28,7 +28,7 @@ async fn as_tenant(answer: &Answer, tenant: Option<&[u8]>) {
 #[tokio::test]
 async fn an_extra_label_takes_the_values_of_its_list() {
     let answer = Answer::with("0", tenants);
-    assert_eq!(page(&answer.registry), "", "no series before traffic");
+    assert_eq!(page(&answer.exposition), "", "no series before traffic");
     for tenant in [
         Some(&b"a"[..]),
         Some(b"b"),
@@ -39,7 +39,7 @@ async fn an_extra_label_takes_the_values_of_its_list() {
     ] {
         as_tenant(&answer, tenant).await;
     }
-    let page = page(&answer.registry);
+    let page = page(&answer.exposition);
     let started: Vec<_> = page
         .lines()
         .filter(|line| line.starts_with("grpc_server_started_total"))
@@ -96,7 +96,7 @@ async fn extra_labels_multiply_and_may_come_from_extensions() {
 #[tokio::test]
 async fn extra_labels_start_at_zero_if_asked() {
     let answer = Answer::with("0", |builder| tenants(builder).zero_init(ZeroInit::OkOnly));
-    let page = page(&answer.registry);
+    let page = page(&answer.exposition);
     assert_eq!(page.matches("grpc_server_started_total{").count(), 4 * 3);
     assert_eq!(page.matches("grpc_server_handled_total{").count(), 4 * 3);
     assert_eq!(page.matches("tenant=\"b\"} 0\n").count(), 4 * (5 + 2));

@@ -11,10 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use grpc_prometheus::ServerMetrics;
+use grpc_prometheus::{Exposition, ServerMetrics};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use prometheus::Registry;
 use tonic::{
     Code, Status,
     body::Body,
@@ -46,24 +45,24 @@ fn reject(_: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
 // M80
 #[tokio::test]
 async fn an_interceptor_is_counted_inside_the_layer_and_not_outside() {
-    let (registry, metrics) = client();
+    let (exposition, metrics) = client();
     let connection = Connection::new(Server::builder(), Echo::default().routes());
     let outside = InterceptedService::new(connection.metered(&metrics.layer()), reject);
     EchoClient::new(outside).unary("head").await.unwrap_err();
-    assert_eq!(moved(&registry), expected(&[]));
+    assert_eq!(moved(&exposition), expected(&[]));
     let inside = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(InterceptedService::new(connection.channel.clone(), reject));
     let status = EchoClient::new(inside).unary("head").await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
     let lines = calls("client", "Unary", "Unauthenticated", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
+    assert_eq!(moved(&exposition), only(&[lines]));
 }
 
 // M91
 #[tokio::test]
 async fn a_shed_call_is_resource_exhausted_if_the_limit_is_inside() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let never_ready = NeverReady;
     let mut service = ServiceBuilder::new()
         .layer(metrics.layer())
@@ -76,7 +75,7 @@ async fn a_shed_call_is_resource_exhausted_if_the_limit_is_inside() {
     let error = ready.call(request).await.unwrap_err();
     assert!(error.is::<Overloaded>(), "{error:?}");
     let lines = calls("server", "Unary", "ResourceExhausted", 0, 0);
-    assert_eq!(moved(&registry), only(&[lines]));
+    assert_eq!(moved(&exposition), only(&[lines]));
 }
 
 #[derive(Clone)]
@@ -159,7 +158,7 @@ async fn each_attempt_of_a_retry_outside_is_a_call_and_a_retry_inside_is_one() {
     let connection = Connection::new(Server::builder(), Echo::default().routes());
     let flaky = || InterceptedService::new(connection.channel.clone(), EveryThird::default());
 
-    let (registry, metrics) = client();
+    let (exposition, metrics) = client();
     let metered = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(flaky());
@@ -175,14 +174,14 @@ async fn each_attempt_of_a_retry_outside_is_a_call_and_a_retry_inside_is_one() {
         "client msg_sent Unary 1",
         "client started Unary 3",
     ];
-    settled(&registry, expected(&lines)).await;
+    settled(&exposition, expected(&lines)).await;
 
-    let (registry, metrics) = client();
+    let (exposition, metrics) = client();
     let metered = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(retried(flaky()));
     EchoClient::new(metered).unary("head").await.unwrap();
-    settled(&registry, only(&[calls("client", "Unary", "OK", 1, 1)])).await;
+    settled(&exposition, only(&[calls("client", "Unary", "OK", 1, 1)])).await;
 }
 
 // The other half of M60: what is left out is still answered.
@@ -190,11 +189,11 @@ async fn each_attempt_of_a_retry_outside_is_a_call_and_a_retry_inside_is_one() {
 async fn a_health_check_that_is_left_out_still_answers() {
     use tonic_health::{ServingStatus, server::health_reporter};
 
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let metrics = ServerMetrics::builder()
         .descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .exclude_health_and_reflection(true)
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let (reporter, health) = health_reporter();
     reporter
@@ -206,7 +205,7 @@ async fn a_health_check_that_is_left_out_still_answers() {
     let check = tonic_health::pb::HealthCheckRequest::default();
     let answer = client.check(check).await.unwrap().into_inner();
     assert_eq!(answer.status, ServingStatus::Serving as i32);
-    assert_eq!(page(&registry), "");
+    assert_eq!(page(&exposition), "");
 }
 
 // A router's services must not fail, and the metered one's error is boxed.
@@ -214,7 +213,7 @@ async fn a_health_check_that_is_left_out_still_answers() {
 async fn an_axum_router_takes_the_layer_behind_a_handler_of_errors() {
     use axum::{Router, error_handling::HandleErrorLayer, routing::post_service};
 
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let answer = |error: BoxError| async move {
         Status::internal(error.to_string()).into_http::<axum::body::Body>()
     };
@@ -229,5 +228,5 @@ async fn an_axum_router_takes_the_layer_behind_a_handler_of_errors() {
     let response = router.oneshot(request.body(message).unwrap()).await;
     response.unwrap().into_body().collect().await.unwrap();
     let lines = calls("server", "Unary", "OK", 1, 1);
-    assert_eq!(moved(&registry), only(&[lines]));
+    assert_eq!(moved(&exposition), only(&[lines]));
 }

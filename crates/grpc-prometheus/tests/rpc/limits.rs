@@ -4,7 +4,7 @@ use std::future::ready;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use grpc_prometheus::{Buckets, ClientMetrics, Error, RequestBody, ServerMetrics};
+use grpc_prometheus::{Buckets, ClientMetrics, Error, Exposition, RequestBody, ServerMetrics};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use prometheus::{Registry, TextEncoder};
@@ -16,9 +16,9 @@ use crate::{echo::echo_descriptor_set, expect::page, layers::grpc};
 // A program's text names its methods, but it may be a proxy's.
 #[test]
 fn a_client_without_descriptors_knows_at_most_1024_methods_and_loses_no_call() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let layer = ClientMetrics::builder()
-        .register(&registry)
+        .register(&exposition)
         .unwrap()
         .layer();
     let names = (0..3_000).map(|index| &*Box::leak(format!("Method{index}").into_boxed_str()));
@@ -33,9 +33,9 @@ fn a_client_without_descriptors_knows_at_most_1024_methods_and_loses_no_call() {
         call.now_or_never().unwrap().unwrap_err();
     };
     names.iter().for_each(call);
-    let lines = page(&registry).lines().count();
+    let lines = page(&exposition).lines().count();
     names.iter().for_each(call);
-    let page = page(&registry);
+    let page = page(&exposition);
     assert_eq!(
         page.lines().count(),
         lines,
@@ -54,11 +54,11 @@ fn a_client_without_descriptors_knows_at_most_1024_methods_and_loses_no_call() {
 }
 
 /// A page that has counted requests of these many bytes.
-fn sizes(bounds: Vec<f64>, messages: &[u16]) -> (Registry, String) {
-    let registry = Registry::new();
+fn sizes(bounds: Vec<f64>, messages: &[u16]) -> (Exposition, String) {
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
     let builder = builder.message_sizes(Buckets::Custom(bounds));
-    let layer = builder.register(&registry).unwrap().layer();
+    let layer = builder.register(&exposition).unwrap().layer();
     let messages = messages.iter().map(|length| {
         let [high, low] = length.to_be_bytes();
         [&[0, 0, 0, high, low][..], &vec![0; usize::from(*length)]].concat()
@@ -75,8 +75,8 @@ fn sizes(bounds: Vec<f64>, messages: &[u16]) -> (Registry, String) {
         .now_or_never()
         .unwrap()
         .unwrap();
-    let page = page(&registry);
-    (registry, page)
+    let page = page(&exposition);
+    (exposition, page)
 }
 
 fn bucket(page: &str, bound: &str) -> u64 {
@@ -91,7 +91,7 @@ fn bucket(page: &str, bound: &str) -> u64 {
 #[test]
 fn a_value_is_in_the_bucket_of_its_bound_wherever_that_lies() {
     let bounds = vec![0.0, 5e-324, 0.5, 1.0, 1.5, 2.0, 1e300];
-    let (registry, page) = sizes(bounds, &[0, 1, 2, 3]);
+    let (exposition, page) = sizes(bounds, &[0, 1, 2, 3]);
     let counts = [
         ("0", 1),
         ("0.5", 1),
@@ -104,7 +104,7 @@ fn a_value_is_in_the_bucket_of_its_bound_wherever_that_lies() {
         assert_eq!(bucket(&page, bound), count, "{bound}");
     }
     assert_eq!(bucket(&page, &1e300_f64.to_string()), 4);
-    let gathered = TextEncoder::new().encode_to_string(&registry.gather());
+    let gathered = TextEncoder::new().encode_to_string(&exposition.registry().gather());
     let gathered = gathered.unwrap();
     let mut expected: Vec<_> = gathered.lines().collect();
     let mut written: Vec<_> = page.lines().collect();
@@ -133,15 +133,16 @@ fn a_label_that_the_registry_adds_too_is_an_error_and_leaves_nothing_behind() {
     for name in ["grpc_type", "grpc_code", "le", "zone", "tenant"] {
         let added = [(name.to_owned(), "x".to_owned())].into();
         let registry = Registry::new_custom(None, Some(added)).unwrap();
+        let exposition = Exposition::new(&registry);
         let builder = || ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
         let labelled =
             builder()
                 .const_label("zone", "a")
                 .metadata_label("tenant", "x-tenant", ["a"], "other");
-        match labelled.register(&registry) {
+        match labelled.register(&exposition) {
             Err(Error::LabelName { name: twice }) => assert_eq!(twice, name),
             other => panic!("{name}: {other:?}"),
         }
-        assert_eq!(page(&registry), "");
+        assert_eq!(page(&exposition), "");
     }
 }

@@ -17,6 +17,7 @@ mod echo;
 mod endings;
 mod exemplars;
 mod expect;
+mod expositions;
 mod failures;
 mod formats;
 mod gone;

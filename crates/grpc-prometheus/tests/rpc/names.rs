@@ -1,7 +1,8 @@
 //! Names, labels and formats, letter for letter.
 
-use grpc_prometheus::{Builder, ClientMetrics, CodeLabel, LabelStyle, ServerMetrics, ZeroInit};
-use prometheus::Registry;
+use grpc_prometheus::{
+    Builder, ClientMetrics, CodeLabel, Exposition, LabelStyle, ServerMetrics, ZeroInit,
+};
 
 use crate::{
     caller::drain,
@@ -22,21 +23,23 @@ const PYTHON: &str = "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NO
 
 pub(crate) fn fresh(
     configure: impl FnOnce(Builder<ServerMetrics>) -> Builder<ServerMetrics>,
-) -> Registry {
-    let registry = Registry::new();
+) -> Exposition {
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    configure(builder).register(&registry).unwrap();
-    registry
+    configure(builder).register(&exposition).unwrap();
+    exposition
 }
 
 pub(crate) fn fixture(
     configure: impl FnOnce(Builder<ServerMetrics>) -> Builder<ServerMetrics>,
 ) -> Fixture {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let server = configure(builder).register(&registry).unwrap();
-    let client = ClientMetrics::builder().register(&Registry::new()).unwrap();
-    Fixture::with(registry, server, &client, Echo::default())
+    let server = configure(builder).register(&exposition).unwrap();
+    let client = ClientMetrics::builder()
+        .register(&Exposition::default())
+        .unwrap();
+    Fixture::with(exposition, server, &client, Echo::default())
 }
 
 /// The page that a fresh registration shows, made here in the plainest way.
@@ -115,10 +118,10 @@ fn a_fresh_server_shows_every_series_at_zero() {
 // M2
 #[test]
 fn a_fresh_client_shows_every_series_at_zero() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
-    builder.register(&registry).unwrap();
-    assert_eq!(page(&registry), zeros("client", GO_KINDS, GO));
+    builder.register(&exposition).unwrap();
+    assert_eq!(page(&exposition), zeros("client", GO_KINDS, GO));
 }
 
 // M6
@@ -130,8 +133,8 @@ fn the_python_style_has_its_spellings() {
         "SERVER_STREAMING",
         "UNARY",
     ];
-    let registry = fresh(|builder| builder.label_style(LabelStyle::Python));
-    assert_eq!(page(&registry), zeros("server", kinds, PYTHON));
+    let exposition = fresh(|builder| builder.label_style(LabelStyle::Python));
+    assert_eq!(page(&exposition), zeros("server", kinds, PYTHON));
 }
 
 // M3
@@ -140,7 +143,7 @@ async fn labels_are_in_the_order_of_their_names() {
     let mut fixture = fixture(|builder| builder);
     fixture.echo.unary("head").await.unwrap();
     let line = format!("grpc_server_handled_total{{grpc_code=\"OK\",{U}}} 1\n");
-    assert!(eventually(|| page(&fixture.registry).contains(&line)).await);
+    assert!(eventually(|| page(&fixture.exposition).contains(&line)).await);
 }
 
 // M4
@@ -168,7 +171,7 @@ async fn each_kind_has_its_type() {
         let labels =
             format!("grpc_method=\"{method}\",grpc_service=\"t.v1.Echo\",grpc_type=\"{kind}\"");
         let line = format!("grpc_server_started_total{{{labels}}} 1\n");
-        assert!(page(&fixture.registry).contains(&line), "{line}");
+        assert!(page(&fixture.exposition).contains(&line), "{line}");
     }
 }
 
@@ -188,11 +191,11 @@ fn without_the_histogram_only_the_histogram_is_missing() {
 // M9
 #[test]
 fn a_namespace_and_constant_labels_are_on_every_line() {
-    let registry = fresh(|builder| {
+    let exposition = fresh(|builder| {
         let builder = builder.namespace("app").const_label("zone", "a");
         builder.const_label("dc", "x\"y")
     });
-    let page = page(&registry);
+    let page = page(&exposition);
     let line = format!("app_grpc_server_started_total{{dc=\"x\\\"y\",{U},zone=\"a\"}} 0\n");
     assert!(page.contains(&line), "{page}");
     let line = format!(
@@ -215,18 +218,22 @@ fn connections_carry_the_constant_labels_alone() {
         (&[("zone", "a")], "grpc_server_connections{zone=\"a\"} 1\n"),
         (&[("dc", "b")], "grpc_server_connections{dc=\"b\"} 1\n"),
     ] {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let builder = labels
             .iter()
             .fold(ServerMetrics::builder(), |builder, (name, value)| {
                 builder.const_label(*name, *value)
             });
-        let _open = builder.register(&registry).unwrap().connection(());
-        assert!(page(&registry).contains(expected), "{}", page(&registry));
+        let _open = builder.register(&exposition).unwrap().connection(());
         assert!(
-            openmetrics(&registry).contains(expected),
+            page(&exposition).contains(expected),
             "{}",
-            openmetrics(&registry)
+            page(&exposition)
+        );
+        assert!(
+            openmetrics(&exposition).contains(expected),
+            "{}",
+            openmetrics(&exposition)
         );
     }
 }
@@ -238,7 +245,7 @@ async fn the_code_on_the_histogram_is_ok_or_error() {
     fixture.echo.unary("head").await.unwrap();
     fixture.echo.unary("err5").await.unwrap_err();
     fixture.echo.unary("err9").await.unwrap_err();
-    let page = page(&fixture.registry);
+    let page = page(&fixture.exposition);
     let counts: Vec<_> = page
         .lines()
         .filter(|line| line.contains("_seconds_count{"))
@@ -265,7 +272,7 @@ async fn the_code_on_the_histogram_is_every_code() {
             .zero_init(ZeroInit::OkOnly)
     });
     fixture.echo.unary("err5").await.unwrap_err();
-    let page = page(&fixture.registry);
+    let page = page(&fixture.exposition);
     let counts: Vec<_> = page
         .lines()
         .filter(|line| line.contains("_seconds_count{") && line.contains("\"Unary\""))
@@ -284,9 +291,9 @@ async fn the_code_on_the_histogram_is_every_code() {
 #[tokio::test]
 async fn series_that_do_not_start_at_zero_start_with_their_first_call() {
     let mut fixture = fixture(|builder| builder.zero_init(ZeroInit::None));
-    assert_eq!(page(&fixture.registry), "");
+    assert_eq!(page(&fixture.exposition), "");
     fixture.echo.unary("err5").await.unwrap_err();
-    let page = page(&fixture.registry);
+    let page = page(&fixture.exposition);
     let series = page.lines().filter(|line| {
         !line.starts_with('#') && !line.contains("_bucket{") && !line.contains("_sum{")
     });
@@ -310,10 +317,10 @@ fn names_that_differ_only_in_where_they_are_cut_are_two_series() {
         ("Cart", &[("ItemAdd", false, false)][..]),
         ("CartItem", &[("Add", false, false)]),
     ];
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&descriptor_set("shop.v1", &services));
-    builder.register(&registry).unwrap();
-    let page = page(&registry);
+    builder.register(&exposition).unwrap();
+    let page = page(&exposition);
     for (service, method) in [("Cart", "ItemAdd"), ("CartItem", "Add")] {
         let labels = format!(
             "grpc_method=\"{method}\",grpc_service=\"shop.v1.{service}\",grpc_type=\"unary\""
@@ -326,11 +333,11 @@ fn names_that_differ_only_in_where_they_are_cut_are_two_series() {
 #[test]
 fn odd_names_are_escaped_in_both_formats() {
     let services = [("S", &[("a\"b\\c\nd", false, false)][..])];
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&descriptor_set("p", &services));
-    builder.register(&registry).unwrap();
+    builder.register(&exposition).unwrap();
     let line = "grpc_server_started_total{grpc_method=\"a\\\"b\\\\c\\nd\",grpc_service=\"p.S\",\
         grpc_type=\"unary\"} 0\n";
-    assert!(page(&registry).contains(line));
-    assert!(openmetrics(&registry).contains(line));
+    assert!(page(&exposition).contains(line));
+    assert!(openmetrics(&exposition).contains(line));
 }

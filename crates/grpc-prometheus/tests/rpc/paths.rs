@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use grpc_prometheus::ServerMetrics;
+use grpc_prometheus::{Exposition, ServerMetrics};
 use http::Request;
-use prometheus::Registry;
 use proptest::prelude::*;
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -65,7 +64,7 @@ fn read(path: &str) -> Option<(String, String)> {
     }
 }
 
-fn metrics(registry: &Registry) -> ServerMetrics {
+fn metrics(exposition: &Exposition) -> ServerMetrics {
     let (methods, services) = ("abcdefgh".repeat(5), "Sservice".repeat(5));
     let methods = (2..=40).step_by(2).map(|length| &methods[..length]);
     let methods: Vec<Method<'_>> = methods.map(|name| (name, false, false)).collect();
@@ -75,7 +74,7 @@ fn metrics(registry: &Registry) -> ServerMetrics {
         .descriptor_set(&descriptor_set("p", &services))
         .exclude_health_and_reflection(true)
         .zero_init(grpc_prometheus::ZeroInit::None)
-        .register(registry)
+        .register(exposition)
         .unwrap()
 }
 
@@ -86,8 +85,8 @@ proptest! {
     fn a_path_leads_where_a_plain_reading_of_it_leads(
         paths in prop::collection::vec(path(), 0..500),
     ) {
-        let registry = Registry::new();
-        let layer = metrics(&registry).layer();
+        let exposition = Exposition::default();
+        let layer = metrics(&exposition).layer();
         let mut expected: BTreeMap<_, u64> = BTreeMap::new();
         for path in &paths {
             let request = Request::post(path).header("content-type", "application/grpc");
@@ -99,7 +98,7 @@ proptest! {
                 *expected.entry(labels).or_default() += 1;
             }
         }
-        let page = page(&registry);
+        let page = page(&exposition);
         let started = page.lines().filter_map(|line| line.strip_prefix("grpc_server_started_total{"));
         let started: BTreeMap<_, u64> = started.map(|line| {
             let words: Vec<_> = line.split('"').collect();

@@ -1,9 +1,9 @@
 //! Hand-made HTTP/2 servers, for what a well-behaved one never does.
 
 use bytes::Bytes;
+use grpc_prometheus::Exposition;
 use h2::Reason;
 use http::{HeaderMap, Response};
-use prometheus::Registry;
 use tokio::{io::DuplexStream, sync::oneshot};
 use tonic::{Code, Status};
 use tower::ServiceBuilder;
@@ -188,21 +188,21 @@ async fn whatever_a_server_does_is_one_code_and_the_caller_sees_the_same() {
         (Answer::Reset(Reason::CANCEL), Code::Cancelled, 0),
     ];
     for (case, expected, messages) in cases {
-        let (registry, status) = call(case).await;
+        let (exposition, status) = call(case).await;
         let lines = calls("client", "Server", &name(expected), messages, 1);
         println!("{case:?} {status:?}");
         if matches!(case, Answer::Reset(_) | Answer::Head(..)) {
             // The answer may overtake the request's message.
             let unsent = only(&[calls("client", "Server", &name(expected), messages, 0)]);
             let sent = only(&[lines]);
-            let settled = || [&sent, &unsent].contains(&&moved(&registry));
+            let settled = || [&sent, &unsent].contains(&&moved(&exposition));
             assert!(
                 eventually(settled).await,
                 "{case:?}: {:?}",
-                moved(&registry)
+                moved(&exposition)
             );
         } else {
-            settled(&registry, only(&[lines])).await;
+            settled(&exposition, only(&[lines])).await;
         }
         // A truncated message is the decoder's complaint; it comes after the end of the call.
         if !matches!(
@@ -220,20 +220,20 @@ async fn whatever_a_server_does_is_one_code_and_the_caller_sees_the_same() {
 
 #[tokio::test]
 async fn a_status_in_the_head_ends_the_call_whatever_follows() {
-    let (registry, status) = call(Answer::Status("5", b"\0\0\0\0\0")).await;
+    let (exposition, status) = call(Answer::Status("5", b"\0\0\0\0\0")).await;
     assert_eq!(status.unwrap_err().code(), Code::NotFound);
     let lines = calls("client", "Server", "NotFound", 0, 1);
-    settled(&registry, only(&[lines])).await;
+    settled(&exposition, only(&[lines])).await;
 }
 
 // The decoder is outside of the layer: what the wire shows is a caller who leaves.
 #[tokio::test]
 async fn an_answer_that_the_caller_cannot_decode_is_canceled() {
     const GARBAGE: &[u8] = b"\0\0\0\0\x02\x0a\x7f";
-    let (registry, status) = call(Answer::Body(200, GARBAGE, End::Trailers(Some("0")))).await;
+    let (exposition, status) = call(Answer::Body(200, GARBAGE, End::Trailers(Some("0")))).await;
     assert_eq!(status.unwrap_err().code(), Code::Internal);
     let lines = calls("client", "Server", "Canceled", 1, 1);
-    settled(&registry, only(&[lines])).await;
+    settled(&exposition, only(&[lines])).await;
 }
 
 // A proxy's page is no message: the caller leaves it, and the HTTP status says why.
@@ -241,16 +241,16 @@ async fn an_answer_that_the_caller_cannot_decode_is_canceled() {
 async fn a_page_of_a_proxy_is_the_code_of_its_http_status() {
     const PAGE: &[u8] = b"<html><body>bad gateway</body></html>";
     for end in [End::Clean, End::Trailers(None)] {
-        let (registry, status) = call(Answer::Body(502, PAGE, end)).await;
+        let (exposition, status) = call(Answer::Body(502, PAGE, end)).await;
         assert_eq!(status.unwrap_err().code(), Code::Internal);
         let lines = calls("client", "Server", "Unavailable", 0, 1);
-        settled(&registry, only(&[lines])).await;
+        settled(&exposition, only(&[lines])).await;
     }
 }
 
 /// One server-streaming call of a metered client, read to its end.
-async fn call(case: Answer) -> (Registry, Result<(), Status>) {
-    let (registry, metrics) = client();
+async fn call(case: Answer) -> (Exposition, Result<(), Status>) {
+    let (exposition, metrics) = client();
     let (near, far) = tokio::io::duplex(1 << 16);
     let (seen, was_seen) = oneshot::channel();
     tokio::spawn(answer(far, case, was_seen));
@@ -259,7 +259,7 @@ async fn call(case: Answer) -> (Registry, Result<(), Status>) {
         .service(connect(near));
     let mut stream = match EchoClient::new(channel).server("").await {
         Ok(stream) => stream,
-        Err(status) => return (registry, Err(status)),
+        Err(status) => return (exposition, Err(status)),
     };
     let first = stream.message().await;
     if matches!(case, Answer::Body(_, _, End::Reset(_))) {
@@ -271,5 +271,5 @@ async fn call(case: Answer) -> (Registry, Result<(), Status>) {
         Ok(None) => Ok(()),
         Err(status) => Err(status),
     };
-    (registry, result)
+    (exposition, result)
 }

@@ -9,12 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use grpc_prometheus::{RequestBody, ResetFlag, ServerMetrics};
+use grpc_prometheus::{Exposition, RequestBody, ResetFlag, ServerMetrics};
 use h2::Reason;
 use http::{Extensions, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, StreamBody};
-use prometheus::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Status;
@@ -79,7 +78,7 @@ fn reader(
 #[tokio::test]
 async fn of_two_thousand_open_calls_exactly_those_that_are_reset_are_canceled() {
     const CALLS: usize = 2_000;
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let (read, _) = watch::channel(0);
     let mut service = metrics.layer().layer(reader(read.clone(), CALLS));
     let mut calls = Vec::new();
@@ -104,13 +103,13 @@ async fn of_two_thousand_open_calls_exactly_those_that_are_reset_are_canceled() 
         "server handled OK Unary 500",
         "server handling Unary 2000",
     ];
-    assert_eq!(moved(&registry), expected(&lines));
+    assert_eq!(moved(&exposition), expected(&lines));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn calls_of_many_threads_that_are_reset_at_once_are_all_canceled() {
     const CALLS: usize = 1_000;
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let (read, _) = watch::channel(0);
     let mut tasks = Vec::new();
     for index in 0..CALLS {
@@ -134,13 +133,13 @@ async fn calls_of_many_threads_that_are_reset_at_once_are_all_canceled() {
         "server handled OK Unary 500",
         "server handling Unary 1000",
     ];
-    assert_eq!(moved(&registry), expected(&lines));
+    assert_eq!(moved(&exposition), expected(&lines));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_is_reset_in_another_task_than_the_handlers_is_canceled() {
     for resets in [true, false] {
-        let (registry, metrics) = server();
+        let (exposition, metrics) = server();
         let mut service =
             metrics
                 .layer()
@@ -160,7 +159,7 @@ async fn a_request_that_is_reset_in_another_task_than_the_handlers_is_canceled()
         call.await.unwrap().unwrap();
         let code = if resets { "Canceled" } else { "OK" };
         assert_eq!(
-            moved(&registry),
+            moved(&exposition),
             only(&[calls("server", "Unary", code, 0, 0)])
         );
     }
@@ -169,7 +168,7 @@ async fn a_request_that_is_reset_in_another_task_than_the_handlers_is_canceled()
 // A body that outlives its call must not be taken for that of a later one.
 #[tokio::test]
 async fn a_request_body_that_is_reset_after_its_call_changes_no_later_call() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let kept = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&kept);
     let mut service =
@@ -192,7 +191,7 @@ async fn a_request_body_that_is_reset_after_its_call_changes_no_later_call() {
         "server handled OK Unary 2",
         "server handling Unary 2",
     ];
-    assert_eq!(moved(&registry), expected(&lines));
+    assert_eq!(moved(&exposition), expected(&lines));
 }
 
 fn share(extensions: &mut Extensions, flag: ResetFlag) {
@@ -248,7 +247,7 @@ fn excluding() -> ServerMetrics {
     let builder = ServerMetrics::builder()
         .descriptor_set(&echo_descriptor_set())
         .exclude_health_and_reflection(true);
-    builder.register(&Registry::new()).unwrap()
+    builder.register(&Exposition::default()).unwrap()
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! What tonic's own server does with odd requests: paths that it does not know, HTTP/1.
 
-use grpc_prometheus::ServerMetrics;
-use prometheus::Registry;
+use grpc_prometheus::{Exposition, ServerMetrics};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     sync::oneshot,
@@ -20,7 +19,7 @@ use crate::{
 // M55 M56
 #[tokio::test]
 async fn what_tonic_does_not_know_is_unimplemented_and_unknown() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let server = Server::builder().layer(metrics.layer());
     let connection = Connection::new(server, Echo::default().routes());
     for path in ["/t.v1.Echo/Nope", "/no.Such/X", "/foo", "/"] {
@@ -29,7 +28,7 @@ async fn what_tonic_does_not_know_is_unimplemented_and_unknown() {
         assert_eq!(answer.headers()["grpc-status"], "12", "{path}");
     }
     settled(
-        &registry,
+        &exposition,
         expected(&[
             "server handled Unimplemented unknown t.v1.Echo unknown 1",
             "server handled Unimplemented unknown unknown unknown 3",
@@ -44,7 +43,7 @@ async fn what_tonic_does_not_know_is_unimplemented_and_unknown() {
 
 /// A metered server that speaks HTTP/1, and the caller's end of its connection.
 struct Http1 {
-    registry: Registry,
+    exposition: Exposition,
     metrics: ServerMetrics,
     io: DuplexStream,
     _stop: oneshot::Sender<()>,
@@ -61,7 +60,7 @@ async fn a_grpc_web_call_over_http1_is_a_call_inside_of_the_translation_and_outs
         served.send("x-script: head send2 err5", &[0; 5]).await;
         served.answered("grpc-status:5").await;
         let lines = calls("server", "Server", "NotFound", 1, 2);
-        settled(&served.registry, only(&[lines])).await;
+        settled(&served.exposition, only(&[lines])).await;
     }
 }
 
@@ -85,7 +84,7 @@ async fn a_caller_over_http1_that_leaves_cancels() {
             let (received, sent) = messages;
             let lines = calls("server", "Server", code, received, sent);
             drop(served.io);
-            settled(&served.registry, only(&[lines])).await;
+            settled(&served.exposition, only(&[lines])).await;
         }
     }
 }
@@ -96,14 +95,14 @@ async fn a_page_asked_for_over_http1_is_no_call() {
     let get = b"GET /t.v1.Echo/Unary HTTP/1.1\r\nhost: echo\r\n\r\n";
     served.io.write_all(get).await.unwrap();
     served.answered("HTTP/1.1").await;
-    settled(&served.registry, expected(&[])).await;
+    settled(&served.exposition, expected(&[])).await;
 }
 
 // === impl Http1 ===
 
 impl Http1 {
     fn new(inside: bool) -> Self {
-        let (registry, metrics) = server();
+        let (exposition, metrics) = server();
         let (io, far) = tokio::io::duplex(1 << 16);
         let (stop, stopped) = oneshot::channel();
         let server = Server::builder().accept_http1(true);
@@ -116,7 +115,7 @@ impl Http1 {
             serve(server, routes, far, stopped);
         }
         Self {
-            registry,
+            exposition,
             metrics,
             io,
             _stop: stop,

@@ -1,8 +1,7 @@
 //! What only the server's side can meet.
 
 use futures_util::stream;
-use grpc_prometheus::{ClientMetrics, ServerMetrics};
-use prometheus::Registry;
+use grpc_prometheus::{ClientMetrics, Exposition, ServerMetrics};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -16,7 +15,7 @@ use crate::{
 
 /// A metered server whose client is not metered.
 pub(crate) struct Bare {
-    registry: Registry,
+    exposition: Exposition,
     metrics: ServerMetrics,
     pub(crate) connection: Connection,
     pub(crate) echo: EchoClient<tonic::transport::Channel>,
@@ -28,16 +27,16 @@ impl Bare {
     }
 
     pub(crate) fn with(echo: Echo, configure: impl FnOnce(Server) -> Server) -> Self {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let metrics = ServerMetrics::builder()
             .descriptor_set(&echo_descriptor_set())
-            .register(&registry)
+            .register(&exposition)
             .unwrap();
         let server = configure(Server::builder()).layer(metrics.layer());
         let connection = Connection::new(server, echo.routes());
         let echo = EchoClient::new(connection.channel.clone());
         Self {
-            registry,
+            exposition,
             metrics,
             connection,
             echo,
@@ -45,7 +44,7 @@ impl Bare {
     }
 
     pub(crate) async fn settled(&self, expected: Vec<String>) {
-        settled(&self.registry, expected).await;
+        settled(&self.exposition, expected).await;
     }
 
     async fn in_flight(&self, calls: u64) {
@@ -79,7 +78,7 @@ async fn ten_thousand_calls_of_a_hundred_tasks_are_ten_thousand() {
             lines.push(format!("{side} {count} Unary 10000"));
         }
     }
-    settled(&fixture.registry, only(&[lines])).await;
+    settled(&fixture.exposition, only(&[lines])).await;
 }
 
 // M19
@@ -87,7 +86,7 @@ async fn ten_thousand_calls_of_a_hundred_tasks_are_ten_thousand() {
 async fn handling_time_is_that_of_the_handler() {
     let mut bare = Bare::new();
     bare.echo.unary("pass30 head").await.unwrap();
-    let page = page(&bare.registry);
+    let page = page(&bare.exposition);
     let value = |series: &str| -> f64 {
         let line = page.lines().find(|line| line.starts_with(series));
         let line = line.unwrap_or_else(|| panic!("no {series}"));
@@ -118,7 +117,7 @@ async fn a_lost_connection_cancels_all_its_calls() {
     let _callers: Vec<_> = callers.collect();
     assert!(eventually(|| bare.metrics.snapshot().received == 5).await);
     assert_eq!(
-        moved(&bare.registry),
+        moved(&bare.exposition),
         expected(&[
             "server in_flight Unary 5",
             "server msg_received Unary 5",
@@ -127,7 +126,7 @@ async fn a_lost_connection_cancels_all_its_calls() {
     );
     bare.connection.cut();
     settled(
-        &bare.registry,
+        &bare.exposition,
         expected(&[
             "server handled Canceled Unary 5",
             "server handling Unary 5",
@@ -170,29 +169,29 @@ async fn a_client_stream_that_its_sender_abandons_is_canceled() {
     caller.abort();
     let server = calls("server", "Client", "Canceled", 2, 0);
     let client = calls("client", "Client", "Canceled", 0, 2);
-    settled(&fixture.registry, only(&[server, client])).await;
+    settled(&fixture.exposition, only(&[server, client])).await;
     fixture.echo.unary("head").await.unwrap();
 }
 
 // M53
 #[tokio::test]
 async fn compressed_messages_are_counted_and_measured_as_compressed() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let server = ServerMetrics::builder()
         .descriptor_set(&echo_descriptor_set())
         .message_sizes(grpc_prometheus::Buckets::A66Bytes)
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let client = ClientMetrics::builder()
         .descriptor_set(&echo_descriptor_set())
         .message_sizes(grpc_prometheus::Buckets::A66Bytes)
-        .register(&registry)
+        .register(&exposition)
         .unwrap();
     let echo = Echo {
         gzip: true,
         ..Echo::default()
     };
-    let mut fixture = Fixture::with(registry, server, &client, echo);
+    let mut fixture = Fixture::with(exposition, server, &client, echo);
     let long = Text {
         text: "a".repeat(10_000),
     };
@@ -205,7 +204,7 @@ async fn compressed_messages_are_counted_and_measured_as_compressed() {
     assert_eq!(drain(stream).await.0, 3);
     let handled = || fixture.server.snapshot().handled[0] == 1;
     assert!(eventually(handled).await);
-    let page = page(&fixture.registry);
+    let page = page(&fixture.exposition);
     let value = |series: &str| -> f64 {
         let line = page.lines().find(|line| line.starts_with(series)).unwrap();
         line.rsplit_once(' ').unwrap().1.parse().unwrap()
@@ -244,10 +243,10 @@ async fn parked_calls_are_in_flight_until_they_are_released() {
     let callers: Vec<_> = callers.collect();
     assert!(eventually(|| bare.metrics.snapshot().received == 10).await);
     let line = "grpc_server_in_flight{grpc_method=\"Unary\",grpc_service=\"t.v1.Echo\",grpc_type=\"unary\"}";
-    assert!(page(&bare.registry).contains(&format!("{line} 10\n")));
+    assert!(page(&bare.exposition).contains(&format!("{line} 10\n")));
     callers.iter().for_each(tokio::task::JoinHandle::abort);
     bare.in_flight(0).await;
-    assert!(page(&bare.registry).contains(&format!("{line} 0\n")));
+    assert!(page(&bare.exposition).contains(&format!("{line} 0\n")));
 }
 
 // M90
@@ -271,7 +270,7 @@ async fn a_graceful_shutdown_leaves_nothing_in_flight() {
         calls("server", "Client", "OK", 1, 1),
         calls("server", "Unary", "Canceled", 1, 0),
     ];
-    assert_eq!(moved(&bare.registry), only(&lines), "in the last scrape");
+    assert_eq!(moved(&bare.exposition), only(&lines), "in the last scrape");
 }
 
 // M92
@@ -293,12 +292,12 @@ async fn a_call_that_tonic_itself_sheds_is_outside_and_not_counted() {
 #[tokio::test]
 async fn connections_are_counted_while_they_are_open() {
     let bare = Bare::new();
-    assert!(!page(&bare.registry).contains("grpc_server_connections"));
+    assert!(!page(&bare.exposition).contains("grpc_server_connections"));
     let mut open: Vec<_> = (0..3).map(|io| bare.metrics.connection(io)).collect();
     assert_eq!(*open[2].get_ref(), 2);
     open.pop();
     assert_eq!(
-        moved(&bare.registry),
+        moved(&bare.exposition),
         expected(&[
             "server connections 2",
             "server connections_closed 1",

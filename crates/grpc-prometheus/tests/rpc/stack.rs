@@ -10,13 +10,12 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use grpc_prometheus::{
-    Buckets, Builder, ClientLayer, ClientMetrics, Connection, Error, Metered, MeteredChannel,
-    RequestBody, ResponseBody, ResponseFuture, ServerLayer, ServerMetrics, Snapshot, TraceId,
-    UnboxedClientLayer,
+    Buckets, Builder, ClientLayer, ClientMetrics, Connection, Error, Exposition, Metered,
+    MeteredChannel, RequestBody, ResponseBody, ResponseFuture, ServerLayer, ServerMetrics,
+    Snapshot, TraceId, UnboxedClientLayer,
 };
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Empty};
-use prometheus::Registry;
 use tokio::net::TcpStream;
 use tonic::{body::Body, transport::Channel};
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -70,18 +69,18 @@ fn request() -> Request<Body> {
 
 #[tokio::test]
 async fn the_service_that_was_ready_is_the_one_that_is_called() {
-    let (registry, server) = server();
+    let (exposition, server) = server();
     let service = server.layer().layer(Strict::default());
     service.clone().oneshot(request()).await.unwrap();
     service.oneshot(request()).await.unwrap();
-    let (client_registry, client) = client();
+    let (client_exposition, client) = client();
     let service = client.layer().layer(Strict::default());
     service.clone().oneshot(request()).await.unwrap();
     service.oneshot(request()).await.unwrap();
-    for (side, registry) in [("server", &registry), ("client", &client_registry)] {
+    for (side, exposition) in [("server", &exposition), ("client", &client_exposition)] {
         let lines = ["started", "handled NotFound", "handling"];
         let lines = lines.map(|line| format!("{side} {line} Unary 2"));
-        assert_eq!(moved(registry), only(&[lines.to_vec()]));
+        assert_eq!(moved(exposition), only(&[lines.to_vec()]));
     }
 }
 
@@ -91,21 +90,21 @@ async fn a_service_that_does_not_become_ready_has_no_call_to_count() {
         broken: true,
         ..Strict::default()
     };
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = metrics.layer().layer(broken.clone());
     let error = service.oneshot(request()).await.unwrap_err();
     assert_eq!(error.to_string(), "broken");
-    assert_eq!(moved(&registry), expected(&[]));
-    let (registry, metrics) = client();
+    assert_eq!(moved(&exposition), expected(&[]));
+    let (exposition, metrics) = client();
     let service = metrics.layer().layer(broken);
     service.oneshot(request()).await.unwrap_err();
-    assert_eq!(moved(&registry), expected(&[]));
+    assert_eq!(moved(&exposition), expected(&[]));
 }
 
 #[tokio::test]
 async fn two_layers_around_one_service_count_the_same() {
-    let (outer_registry, outer) = server();
-    let (inner_registry, inner) = server();
+    let (outer_exposition, outer) = server();
+    let (inner_exposition, inner) = server();
     let service = ServiceBuilder::new()
         .layer(outer.layer())
         .layer(inner.layer())
@@ -129,13 +128,13 @@ async fn two_layers_around_one_service_count_the_same() {
         "server msg_sent Server 2",
         "server started Server 3",
     ]);
-    assert_eq!(moved(&outer_registry), lines);
-    assert_eq!(moved(&inner_registry), lines);
+    assert_eq!(moved(&outer_exposition), lines);
+    assert_eq!(moved(&inner_exposition), lines);
 }
 
 #[tokio::test]
 async fn a_buffer_inside_and_outside_changes_nothing() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = ServiceBuilder::new()
         .buffer::<Request<Body>>(4)
         .layer(metrics.layer())
@@ -145,7 +144,7 @@ async fn a_buffer_inside_and_outside_changes_nothing() {
     // What nobody waits for any more was never taken out of the buffer, or is canceled there.
     drop(service.oneshot(request()));
     let lines = calls("server", "Unary", "NotFound", 0, 0);
-    settled(&registry, only(&[lines])).await;
+    settled(&exposition, only(&[lines])).await;
 }
 
 // hyper writes `content-length` and `END_STREAM` by what a body says of itself.
@@ -190,7 +189,7 @@ async fn bodies_say_how_long_they_are_as_before() {
 // A browser asks before it calls; a load balancer looks whether somebody is there.
 #[tokio::test]
 async fn a_preflight_and_a_probe_are_no_calls() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = metrics.layer().layer(service_fn(|_| {
         ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
     }));
@@ -207,7 +206,7 @@ async fn a_preflight_and_a_probe_are_no_calls() {
         let request = request.header(name, value).body(Body::empty()).unwrap();
         service.clone().oneshot(request).await.unwrap();
     }
-    assert_eq!(moved(&registry), expected(&[]));
+    assert_eq!(moved(&exposition), expected(&[]));
 }
 
 /// What users store in their own types, share between threads and log.
@@ -237,9 +236,9 @@ fn public_types_can_be_sent_shared_cloned_and_shown() {
 // Whoever derives `Debug` for a type with a layer in it logs it, perhaps for each call.
 #[test]
 fn what_is_shown_of_a_layer_is_short() {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-    let metrics = builder.register(&registry).unwrap();
+    let metrics = builder.register(&exposition).unwrap();
     let mut service = metrics.layer().layer(Strict::default());
     let ready = ServiceExt::<Request<Body>>::ready(&mut service);
     ready.now_or_never().unwrap().unwrap();

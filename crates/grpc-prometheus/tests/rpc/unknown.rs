@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use grpc_prometheus::{Builder, RequestBody, ServerMetrics};
+use grpc_prometheus::{Builder, Exposition, RequestBody, ServerMetrics};
 use http::{Request, Response};
 use http_body_util::Empty;
-use prometheus::Registry;
 use tonic::body::Body;
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -17,7 +16,7 @@ use crate::{
 
 /// A metered service that answers every call with one status.
 pub(crate) struct Answer {
-    pub(crate) registry: Registry,
+    pub(crate) exposition: Exposition,
     metrics: ServerMetrics,
     status: &'static str,
 }
@@ -33,11 +32,11 @@ impl Answer {
         status: &'static str,
         configure: impl FnOnce(Builder<ServerMetrics>) -> Builder<ServerMetrics>,
     ) -> Self {
-        let registry = Registry::new();
-        let metrics = configure(ServerMetrics::builder()).register(&registry);
+        let exposition = Exposition::default();
+        let metrics = configure(ServerMetrics::builder()).register(&exposition);
         Self {
             metrics: metrics.unwrap(),
-            registry,
+            exposition,
             status,
         }
     }
@@ -62,7 +61,7 @@ impl Answer {
     }
 
     pub(crate) fn moved(&self) -> Vec<String> {
-        moved(&self.registry)
+        moved(&self.exposition)
     }
 }
 
@@ -73,7 +72,7 @@ async fn an_unknown_method_of_a_known_service_is_unknown_there() {
     answer.call("/t.v1.Echo/Nope").await;
     let line = "grpc_server_handled_total{grpc_code=\"Unimplemented\",grpc_method=\"unknown\",\
         grpc_service=\"t.v1.Echo\",grpc_type=\"unknown\"} 1\n";
-    assert!(page(&answer.registry).contains(line));
+    assert!(page(&answer.exposition).contains(line));
     assert_eq!(
         answer.moved(),
         expected(&[
@@ -101,7 +100,7 @@ async fn an_unknown_service_and_an_odd_path_are_unknown() {
     }
     let line = "grpc_server_handled_total{grpc_code=\"Unimplemented\",grpc_method=\"unknown\",\
         grpc_service=\"unknown\",grpc_type=\"unknown\"} 7\n";
-    assert!(page(&answer.registry).contains(line));
+    assert!(page(&answer.exposition).contains(line));
     assert_eq!(
         answer.moved(),
         expected(&[
@@ -118,12 +117,12 @@ async fn a_hundred_thousand_paths_make_two_label_sets() {
     let answer = Answer::new("12");
     answer.call("/t.v1.Echo/Nope").await;
     answer.call("/no.Such/X").await;
-    let before = page(&answer.registry).lines().count();
+    let before = page(&answer.exposition).lines().count();
     for index in 0..50_000 {
         answer.call(&format!("/s{index}.Random/M{index}")).await;
         answer.call(&format!("/t.v1.Echo/M{index}")).await;
     }
-    assert_eq!(page(&answer.registry).lines().count(), before);
+    assert_eq!(page(&answer.exposition).lines().count(), before);
     assert_eq!(
         answer.moved(),
         expected(&[
@@ -190,7 +189,7 @@ async fn health_and_reflection_are_left_out_if_asked() {
         counted.call(path).await;
     }
     assert_eq!(without.moved(), expected(&[]));
-    assert!(!page(&without.registry).contains("grpc.health.v1"));
+    assert!(!page(&without.exposition).contains("grpc.health.v1"));
     assert_eq!(
         counted.moved(),
         expected(&[
@@ -225,7 +224,7 @@ async fn a_filtered_method_has_no_series_and_the_others_have() {
             "server started Bidi 1",
         ])
     );
-    let page = page(&answer.registry);
+    let page = page(&answer.exposition);
     assert!(!page.contains("\"Unary\""));
     assert_eq!(page.matches("grpc_server_handled_total{").count(), 3 * 17);
 }
@@ -344,7 +343,7 @@ async fn methods_whose_names_hash_alike_are_counted_apart() {
             answer.call(&format!("/shop.v1.{service}/{method}")).await;
         }
     }
-    let page = page(&answer.registry);
+    let page = page(&answer.exposition);
     for (service, method, calls) in methods {
         let line = format!(
             "grpc_server_started_total{{grpc_method=\"{method}\",\

@@ -32,7 +32,7 @@ async fn inside_grpc_web_everything_is_as_over_http2() {
         ("application/grpc-web+proto", &b"\0\0\0\0\0"[..]),
         ("application/grpc-web-text+proto", b"AAAAAAA="),
     ] {
-        let (registry, metrics) = server();
+        let (exposition, metrics) = server();
         let service = ServiceBuilder::new()
             .layer(GrpcWebLayer::new())
             .layer(metrics.layer())
@@ -44,7 +44,7 @@ async fn inside_grpc_web_everything_is_as_over_http2() {
         let response = service.oneshot(request.unwrap()).await.unwrap();
         response.into_body().collect().await.unwrap();
         assert_eq!(
-            moved(&registry),
+            moved(&exposition),
             only(&[calls("server", "Unary", "OK", 1, 1)])
         );
     }
@@ -53,7 +53,7 @@ async fn inside_grpc_web_everything_is_as_over_http2() {
 // M96
 #[tokio::test]
 async fn outside_grpc_web_the_status_is_read_from_the_frame_of_trailers() {
-    let (registry, metrics) = server();
+    let (exposition, metrics) = server();
     let service = ServiceBuilder::new()
         .layer(metrics.layer())
         .layer(GrpcWebLayer::new())
@@ -71,7 +71,7 @@ async fn outside_grpc_web_the_status_is_read_from_the_frame_of_trailers() {
         .to_bytes();
     assert!(body.windows(12).any(|w| w == b"grpc-status:"), "{body:?}");
     assert_eq!(
-        moved(&registry),
+        moved(&exposition),
         only(&[calls("server", "Unary", "OK", 1, 1)])
     );
 
@@ -81,7 +81,7 @@ async fn outside_grpc_web_the_status_is_read_from_the_frame_of_trailers() {
         .body(Body::new(Full::new(Bytes::from_static(b"AAAAAAA="))));
     service.oneshot(text.unwrap()).await.unwrap();
     assert_eq!(
-        moved(&registry),
+        moved(&exposition),
         only(&[calls("server", "Unary", "OK", 1, 1)])
     );
 }
@@ -89,7 +89,7 @@ async fn outside_grpc_web_the_status_is_read_from_the_frame_of_trailers() {
 #[tokio::test]
 async fn a_failure_in_a_grpc_web_frame_is_not_ok_however_it_is_cut() {
     for cut in 0..WEB_TRAILERS.len() {
-        let (registry, metrics) = server();
+        let (exposition, metrics) = server();
         let (head, tail) = WEB_TRAILERS.split_at(cut);
         let service = ServiceBuilder::new()
             .layer(metrics.layer())
@@ -106,7 +106,7 @@ async fn a_failure_in_a_grpc_web_frame_is_not_ok_however_it_is_cut() {
         let response = service.oneshot(request).await.unwrap();
         response.into_body().collect().await.unwrap();
         assert_eq!(
-            moved(&registry),
+            moved(&exposition),
             only(&[calls("server", "Unary", "NotFound", 0, 0)])
         );
     }

@@ -1,10 +1,9 @@
 //! Hand-made HTTP/2 clients, for what a well-behaved one never does.
 
 use bytes::Bytes;
-use grpc_prometheus::{RequestBody, ServerMetrics};
+use grpc_prometheus::{Exposition, RequestBody, ServerMetrics};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
-use prometheus::Registry;
 use tokio::sync::oneshot;
 use tonic::{body::Body, service::Routes, transport::Server};
 use tower::{BoxError, Service, ServiceBuilder};
@@ -17,7 +16,7 @@ use crate::{
 
 /// A metered server and the hand-made client's end of its connection.
 pub(crate) struct Served {
-    pub(crate) registry: Registry,
+    pub(crate) exposition: Exposition,
     pub(crate) metrics: ServerMetrics,
     requests: h2::client::SendRequest<Bytes>,
     connection: tokio::task::JoinHandle<()>,
@@ -45,9 +44,9 @@ impl Served {
             + Send
             + 'static,
     {
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
-        let metrics = builder.register(&registry).unwrap();
+        let metrics = builder.register(&exposition).unwrap();
         let (near, far) = tokio::io::duplex(1 << 16);
         let (stop, stopped) = oneshot::channel();
         let layers = ServiceBuilder::new().layer(metrics.layer()).layer(inside);
@@ -56,7 +55,7 @@ impl Served {
         let (requests, connection) = h2::client::handshake(near).await.unwrap();
         let connection = tokio::spawn(async move { _ = connection.await });
         Self {
-            registry,
+            exposition,
             metrics,
             requests: requests.ready().await.unwrap(),
             connection,
@@ -86,7 +85,7 @@ impl Served {
     }
 
     pub(crate) async fn settled(&self, expected: Vec<String>) {
-        settled(&self.registry, expected).await;
+        settled(&self.exposition, expected).await;
     }
 }
 

@@ -22,13 +22,12 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
-use grpc_prometheus::ServerMetrics;
+use grpc_prometheus::{Exposition, ServerMetrics};
 use grpc_prometheus_bench::{
     Messages, PATH, answer::Answer, descriptor_set, processors, ratios::Ratios,
 };
 use http::Request;
 use http_body::Body as _;
-use prometheus::Registry;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     net::TcpListener,
@@ -137,7 +136,7 @@ async fn serve(listener: TcpListener, metered: bool) -> Result<()> {
     let routes = Routes::new(Answer);
     if metered {
         let metrics = ServerMetrics::builder().descriptor_set(&descriptor_set(20));
-        let metrics = metrics.register(&Registry::new())?;
+        let metrics = metrics.register(&Exposition::default())?;
         let server = Server::builder().layer(metrics.layer()).add_routes(routes);
         Ok(server.serve_with_incoming(incoming).await?)
     } else {

@@ -2,9 +2,8 @@
 
 use std::error::Error;
 
-use grpc_prometheus::{ClientMetrics, ServerMetrics, ZeroInit};
+use grpc_prometheus::{ClientMetrics, Exposition, ServerMetrics, ZeroInit};
 use grpc_prometheus_bench::{NoOp, call, descriptor_set, prepare};
-use prometheus::Registry;
 use tower::Layer;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,12 +19,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Bytes of a scrape of both sides: before traffic, and after so much of it.
 fn sizes(methods: usize, zero_init: ZeroInit) -> Result<[usize; 3], Box<dyn Error>> {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let set = descriptor_set(methods);
     let client = ClientMetrics::builder().descriptor_set(&set);
-    client.zero_init(zero_init).register(&registry)?;
+    client.zero_init(zero_init).register(&exposition)?;
     let server = ServerMetrics::builder().descriptor_set(&set);
-    let server = server.zero_init(zero_init).register(&registry)?;
+    let server = server.zero_init(zero_init).register(&exposition)?;
     let mut service = server.layer().layer(NoOp { messages: 1 });
     let mut sizes = [0; 3];
     for (size, calls) in sizes.iter_mut().zip([0, 100_000, 900_000]) {
@@ -37,7 +36,7 @@ fn sizes(methods: usize, zero_init: ZeroInit) -> Result<[usize; 3], Box<dyn Erro
                 call(&mut service);
             }
         }
-        *size = grpc_prometheus::encode(&registry, None).1.len();
+        *size = exposition.encode(None).1.len();
     }
     Ok(sizes)
 }
