@@ -1,56 +1,23 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod body;
-mod buckets;
-mod builder;
-mod call;
-mod cells;
-mod clock;
-mod code;
-mod collector;
-mod connections;
-mod decoration;
-mod descriptor;
-mod error;
-mod exemplar;
+// The way of a number: calls are recorded into series, and an exposition reads them. Arrows
+// between the folders point down this list and skip no line but one: recording and exposition do
+// not know one another. `arrows` holds them.
+mod configuration;
 mod exposition;
-mod families;
-mod flag_pool;
-mod foreign;
-mod frames;
-mod future;
-mod gather;
-mod handle;
-mod headers;
-mod labels;
-mod layer;
-mod layout;
-mod meter;
-mod methods;
-mod metrics;
-mod open;
-mod openmetrics;
-mod page;
-mod paths;
-mod reset;
-mod samples;
-mod shard;
-mod store;
-mod timeout;
+mod recording;
+mod series;
 
-pub use body::{RequestBody, ResponseBody};
-pub use buckets::Buckets;
-pub use builder::Builder;
-pub use connections::Connection;
-pub use error::Error;
-pub use exemplar::TraceId;
-pub use exposition::Exposition;
-pub use families::{CodeLabel, LabelStyle, ZeroInit};
-pub use future::ResponseFuture;
-pub use handle::MethodHandle;
+#[cfg(test)]
+mod arrows;
+
+pub use configuration::{Builder, ClientMetrics, Error, ServerMetrics};
+pub use exposition::{Exposition, Snapshot};
 #[cfg(feature = "tonic")]
-pub use layer::MeteredChannel;
-pub use layer::{ClientLayer, Metered, ServerLayer, UnboxedClientLayer};
-pub use metrics::{ClientMetrics, ServerMetrics, Snapshot};
-pub use reset::ResetFlag;
+pub use recording::MeteredChannel;
+pub use recording::{
+    ClientLayer, Connection, Metered, MethodHandle, RequestBody, ResetFlag, ResponseBody,
+    ResponseFuture, ServerLayer, UnboxedClientLayer,
+};
+pub use series::{Buckets, CodeLabel, LabelStyle, TraceId, ZeroInit};

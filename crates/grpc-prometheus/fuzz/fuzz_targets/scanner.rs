@@ -1,16 +1,16 @@
 //! However a body is cut, the scanner finds the messages that a plain decoder finds, and one status.
 #![no_main]
 
-#[path = "../../src/code.rs"]
-#[expect(dead_code, reason = "half of a module of the library")]
-mod code;
-#[path = "../../src/frames.rs"]
-mod frames;
-#[path = "../../src/headers.rs"]
-mod headers;
+#[path = "../../src/recording"]
+mod recording {
+    #[expect(dead_code, reason = "half of a module of the library")]
+    pub(crate) mod code;
+    pub(crate) mod frames;
+    pub(crate) mod headers;
+}
 
-use frames::Scanner;
 use libfuzzer_sys::fuzz_target;
+use recording::frames::Scanner;
 
 const TRAILERS: u8 = 0x80;
 

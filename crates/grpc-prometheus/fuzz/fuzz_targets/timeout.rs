@@ -1,14 +1,15 @@
 //! A `grpc-timeout` header is one to eight digits and a unit, or nothing.
 #![no_main]
 
-#[path = "../../src/timeout.rs"]
-#[expect(dead_code, reason = "half of a module of the library")]
-mod timeout;
-
-#[path = "../../src/headers.rs"]
-mod headers;
+#[path = "../../src/recording"]
+mod recording {
+    pub(crate) mod headers;
+    #[expect(dead_code, reason = "half of a module of the library")]
+    pub(crate) mod timeout;
+}
 
 use libfuzzer_sys::fuzz_target;
+use recording::timeout;
 
 const UNITS: [(u8, u128); 6] = [
     (b'H', 3_600_000_000_000),

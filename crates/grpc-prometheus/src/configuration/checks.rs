@@ -1,0 +1,61 @@
+//! Checks of what the user chose.
+
+use std::collections::HashSet;
+
+use super::error::Error;
+use crate::series::{
+    Buckets, ExtraLabel,
+    labels::{self, RESERVED},
+};
+
+/// Label sets that the extra labels of one method may make together.
+const MAX_LABEL_SETS: usize = 1_024;
+
+/// Every user's label has a legal name of its own, and together they make few label sets.
+pub(super) fn labels(constants: &[(String, String)], extra: &[ExtraLabel]) -> Result<(), Error> {
+    let mut seen = HashSet::from(RESERVED);
+    let constants = constants.iter().map(|(name, _)| name.as_str());
+    for name in constants.chain(labels::names(extra)) {
+        if !is_legal(name) || !seen.insert(name) {
+            let name = name.to_owned();
+            return Err(Error::LabelName { name });
+        }
+    }
+    let combinations = labels::combinations(extra);
+    if combinations > MAX_LABEL_SETS {
+        let limit = MAX_LABEL_SETS;
+        return Err(Error::TooManyLabelSets {
+            combinations,
+            limit,
+        });
+    }
+    Ok(())
+}
+
+/// Names that begin with two underscores belong to Prometheus.
+fn is_legal(name: &str) -> bool {
+    !name.starts_with("__")
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+pub(super) fn namespace(namespace: Option<&str>) -> Result<(), Error> {
+    let Some(namespace) = namespace else {
+        return Ok(());
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let digit = namespace.starts_with(|c: char| c.is_ascii_digit());
+    if namespace.is_empty() || digit || !namespace.chars().all(legal) {
+        let namespace = namespace.to_owned();
+        return Err(Error::Namespace { namespace });
+    }
+    Ok(())
+}
+
+/// The error of a family whose buckets are not legal.
+pub(super) fn buckets(family: &'static str, buckets: Option<&Buckets>) -> Result<(), Error> {
+    match buckets {
+        Some(buckets) if !buckets.are_legal() => Err(Error::Buckets { family }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,113 @@
+//! The collector that shows a store in its registry.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
+};
+
+use prometheus::{
+    Registry,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+use crate::series::{CodeLabel, Family, Store, labels};
+
+/// Shows a store as metric families to whoever gathers the registry, but nothing to its own
+/// exposition.
+#[derive(Debug)]
+pub(crate) struct StoreCollector {
+    store: Arc<Store>,
+    descs: Vec<Desc>,
+    gathering: Arc<Gathering>,
+}
+
+/// The threads on which an exposition gathers its registry for the families of others. It encodes
+/// its own stores thirty times faster than as metric families.
+#[derive(Debug, Default)]
+pub(crate) struct Gathering {
+    threads: Mutex<Vec<ThreadId>>,
+}
+
+// === impl StoreCollector ===
+
+impl StoreCollector {
+    pub(crate) fn new(store: &Arc<Store>, gathering: &Arc<Gathering>) -> prometheus::Result<Self> {
+        let descs = store.families().map(|family| desc(store, family));
+        Ok(Self {
+            descs: descs.collect::<Result<_, _>>()?,
+            store: Arc::clone(store),
+            gathering: Arc::clone(gathering),
+        })
+    }
+}
+
+impl Collector for StoreCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        match self.gathering.is_on_this_thread() {
+            true => Vec::new(),
+            false => self.store.gather(),
+        }
+    }
+}
+
+fn desc(store: &Store, family: Family) -> prometheus::Result<Desc> {
+    let config = &store.plan.config;
+    let has_code = match family {
+        Family::Handled => true,
+        Family::Handling => config.code_label != CodeLabel::None,
+        _ => false,
+    };
+    let code = has_code.then_some(labels::CODE);
+    let base = [labels::METHOD, labels::SERVICE, labels::TYPE];
+    let extra = labels::names(&config.extra_labels);
+    let mut names: Vec<String> = Vec::new();
+    if !Family::CONNECTION.contains(&family) {
+        names.extend(base.into_iter().chain(code).chain(extra).map(str::to_owned));
+    }
+    let constants: HashMap<_, _> = config.const_labels.iter().cloned().collect();
+    Desc::new(
+        config.family(family),
+        family.help().to_owned(),
+        names,
+        constants,
+    )
+}
+
+// === impl Gathering ===
+
+impl Gathering {
+    /// The families of all collectors but those that hold this.
+    pub(crate) fn foreign(&self, registry: &Registry) -> Vec<MetricFamily> {
+        /// A collector of the registry may panic.
+        struct End<'a>(&'a Gathering);
+
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                let mut threads = self.0.threads();
+                let thread = thread::current().id();
+                if let Some(index) = threads.iter().position(|known| *known == thread) {
+                    threads.swap_remove(index);
+                }
+            }
+        }
+
+        self.threads().push(thread::current().id());
+        let _end = End(self);
+        registry.gather()
+    }
+
+    /// A registry calls its collectors on the thread that gathers it.
+    fn is_on_this_thread(&self) -> bool {
+        self.threads().contains(&thread::current().id())
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<ThreadId>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

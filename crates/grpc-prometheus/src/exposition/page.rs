@@ -1,0 +1,190 @@
+//! Writes our own series straight into the text of a scrape.
+
+use std::fmt::Write;
+
+use prometheus::proto::MetricType;
+
+use super::{
+    openmetrics,
+    samples::{Distribution, Sink},
+};
+use crate::series::{
+    Family,
+    labels::{self, Labels},
+};
+
+/// The two formats of a scrape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Prometheus text 0.0.4.
+    Text,
+    /// OpenMetrics 1.0: with exemplars.
+    OpenMetrics,
+}
+
+/// A scrape in the making.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) out: String,
+    pub(crate) format: Format,
+    /// The family whose `HELP` and `TYPE` were written last.
+    heading: String,
+}
+
+/// Writes the samples of one family of one store to a page.
+pub(crate) struct PageSink<'a> {
+    page: &'a mut Page,
+    name: String,
+    /// Labels of the registry, each with a comma before it.
+    labels: &'a str,
+    family: Family,
+    line: String,
+}
+
+// === impl Page ===
+
+impl Page {
+    pub(crate) const fn new(format: Format) -> Self {
+        Self {
+            out: String::new(),
+            format,
+            heading: String::new(),
+        }
+    }
+
+    /// `HELP` and `TYPE`, once per family.
+    pub(crate) fn head(&mut self, name: &str, help: &str, metric_type: MetricType) {
+        let openmetrics = self.format == Format::OpenMetrics;
+        let name = match name.strip_suffix("_total") {
+            Some(family) if openmetrics && metric_type == MetricType::COUNTER => family,
+            _ => name,
+        };
+        if self.heading == name {
+            return;
+        }
+        name.clone_into(&mut self.heading);
+        let metric_type = match metric_type {
+            MetricType::COUNTER => "counter",
+            MetricType::GAUGE => "gauge",
+            MetricType::HISTOGRAM => "histogram",
+            MetricType::SUMMARY => "summary",
+            MetricType::UNTYPED if openmetrics => "unknown",
+            MetricType::UNTYPED => "untyped",
+        };
+        if !help.is_empty() {
+            self.push(&["# HELP ", name, " "]);
+            labels::push_escaped(&mut self.out, help, openmetrics);
+            self.out.push('\n');
+        }
+        self.push(&["# TYPE ", name, " ", metric_type, "\n"]);
+    }
+
+    pub(crate) fn push(&mut self, parts: &[&str]) {
+        for part in parts {
+            self.out.push_str(part);
+        }
+    }
+
+    fn push_count(&mut self, value: u64) {
+        // Most of a page is zeros.
+        match u8::try_from(value) {
+            Ok(digit @ 0..=9) => self.out.push(char::from(b'0' + digit)),
+            // Writing to a string cannot fail.
+            _ => _ = write!(self.out, "{value}"),
+        }
+    }
+}
+
+// === impl PageSink ===
+
+impl<'a> PageSink<'a> {
+    pub(crate) fn new(page: &'a mut Page, name: String, labels: &'a str, family: Family) -> Self {
+        Self {
+            page,
+            name,
+            labels,
+            family,
+            line: String::new(),
+        }
+    }
+
+    fn head(&mut self) {
+        let (help, metric_type) = (self.family.help(), self.family.metric_type());
+        self.page.head(&self.name, help, metric_type);
+    }
+
+    /// Everything of a line up to the closing brace.
+    fn start_line(&mut self, suffix: &str, labels: &Labels, code: Option<&str>) {
+        self.line.clear();
+        for part in [&self.name, suffix, "{", &labels.head] {
+            self.line.push_str(part);
+        }
+        if let Some(code) = code {
+            labels::push_pair(&mut self.line, labels::CODE, code);
+            self.line.push(',');
+        }
+        self.line.push_str(&labels.tail);
+        self.line.push_str(self.labels);
+    }
+}
+
+impl Sink for PageSink<'_> {
+    fn family(&mut self, family: Family) {
+        self.family = family;
+    }
+
+    fn value(&mut self, labels: &Labels, code: Option<&str>, value: u64) {
+        self.head();
+        if labels.tail.is_empty() {
+            let head = labels.head.trim_end_matches(',');
+            let registry = match head {
+                "" => self.labels.trim_start_matches(','),
+                _ => self.labels,
+            };
+            let (open, close) = match (head, registry) {
+                ("", "") => ("", " "),
+                _ => ("{", "} "),
+            };
+            self.page.push(&[&self.name, open, head, registry, close]);
+        } else {
+            self.page.push(&[&self.name, "{", &labels.head]);
+            if let Some(code) = code {
+                // No value of this label needs escaping.
+                self.page.push(&[labels::CODE, "=\"", code, "\","]);
+            }
+            self.page.push(&[&labels.tail, self.labels, "} "]);
+        }
+        self.page.push_count(value);
+        self.page.out.push('\n');
+    }
+
+    fn histogram(&mut self, labels: &Labels, code: Option<&str>, distribution: &Distribution<'_>) {
+        self.head();
+        let bounds = distribution.histogram.bounds();
+        let openmetrics = self.page.format == Format::OpenMetrics;
+        let suffixes = match self.page.format {
+            Format::Text => &bounds.text,
+            Format::OpenMetrics => &bounds.openmetrics,
+        };
+        self.start_line("_bucket", labels, code);
+        let mut count = 0;
+        for (bucket, value) in distribution.buckets.iter().enumerate() {
+            count += value;
+            self.page.push(&[&self.line, &suffixes[bucket]]);
+            self.page.push_count(count);
+            if let Some(exemplar) = distribution.exemplar(self.family, bucket)
+                && openmetrics
+            {
+                openmetrics::push_exemplar(&mut self.page.out, &exemplar);
+            }
+            self.page.out.push('\n');
+        }
+        self.start_line("_sum", labels, code);
+        // Writing to a string cannot fail.
+        _ = writeln!(self.page.out, "{}}} {}", self.line, distribution.sum());
+        self.start_line("_count", labels, code);
+        self.page.push(&[&self.line, "} "]);
+        self.page.push_count(count);
+        self.page.out.push('\n');
+    }
+}

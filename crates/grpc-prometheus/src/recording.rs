@@ -1,0 +1,31 @@
+//! What happens to a call, recorded into series: layers, futures and bodies.
+
+mod body;
+mod call;
+mod clock;
+mod code;
+mod connection;
+mod flag_pool;
+mod frames;
+mod future;
+mod handle;
+mod headers;
+mod layer;
+mod meter;
+mod registration;
+mod reset;
+mod timeout;
+mod trace;
+
+#[cfg(feature = "tonic")]
+pub use self::layer::MeteredChannel;
+pub use self::{
+    body::{RequestBody, ResponseBody},
+    connection::Connection,
+    future::ResponseFuture,
+    handle::MethodHandle,
+    layer::{ClientLayer, Metered, ServerLayer, UnboxedClientLayer},
+    reset::ResetFlag,
+};
+
+pub(crate) use self::registration::Registration;

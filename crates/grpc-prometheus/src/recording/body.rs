@@ -1,0 +1,191 @@
+//! Bodies that count messages; the end, or the drop, of a response body ends the call.
+
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::{
+    call::Open,
+    code::{self, BoxError, Code},
+    meter::Meter,
+    reset::ResetFlag,
+};
+use crate::series::Series;
+
+pin_project! {
+    /// A request body whose messages are counted.
+    ///
+    /// Errors pass through boxed, whatever their type.
+    #[derive(Debug)]
+    pub struct RequestBody<B> {
+        #[pin]
+        inner: B,
+        metered: RequestMeter,
+    }
+}
+
+pin_project! {
+    /// A response body whose messages are counted and whose end, or drop, ends the call.
+    ///
+    /// Errors pass through boxed, whatever their type.
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        #[pin]
+        inner: B,
+        series: Option<&'static Series>,
+        meter: Meter<false>,
+        open: Open,
+    }
+}
+
+/// Lives in the service, apart from its call.
+#[derive(Debug)]
+struct RequestMeter {
+    /// None if the call is not counted.
+    series: Option<&'static Series>,
+    reset: Option<ResetFlag>,
+    meter: Meter<true>,
+}
+
+type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+
+// === impl RequestBody ===
+
+impl<B> RequestBody<B> {
+    #[inline]
+    pub(crate) fn new(inner: B, series: Option<&'static Series>, reset: Option<ResetFlag>) -> Self {
+        let metered = RequestMeter {
+            series,
+            reset,
+            meter: Meter::default(),
+        };
+        Self { inner, metered }
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    #[inline]
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
+        let this = self.project();
+        let metered = this.metered;
+        let reset = metered.reset;
+        let Some(series) = metered.series else {
+            let polled = this.inner.poll_frame(cx);
+            return polled.map_err(|error| note_reset(reset, error.into()));
+        };
+        metered.meter.asked(series);
+        let polled = this.inner.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            metered.meter.count(series, data);
+        }
+        polled.map_err(|error| note_reset(reset, error.into()))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+// === impl ResponseBody ===
+
+impl<B> ResponseBody<B> {
+    #[inline]
+    pub(crate) fn new(inner: B, series: Option<&'static Series>, open: Open) -> Self {
+        Self {
+            inner,
+            series,
+            meter: Meter::default(),
+            open,
+        }
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    #[inline]
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
+        let mut this = self.project();
+        let Some(series) = *this.series else {
+            return this.inner.poll_frame(cx).map_err(Into::into);
+        };
+        this.meter.asked(series);
+        let on_panic = this.open.on_panic();
+        let polled = this.inner.as_mut().poll_frame(cx);
+        mem::forget(on_panic);
+        match &polled {
+            Poll::Pending | Poll::Ready(Some(Err(_))) => {}
+            Poll::Ready(None) => this.open.end(this.meter.status()),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    this.meter.count(series, data);
+                }
+                // After trailers hyper does not poll again: they are the end, not the `None`.
+                let trailers = frame.trailers_ref();
+                if trailers.is_some() || this.inner.is_end_stream() {
+                    let code = trailers.and_then(Code::from_headers);
+                    this.open.end(code.or_else(|| this.meter.status()));
+                }
+            }
+        }
+        polled.map_err(|error| {
+            let error = error.into();
+            this.open.end(Some(Code::from_error(&*error)));
+            error
+        })
+    }
+
+    /// Not before the call is recorded: who believes it stops to poll.
+    fn is_end_stream(&self) -> bool {
+        self.open.is_ended() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cold]
+fn note_reset(reset: Option<ResetFlag>, error: BoxError) -> BoxError {
+    if let Some(reset) = reset
+        && code::is_reset(&*error)
+    {
+        reset.set();
+    }
+    error
+}
+
+// === impl RequestMeter ===
+
+impl Drop for RequestMeter {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(series) = self.series {
+            self.meter.accepted(series);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! From what ended a call to its gRPC code.
+
+use std::{error::Error as StdError, io, iter};
+
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use super::headers;
+
+/// A gRPC status code as an index: 0 (`OK`) to 16 (`Unauthenticated`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Code(u8);
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+// === impl Code ===
+
+impl Code {
+    #[cfg(test)]
+    pub(crate) const OK: Self = Self(0);
+    pub(crate) const CANCELED: Self = Self(1);
+    pub(crate) const UNKNOWN: Self = Self(2);
+    pub(crate) const DEADLINE_EXCEEDED: Self = Self(4);
+    pub(crate) const PERMISSION_DENIED: Self = Self(7);
+    #[cfg(feature = "tonic")]
+    const RESOURCE_EXHAUSTED: Self = Self(8);
+    pub(crate) const UNIMPLEMENTED: Self = Self(12);
+    pub(crate) const INTERNAL: Self = Self(13);
+    pub(crate) const UNAVAILABLE: Self = Self(14);
+    pub(crate) const UNAUTHENTICATED: Self = Self(16);
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// A number above 16 and anything that is no number is `Unknown`, as in tonic.
+    pub(crate) fn from_digits(digits: &[u8]) -> Self {
+        match digits {
+            [d @ b'0'..=b'9'] => Self(d - b'0'),
+            [b'1', d @ b'0'..=b'6'] => Self(10 + d - b'0'),
+            _ => Self::UNKNOWN,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let status = headers::get(headers, &GRPC_STATUS)?;
+        Some(Self::from_digits(status.as_bytes()))
+    }
+
+    /// The code of an answer that ended without `grpc-status`.
+    pub(crate) fn from_http(status: StatusCode) -> Self {
+        match status.as_u16() {
+            400 => Self::INTERNAL,
+            401 => Self::UNAUTHENTICATED,
+            403 => Self::PERMISSION_DENIED,
+            404 => Self::UNIMPLEMENTED,
+            429 | 502 | 503 | 504 => Self::UNAVAILABLE,
+            _ => Self::UNKNOWN,
+        }
+    }
+
+    /// The first error of the chain that tells a code.
+    pub(crate) fn from_error(error: &(dyn StdError + 'static)) -> Self {
+        causes(error)
+            .find_map(Self::from_one_error)
+            .unwrap_or(Self::UNKNOWN)
+    }
+
+    #[cfg(feature = "tonic")]
+    fn from_one_error(error: &(dyn StdError + 'static)) -> Option<Self> {
+        if let Some(status) = error.downcast_ref::<tonic::Status>() {
+            // Of a transport's error tonic knows less: a lost connection is `Unknown` to it.
+            let translated = status
+                .source()
+                .is_some_and(|source| source.is::<hyper::Error>());
+            return (!translated).then_some(Self(status.code() as u8));
+        }
+        if error.is::<tonic::TimeoutExpired>() || error.is::<tower::timeout::error::Elapsed>() {
+            return Some(Self::DEADLINE_EXCEEDED);
+        }
+        if error.is::<tonic::ConnectError>() || error.is::<io::Error>() {
+            return Some(Self::UNAVAILABLE);
+        }
+        if error.is::<tower::load_shed::error::Overloaded>() {
+            return Some(Self::RESOURCE_EXHAUSTED);
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return Some(Self::from_h2(error));
+        }
+        let error = error.downcast_ref::<hyper::Error>()?;
+        match error {
+            _ if error.is_timeout() => Some(Self::UNAVAILABLE),
+            _ if error.is_canceled() => Some(Self::CANCELED),
+            _ => None,
+        }
+    }
+
+    #[cfg(not(feature = "tonic"))]
+    fn from_one_error(error: &(dyn StdError + 'static)) -> Option<Self> {
+        error.is::<io::Error>().then_some(Self::UNAVAILABLE)
+    }
+
+    #[cfg(feature = "tonic")]
+    fn from_h2(error: &h2::Error) -> Self {
+        use h2::Reason;
+        if error.is_io() || error.is_go_away() {
+            return Self::UNAVAILABLE;
+        }
+        match error.reason() {
+            Some(
+                Reason::NO_ERROR
+                | Reason::PROTOCOL_ERROR
+                | Reason::INTERNAL_ERROR
+                | Reason::FLOW_CONTROL_ERROR
+                | Reason::SETTINGS_TIMEOUT
+                | Reason::FRAME_SIZE_ERROR
+                | Reason::COMPRESSION_ERROR
+                | Reason::CONNECT_ERROR,
+            ) => Self::INTERNAL,
+            Some(Reason::REFUSED_STREAM) => Self::UNAVAILABLE,
+            Some(Reason::CANCEL) => Self::CANCELED,
+            Some(Reason::ENHANCE_YOUR_CALM) => Self::RESOURCE_EXHAUSTED,
+            Some(Reason::INADEQUATE_SECURITY) => Self::PERMISSION_DENIED,
+            _ => Self::UNKNOWN,
+        }
+    }
+}
+
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        (**error).source()
+    })
+}
+
+/// Whether the sender of a body, or the connection under it, has gone.
+pub(crate) fn is_reset(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|error| error.is::<io::Error>() || is_transport(error))
+}
+
+#[cfg(feature = "tonic")]
+fn is_transport(error: &(dyn StdError + 'static)) -> bool {
+    let canceled = |status: &tonic::Status| status.code() == tonic::Code::Cancelled;
+    let canceled = error.downcast_ref().is_some_and(canceled);
+    canceled || error.is::<h2::Error>() || error.is::<hyper::Error>()
+}
+
+#[cfg(not(feature = "tonic"))]
+fn is_transport(_: &(dyn StdError + 'static)) -> bool {
+    false
+}

@@ -1,0 +1,271 @@
+//! Length-prefix scanner: finds the gRPC messages in a stream of bytes, however it is cut.
+
+use super::code::Code;
+
+/// Flag, then length as big-endian `u32`.
+const PREFIX: usize = 5;
+
+/// Set in the flag byte of a grpc-web trailers frame, which is not a message.
+const TRAILERS: u8 = 0x80;
+
+/// Where in the stream the next byte belongs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scanner {
+    prefix: [u8; PREFIX],
+    /// Bytes of `prefix` that are known; `PREFIX` while inside a message.
+    filled: u8,
+    /// Bytes of the message still to come.
+    missing: u32,
+    trailers: Trailers,
+}
+
+/// Looks for `grpc-status: <digits>` at the start of a line.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trailers {
+    place: Place,
+    digits: [u8; 2],
+    count: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// So many bytes of the name have been seen.
+    Name(u8),
+    Value,
+    /// In a line of another name.
+    Elsewhere,
+    Done,
+}
+
+const NAME: &[u8] = b"grpc-status:";
+
+// === impl Scanner ===
+
+impl Scanner {
+    /// Reads on and reports the length of each message whose last byte is in `chunk`.
+    pub(crate) fn scan(&mut self, mut chunk: &[u8], mut message: impl FnMut(u32)) {
+        if let Some(length) = self.whole(chunk) {
+            return message(length);
+        }
+        while !chunk.is_empty() {
+            if usize::from(self.filled) < PREFIX {
+                chunk = self.fill(chunk);
+                if usize::from(self.filled) < PREFIX {
+                    return;
+                }
+            }
+            let taken = (self.missing as usize).min(chunk.len());
+            let (content, rest) = chunk.split_at(taken);
+            chunk = rest;
+            // No truncation: `taken` is at most `missing`.
+            self.missing -= taken as u32;
+            let is_message = self.prefix[0] & TRAILERS == 0;
+            if !is_message {
+                self.trailers.read(content);
+            }
+            if self.missing > 0 {
+                return;
+            }
+            self.filled = 0;
+            if is_message {
+                message(self.length());
+            }
+        }
+    }
+
+    /// The usual case: the chunk is one message.
+    #[inline]
+    pub(crate) fn whole(&self, chunk: &[u8]) -> Option<u32> {
+        let ([flag, a, b, c, d], content) = chunk.split_first_chunk()?;
+        let length = u32::from_be_bytes([*a, *b, *c, *d]);
+        let whole = self.filled == 0 && flag & TRAILERS == 0 && content.len() == length as usize;
+        whole.then_some(length)
+    }
+
+    /// The status in a grpc-web trailers frame, if one has passed.
+    pub(crate) fn status(&self) -> Option<Code> {
+        self.trailers.status()
+    }
+
+    fn fill<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
+        let filled = usize::from(self.filled);
+        let taken = (PREFIX - filled).min(chunk.len());
+        self.prefix[filled..filled + taken].copy_from_slice(&chunk[..taken]);
+        // No truncation: at most `PREFIX`.
+        self.filled += taken as u8;
+        if filled + taken == PREFIX {
+            self.missing = self.length();
+        }
+        &chunk[taken..]
+    }
+
+    const fn length(&self) -> u32 {
+        let [_, a, b, c, d] = self.prefix;
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+// === impl Trailers ===
+
+impl Trailers {
+    fn read(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.place = match (self.place, byte) {
+                (Place::Done, _) => return,
+                (Place::Value, b'\r' | b'\n') => Place::Done,
+                (Place::Value, byte) => self.digit(*byte),
+                (_, b'\n') => Place::Name(0),
+                (Place::Name(seen), byte) => Self::name(seen, *byte),
+                (Place::Elsewhere, _) => Place::Elsewhere,
+            };
+        }
+    }
+
+    fn name(seen: u8, byte: u8) -> Place {
+        let seen = usize::from(seen);
+        match NAME.get(seen) {
+            Some(expected) if byte.eq_ignore_ascii_case(expected) && seen + 1 == NAME.len() => {
+                Place::Value
+            }
+            // No truncation: the name is short.
+            Some(expected) if byte.eq_ignore_ascii_case(expected) => Place::Name(seen as u8 + 1),
+            _ => Place::Elsewhere,
+        }
+    }
+
+    fn digit(&mut self, byte: u8) -> Place {
+        if byte != b' ' {
+            if let Some(digit) = self.digits.get_mut(usize::from(self.count)) {
+                *digit = byte;
+            }
+            self.count = self.count.saturating_add(1);
+        }
+        Place::Value
+    }
+
+    fn status(&self) -> Option<Code> {
+        match (self.place, self.digits.get(..usize::from(self.count))) {
+            (Place::Value | Place::Done, Some(digits)) => Some(Code::from_digits(digits)),
+            (Place::Value | Place::Done, None) => Some(Code::UNKNOWN),
+            _ => None,
+        }
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Name(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Flag and length of each frame of a whole body; what is cut short is not there.
+    fn reference(mut body: &[u8]) -> Vec<u32> {
+        let mut messages = Vec::new();
+        while let [flag, a, b, c, d, rest @ ..] = body {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]);
+            let Some(rest) = rest.get(length as usize..) else {
+                break;
+            };
+            if flag & 0x80 == 0 {
+                messages.push(length);
+            }
+            body = rest;
+        }
+        messages
+    }
+
+    fn frame(flag: u8, length: usize) -> Vec<u8> {
+        let mut frame = vec![flag];
+        frame.extend(u32::try_from(length).unwrap().to_be_bytes());
+        frame.extend((0..length).map(|index| index as u8));
+        frame
+    }
+
+    fn scan<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u32> {
+        let mut scanner = Scanner::default();
+        let mut messages = Vec::new();
+        for chunk in chunks {
+            scanner.scan(chunk, |length| messages.push(length));
+        }
+        messages
+    }
+
+    proptest! {
+        #[test]
+        fn any_frames_in_any_pieces_are_what_a_plain_decoder_finds(
+            frames in prop::collection::vec(
+                (prop::sample::select(vec![0_u8, 1, 0x80, 0x81, 7]), 0..300_usize),
+                0..12,
+            ),
+            cut in 0..20_usize,
+            sizes in prop::collection::vec(0..40_usize, 1..20),
+        ) {
+            let mut body = frames.iter().map(|(flag, length)| frame(*flag, *length)).collect::<Vec<_>>().concat();
+            body.truncate(body.len().saturating_sub(cut));
+            let mut sizes = sizes.into_iter().cycle();
+            let mut chunks = Vec::new();
+            let mut rest = &body[..];
+            let mut empty = 0;
+            while !rest.is_empty() {
+                let size = sizes.next().unwrap().min(rest.len());
+                empty = if size == 0 { empty + 1 } else { 0 };
+                let (chunk, after) = rest.split_at(if empty > 3 { 1 } else { size });
+                chunks.push(chunk);
+                rest = after;
+            }
+            prop_assert_eq!(scan(chunks), reference(&body));
+            prop_assert_eq!(scan([&body[..]]), reference(&body));
+            prop_assert_eq!(scan(body.chunks(1)), reference(&body));
+        }
+
+        #[test]
+        fn any_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(scan(body.chunks(1)), reference(&body));
+            prop_assert_eq!(scan(body.chunks(7)), reference(&body));
+        }
+    }
+
+    #[test]
+    fn an_empty_message_counts_at_its_last_prefix_byte() {
+        let mut scanner = Scanner::default();
+        let mut messages = 0;
+        scanner.scan(&[0, 0, 0, 0], |_| messages += 1);
+        assert_eq!(messages, 0);
+        let mut messages = 0;
+        scanner.scan(&[0], |_| messages += 1);
+        assert_eq!(messages, 1);
+    }
+
+    #[test]
+    fn the_status_of_a_trailers_frame_is_found_among_others() {
+        for (trailers, expected) in [
+            (&b"grpc-status:0\r\n"[..], Some(Code::OK)),
+            (
+                b"grpc-status: 13\r\ngrpc-message: grpc-status:0\r\n",
+                Some(Code::INTERNAL),
+            ),
+            (b"a: b\r\nGRPC-Status:1\r\n", Some(Code::CANCELED)),
+            (b"grpc-status:42", Some(Code::UNKNOWN)),
+            (b"grpc-status:0000000001\r\n", Some(Code::UNKNOWN)),
+            (b"grpc-status:", Some(Code::UNKNOWN)),
+            (b"x-grpc-status:0\r\n", None),
+            (b"grpc-statu", None),
+            (b"", None),
+        ] {
+            let mut body = frame(0x80, trailers.len());
+            body.truncate(PREFIX);
+            body.extend(trailers);
+            let mut scanner = Scanner::default();
+            for chunk in body.chunks(3) {
+                scanner.scan(chunk, |_| panic!("trailers are no message"));
+            }
+            assert_eq!(scanner.status(), expected, "{trailers:?}");
+        }
+    }
+}

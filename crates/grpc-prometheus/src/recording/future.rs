@@ -1,0 +1,71 @@
+//! The future of a metered call.
+
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::{
+    body::ResponseBody,
+    call::Open,
+    code::{BoxError, Code},
+};
+
+pin_project! {
+    /// Answers with the inner response; a failure, a panic or a drop ends the call.
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        open: Open,
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F> ResponseFuture<F> {
+    #[inline]
+    pub(crate) const fn new(inner: F, open: Open) -> Self {
+        Self { inner, open }
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<ResponseBody<B>>, BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let series = this.open.series();
+        let on_panic = this.open.on_panic();
+        let polled = this.inner.poll(cx);
+        mem::forget(on_panic);
+        if let Poll::Ready(Ok(response)) = &polled {
+            this.open.answered(response);
+        }
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(response)) => {
+                let open = this.open.take();
+                Poll::Ready(Ok(
+                    response.map(|body| ResponseBody::new(body, series, open))
+                ))
+            }
+            Poll::Ready(Err(error)) => {
+                let error = error.into();
+                this.open.end(Some(Code::from_error(&*error)));
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The numbers themselves: counted in cells, by method and labels, on each thread apart.
+
+mod bounds;
+mod buckets;
+mod cells;
+mod config;
+mod connections;
+mod exemplar;
+mod families;
+pub(crate) mod labels;
+mod layout;
+mod learned;
+mod methods;
+mod paths;
+mod shard;
+mod spelling;
+mod store;
+
+pub use self::{
+    buckets::Buckets,
+    config::ZeroInit,
+    exemplar::TraceId,
+    spelling::{CodeLabel, LabelStyle},
+};
+
+pub(crate) use self::{
+    bounds::canonical,
+    cells::{Reading, Series},
+    config::Config,
+    connections::Connections,
+    exemplar::Exemplar,
+    families::{Family, Side},
+    labels::ExtraLabel,
+    layout::Histogram,
+    methods::{Entry, Keep, Method, MethodSpec, Table},
+    spelling::{CODES, Kind},
+    store::{Plan, Store},
+};

@@ -1,0 +1,92 @@
+//! What the user chose.
+
+use std::time::Duration;
+
+use super::{
+    bounds::Bounds,
+    buckets::Buckets,
+    families::{Family, Side},
+    labels::ExtraLabel,
+    layout::Layout,
+    spelling::{CodeLabel, LabelStyle},
+};
+
+/// Which series of a known method exist before its first call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ZeroInit {
+    /// Every series, with all 17 codes. The default, unless there are extra labels.
+    #[default]
+    All,
+    /// Every series, but of the codes only `OK`.
+    OkOnly,
+    /// None: a series appears with its first call. The default with extra labels.
+    None,
+}
+
+/// What the user chose; two registrations under the same names must agree on all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    pub(crate) side: Side,
+    pub(crate) namespace: Option<String>,
+    pub(crate) const_labels: Vec<(String, String)>,
+    pub(crate) extra_labels: Vec<ExtraLabel>,
+    pub(crate) style: LabelStyle,
+    pub(crate) code_label: CodeLabel,
+    pub(crate) zero_init: ZeroInit,
+    pub(crate) handling: Option<Buckets>,
+    pub(crate) sizes: Option<Buckets>,
+    pub(crate) message_times: Option<Buckets>,
+    /// After which a server ends calls.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) exemplars: bool,
+}
+
+// === impl Config ===
+
+impl Config {
+    pub(crate) fn family(&self, family: Family) -> String {
+        let (side, suffix) = (self.side, family.suffix());
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}_grpc_{side}_{suffix}"),
+            None => format!("grpc_{side}_{suffix}"),
+        }
+    }
+
+    /// Whether two registrations would print the same names with the same constant labels.
+    pub(crate) fn same_series(&self, other: &Self) -> bool {
+        self.side == other.side
+            && self.namespace == other.namespace
+            && self.const_labels == other.const_labels
+    }
+
+    /// An option on which the two differ.
+    pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
+        let options = [
+            ("label style", self.style == other.style),
+            ("code on the histogram", self.code_label == other.code_label),
+            ("zero initialisation", self.zero_init == other.zero_init),
+            ("extra labels", self.extra_labels == other.extra_labels),
+            ("handling buckets", self.handling == other.handling),
+            ("message sizes", self.sizes == other.sizes),
+            ("message times", self.message_times == other.message_times),
+            ("timeout", self.timeout == other.timeout),
+            ("exemplars", self.exemplars == other.exemplars),
+        ];
+        let different = options.into_iter().find(|(_, equal)| !equal);
+        different.map(|(option, _)| option)
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        let seconds = |buckets: &Buckets| Bounds::seconds(buckets.bounds());
+        let handling = self.handling.as_ref().map(seconds);
+        Layout::new(
+            handling.map(|bounds| (bounds, self.code_label.histograms())),
+            self.sizes
+                .as_ref()
+                .map(|buckets| Bounds::bytes(buckets.bounds()))
+                .as_ref(),
+            self.message_times.as_ref().map(seconds).as_ref(),
+        )
+    }
+}
