@@ -4,7 +4,6 @@
 //! the last waiting caller gives up and retries at once after a failure. Here an attempt survives
 //! its callers (whose deadlines may be shorter than a handshake), and failures back off.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::ServiceExt;
 
+use crate::failure::root_cause;
 use crate::transport::Connect;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -51,6 +51,11 @@ enum State {
         reason: Arc<str>,
     },
 }
+
+/// The source of the status of calls to an origin that cannot be reached: the system's reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unreachable(Arc<str>);
 
 type Attempt = Shared<BoxFuture<'static, Result<SendRequest<Body>, Arc<str>>>>;
 
@@ -95,8 +100,11 @@ impl<C: Connect> Link<C> {
         self.state().failures()
     }
 
-    fn unreachable(&self, reason: &str) -> Status {
-        Status::unavailable(format!("cannot connect to {}: {reason}", self.authority))
+    fn unreachable(&self, reason: &Arc<str>) -> Status {
+        let message = format!("cannot connect to {}: {reason}", self.authority);
+        let mut status = Status::unavailable(message);
+        status.set_source(Arc::new(Unreachable(Arc::clone(reason))));
+        status
     }
 
     /// Starts to connect, in a task that ends by [`CONNECT_TIMEOUT`].
@@ -125,7 +133,7 @@ impl<C: Connect> Link<C> {
             .authority(self.authority.clone())
             .path_and_query("/")
             .build();
-        let origin = origin.map_err(|error| root_cause(&error))?;
+        let origin = origin.map_err(|error| Arc::from(root_cause(&error)))?;
         let io = self.connector.clone().oneshot(origin).await;
         let io = io.map_err(|error| root_cause(&*error.into()))?;
         let (sender, connection) = Builder::new(TokioExecutor::new())
@@ -173,15 +181,6 @@ fn backoff(failures: u32) -> Duration {
     let (first, most) = BACKOFF;
     let full = first.saturating_mul(1 << failures.min(10)).min(most);
     full.mul_f64(1.0 - 0.2 * fastrand::f64())
-}
-
-/// The innermost cause, which names the system's error.
-fn root_cause(error: &dyn Error) -> Arc<str> {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string().into()
 }
 
 #[cfg(test)]

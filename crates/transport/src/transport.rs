@@ -8,13 +8,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header::USER_AGENT};
-use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::HttpConnector;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tower::{BoxError, Service};
 
+use crate::body::ResponseBody;
+use crate::failure::status;
 use crate::link::Link;
 
 /// How long sent bytes may stay unacknowledged before the kernel closes the connection.
@@ -84,6 +85,15 @@ impl<C: Connect> Transport<C> {
         }
     }
 
+    /// Connects now, if no connection is open, instead of at the first request.
+    ///
+    /// # Errors
+    ///
+    /// UNAVAILABLE if the origin cannot be reached; the innermost source is the system's reason.
+    pub async fn connect(&self) -> Result<(), Status> {
+        self.link.sender().await.map(drop)
+    }
+
     /// Completes the request's URI and adds `user-agent` if it is missing.
     fn address(&self, request: &mut Request<Body>) {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
@@ -106,9 +116,9 @@ impl<C: Connect> Clone for Transport<C> {
 }
 
 impl<C: Connect> Service<Request<Body>> for Transport<C> {
-    type Response = Response<Incoming>;
+    type Response = Response<ResponseBody>;
     type Error = Status;
-    type Future = BoxFuture<'static, Result<Response<Incoming>, Status>>;
+    type Future = BoxFuture<'static, Result<Response<ResponseBody>, Status>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -119,39 +129,31 @@ impl<C: Connect> Service<Request<Body>> for Transport<C> {
         let link = Arc::clone(&self.link);
         async move {
             let mut sender = link.sender().await?;
-            match sender.try_send_request(request).await {
-                Ok(response) => Ok(response),
+            let response = match sender.try_send_request(request).await {
+                Ok(response) => response,
                 Err(mut failed) => match failed.take_message() {
                     // The connection closed before it sent the request: the peer never saw it.
                     Some(unsent) => {
                         let mut sender = link.sender().await?;
-                        sender.send_request(unsent).await.map_err(status)
+                        let response = sender.send_request(unsent).await;
+                        response.map_err(|error| status(&error))?
                     }
-                    None => Err(status(failed.into_error())),
+                    None => return Err(status(&failed.into_error())),
                 },
-            }
+            };
+            Ok(response.map(ResponseBody::new))
         }
         .boxed()
     }
 }
 
-/// A request that its connection lost is UNAVAILABLE: nobody cancelled it.
-fn status(error: hyper::Error) -> Status {
-    let lost = error.is_canceled() || error.is_closed();
-    let status = Status::from_error(Box::new(error));
-    match status.code() {
-        Code::Cancelled | Code::Unknown if lost => {
-            Status::unavailable("the connection closed before the response")
-        }
-        _ => status,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
     use tower::ServiceExt;
 
     use super::*;
+    use crate::failure::root_cause;
 
     #[tokio::test]
     async fn a_hundred_requests_to_a_closed_port_share_one_attempt_and_its_error() {
@@ -168,5 +170,22 @@ mod tests {
             assert!(message.contains(&address.to_string()), "{message}");
         }
         assert_eq!(transport.link.failures(), 1);
+    }
+
+    #[tokio::test]
+    async fn connect_opens_the_connection_or_names_the_systems_reason() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("http://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let (connected, accepted) = {
+            let transport = Transport::new(uri.clone());
+            tokio::join!(transport.connect(), listener.accept())
+        };
+        assert!(connected.is_ok() && accepted.is_ok());
+        drop(listener);
+        let status = Transport::new(uri).connect().await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(root_cause(&status).starts_with("Connection refused"));
     }
 }
