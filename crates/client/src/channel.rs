@@ -46,12 +46,7 @@ impl Channel {
     /// A channel to `uri`. Calls end after `timeout` at the latest. `metrics` counts them, `tracer`
     /// records their spans.
     pub fn new(uri: Uri, timeout: Duration, metrics: ClientLayer, tracer: Tracer) -> Self {
-        Self::to(Arc::new(Target {
-            uri,
-            timeout,
-            metrics,
-            tracer,
-        }))
+        Self::to(Arc::new(Target::new(uri, timeout, metrics, tracer)))
     }
 
     /// A channel like this one on its own connection, which closes with it.
@@ -99,5 +94,23 @@ impl Service<Request<Body>> for Channel {
                 .call(request)
                 .map_ok(|response| response.map(Body::new)),
         )
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    pub(crate) const fn new(
+        uri: Uri,
+        timeout: Duration,
+        metrics: ClientLayer,
+        tracer: Tracer,
+    ) -> Self {
+        Self {
+            uri,
+            timeout,
+            metrics,
+            tracer,
+        }
     }
 }
