@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tonic::Streaming;
-use tonic::transport::Endpoint;
 use vitalmesh_chassis::{BoxError, Uri, service_url};
 use vitalmesh_proto::bookstore::v1::bookstore_service_client::BookstoreServiceClient;
 use vitalmesh_proto::bookstore::v1::{RecommendBooksRequest, Recommendation};
+use vitalmesh_transport::Transport;
 
 /// Recommendations between two updates of the bar.
 const STEP: u64 = 1024;
@@ -78,8 +78,9 @@ impl Recommend {
     }
 
     async fn stream(&self) -> Result<Streaming<Recommendation>, BoxError> {
-        let connected = Endpoint::from(self.url.clone()).connect().await;
-        let channel = connected.map_err(|error| RecommendError::Away {
+        let transport = Transport::new(self.url.clone());
+        let connected = transport.connect().await;
+        connected.map_err(|error| RecommendError::Away {
             url: self.url.clone(),
             reason: deepest(&error),
         })?;
@@ -87,7 +88,7 @@ impl Recommend {
             user_id: self.user_id,
             max_results: self.n,
         };
-        let answer = BookstoreServiceClient::new(channel)
+        let answer = BookstoreServiceClient::new(transport)
             .recommend_books(request)
             .await;
         Ok(answer

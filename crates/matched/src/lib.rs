@@ -6,13 +6,13 @@
 //! messages is said in a [`Protocol`]:
 //!
 //! ```no_run
-//! use tonic::transport::Channel;
 //! use tonic::{Status, Streaming};
 //! use vitalmesh_matched::{Matched, Protocol, Requests, Settings};
 //! use vitalmesh_proto::counter::v1::counter_service_client::CounterServiceClient;
 //! use vitalmesh_proto::counter::v1::{IncreaseStreamRequest, IncreaseStreamResponse};
+//! use vitalmesh_transport::Transport;
 //!
-//! struct Increase(CounterServiceClient<Channel>);
+//! struct Increase(CounterServiceClient<Transport>);
 //!
 //! impl Protocol for Increase {
 //!     type Request = IncreaseStreamRequest;
@@ -33,8 +33,9 @@
 //! }
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let channel = Channel::from_static("http://127.0.0.1:50055").connect_lazy();
-//! let increase = Matched::new(Increase(CounterServiceClient::new(channel)), Settings::default());
+//! let transport = Transport::new("http://127.0.0.1:50055".parse()?);
+//! let client = CounterServiceClient::new(transport);
+//! let increase = Matched::new(Increase(client), Settings::default());
 //! let request = |num| IncreaseStreamRequest { num, request_id: 0 };
 //! let (one, two) = tokio::try_join!(increase.call(request(0)), increase.call(request(1)))?;
 //! assert_eq!((one.num, two.num), (1, 2));

@@ -1,18 +1,18 @@
 //! `IncreaseStream` as a protocol of `vitalmesh-matched`, for clients with many callers.
 
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
+use vitalmesh_chassis::AnyChannel;
 use vitalmesh_matched::{Protocol, Requests};
 use vitalmesh_proto::counter::v1::counter_service_client::CounterServiceClient;
 use vitalmesh_proto::counter::v1::{IncreaseStreamRequest, IncreaseStreamResponse};
 
 /// `IncreaseStream` over this client.
 #[derive(Debug)]
-pub struct Increase(pub CounterServiceClient<Channel>);
+pub struct Increase<C>(pub CounterServiceClient<C>);
 
 // === impl Increase ===
 
-impl Protocol for Increase {
+impl<C: AnyChannel> Protocol for Increase<C> {
     type Request = IncreaseStreamRequest;
     type Response = IncreaseStreamResponse;
     type Responses = Streaming<IncreaseStreamResponse>;

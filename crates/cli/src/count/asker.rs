@@ -12,8 +12,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
 use vitalmesh_chassis::{BoxError, Uri};
 use vitalmesh_counter::{Increase, increase};
 use vitalmesh_matched::{Matched, Settings};
@@ -21,10 +21,11 @@ use vitalmesh_proto::counter::v1::counter_service_client::CounterServiceClient;
 use vitalmesh_proto::counter::v1::{
     IncreaseRequest, IncreaseStreamRequest, IncreaseStreamResponse,
 };
+use vitalmesh_transport::Transport;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-type Client = CounterServiceClient<Channel>;
+type Client = CounterServiceClient<Transport>;
 
 /// What the callers have in common.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) enum Source {
     Rest(Uri),
     Unary(Client),
     Stream(Client),
-    Matched(Matched<Increase>),
+    Matched(Matched<Increase<Transport>>),
 }
 
 /// One caller's own end of it.
@@ -46,7 +47,7 @@ pub(crate) enum Asker {
         requests: mpsc::Sender<IncreaseStreamRequest>,
         responses: Streaming<IncreaseStreamResponse>,
     },
-    Matched(Matched<Increase>),
+    Matched(Matched<Increase<Transport>>),
 }
 
 // === impl Source ===
@@ -116,7 +117,7 @@ impl Asker {
             Self::Function => Ok(increase(black_box(num))?),
             Self::Rest(sender, url) => get(sender, url, num).await,
             Self::Unary(client) => {
-                let response = client.increase(IncreaseRequest { num }).await?;
+                let response = timeout(TIMEOUT, client.increase(IncreaseRequest { num })).await??;
                 Ok(response.into_inner().num)
             }
             Self::Stream {
@@ -147,11 +148,10 @@ async fn get(sender: &mut SendRequest<Empty<Bytes>>, url: &Uri, num: i32) -> Res
 }
 
 async fn connect(url: Uri) -> Result<Client, BoxError> {
-    let endpoint = Endpoint::from(url.clone());
-    let endpoint = endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT);
-    let channel = endpoint.connect().await;
-    let channel = channel.map_err(|error| absent(&url, &error))?;
-    Ok(CounterServiceClient::new(channel))
+    let transport = Transport::new(url.clone());
+    let connected = transport.connect().await;
+    connected.map_err(|error| absent(&url, &error))?;
+    Ok(CounterServiceClient::new(transport))
 }
 
 fn absent(url: &Uri, error: &dyn std::error::Error) -> BoxError {
