@@ -1,4 +1,4 @@
-//! The client: calls for many callers over one stream.
+//! The client, shared by many callers.
 
 use std::fmt;
 use std::future::Future;
@@ -10,57 +10,55 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
-use crate::link::Link;
+use crate::multiplexer::Multiplexer;
 use crate::{Protocol, Settings, Stats};
 
-/// Calls over one bidirectional stream, for many callers at once. Cheap to clone; see the crate's
-/// documentation for what a call may end in.
+/// A client whose callers share one bidirectional stream. Clones share it, too.
 ///
-/// When the last clone is dropped, the requests end, and the server has a second to end the
-/// stream before it is cancelled.
+/// Dropping the last clone ends the requests; the stream is cancelled where the server does not end
+/// it within 1 s.
 pub struct Matched<P: Protocol> {
-    link: Arc<Link<P>>,
-    /// Tells the stream's task that somebody may still call.
+    multiplexer: Arc<Multiplexer<P>>,
+    /// Dropped with the last clone, which ends the stream's requests.
     alive: Arc<watch::Sender<()>>,
 }
 
-/// A call that holds a slot, until it is answered or dropped.
+/// A call in flight. It holds a slot until it ends or is dropped.
 struct Call<'a, P: Protocol> {
-    link: &'a Link<P>,
+    multiplexer: &'a Multiplexer<P>,
     id: u64,
 }
 
 // === impl Matched ===
 
 impl<P: Protocol> Matched<P> {
-    /// Opens nothing yet: the first call does.
+    /// The first call opens the first stream.
     pub fn new(protocol: P, settings: Settings) -> Self {
         Self {
-            link: Arc::new(Link::new(protocol, settings)),
+            multiplexer: Arc::new(Multiplexer::new(protocol, settings)),
             alive: Arc::new(watch::Sender::new(())),
         }
     }
 
-    /// Sends a request and gives its answer, within [`Settings::timeout`].
+    /// Sends a request and returns its response, within [`Settings::timeout`].
     ///
     /// # Errors
     ///
-    /// See the table in the crate's documentation.
+    /// Those of the table in the crate's documentation.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime with its timer.
     pub async fn call(&self, request: P::Request) -> Result<P::Response, Status> {
-        let deadline = Instant::now() + self.link.settings().timeout;
+        let deadline = Instant::now() + self.multiplexer.settings().timeout;
         self.call_until(request, deadline).await
     }
 
-    /// Sends a request and gives its answer, until `deadline`. A call that comes too late is not
-    /// begun.
+    /// Sends a request and returns its response, until `deadline`. Sends nothing after it.
     ///
     /// # Errors
     ///
-    /// See the table in the crate's documentation.
+    /// Those of the table in the crate's documentation.
     ///
     /// # Panics
     ///
@@ -71,31 +69,31 @@ impl<P: Protocol> Matched<P> {
         deadline: Instant,
     ) -> Result<P::Response, Status> {
         let late = |message| Status::deadline_exceeded(message);
-        let room = timeout_at(deadline, self.link.room().acquire()).await;
-        // Held until the call has left its slot: locals are dropped from the last to the first.
-        let _room = room.map_err(|_| late("too many calls in flight until the deadline"))?;
+        let permit = timeout_at(deadline, self.multiplexer.permits().acquire()).await;
+        // Held until the call has freed its slot: locals are dropped in reverse order.
+        let _permit = permit.map_err(|_| late("too many calls in flight until the deadline"))?;
         if deadline <= Instant::now() {
-            return Err(late("the deadline passed before the call was begun"));
+            return Err(late("the deadline passed before the call began"));
         }
-        let id = self.link.begin(request, &self.alive)?;
+        let id = self.multiplexer.begin(request, &self.alive)?;
         let call = Call {
-            link: &self.link,
+            multiplexer: &self.multiplexer,
             id,
         };
-        let answer = timeout_at(deadline, call).await;
-        P::result(answer.map_err(|_| late("no answer came until the deadline"))??)
+        let response = timeout_at(deadline, call).await;
+        P::result(response.map_err(|_| late("no response before the deadline"))??)
     }
 
-    /// What has happened so far.
+    /// The statistics so far.
     pub fn stats(&self) -> Stats {
-        self.link.stats()
+        self.multiplexer.stats()
     }
 }
 
 impl<P: Protocol> Clone for Matched<P> {
     fn clone(&self) -> Self {
         Self {
-            link: Arc::clone(&self.link),
+            multiplexer: Arc::clone(&self.multiplexer),
             alive: Arc::clone(&self.alive),
         }
     }
@@ -104,7 +102,7 @@ impl<P: Protocol> Clone for Matched<P> {
 impl<P: Protocol> fmt::Debug for Matched<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Matched")
-            .field("settings", self.link.settings())
+            .field("settings", self.multiplexer.settings())
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
@@ -116,12 +114,12 @@ impl<P: Protocol> Future for Call<'_, P> {
     type Output = Result<P::Response, Status>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.link.poll_answer(self.id, cx)
+        self.multiplexer.poll_response(self.id, cx)
     }
 }
 
 impl<P: Protocol> Drop for Call<'_, P> {
     fn drop(&mut self) {
-        self.link.leave(self.id);
+        self.multiplexer.cancel(self.id);
     }
 }

@@ -1,4 +1,4 @@
-//! The requests of one stream, for the generated client to send.
+//! The requests of one stream, as the stream that a generated client sends.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,20 +8,23 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 
 use crate::Protocol;
-use crate::link::Link;
+use crate::multiplexer::Multiplexer;
 
-/// The requests of one stream. A request is taken from its call when the transport asks for it,
-/// so that a server that does not read leaves the requests with their calls.
+/// The requests of one stream. The transport pulls each when it can send it, so requests do not pile
+/// up before a server that does not read.
 pub struct Requests<P: Protocol> {
-    link: Arc<Link<P>>,
+    multiplexer: Arc<Multiplexer<P>>,
     stream: u64,
 }
 
 // === impl Requests ===
 
 impl<P: Protocol> Requests<P> {
-    pub(crate) const fn new(link: Arc<Link<P>>, stream: u64) -> Self {
-        Self { link, stream }
+    pub(crate) const fn new(multiplexer: Arc<Multiplexer<P>>, stream: u64) -> Self {
+        Self {
+            multiplexer,
+            stream,
+        }
     }
 }
 
@@ -29,7 +32,7 @@ impl<P: Protocol> Stream for Requests<P> {
     type Item = P::Request;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<P::Request>> {
-        self.link.poll_request(self.stream, cx)
+        self.multiplexer.poll_request(self.stream, cx)
     }
 }
 

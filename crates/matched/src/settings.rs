@@ -1,44 +1,43 @@
-//! What can be chosen of a matched stream, and what it tells of itself.
+//! The settings and the statistics of a client.
 
 use std::time::Duration;
 
-/// The bounds of a matched stream.
+/// Settings of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How many calls are in flight at most; more wait. 0 counts as 1. Default 256.
-    pub in_flight: u16,
-    /// How long a call takes at most that says nothing else. Default 5 s.
+    /// Limit of calls in flight; further calls wait. 0 counts as 1. Default 256.
+    pub max_in_flight: u16,
+    /// Timeout of [`Matched::call`](crate::Matched::call). Default 5 s.
     pub timeout: Duration,
-    /// What comes after a stream that ended. Default: another one, with the default backoff.
+    /// When the next stream opens after one has ended. Default: with the default backoff.
     pub reconnect: Reconnect,
 }
 
-/// What comes after a stream that ended.
+/// When the next stream opens after one has ended.
 ///
-/// A stream is opened when a call needs it, never for its own sake. After a stream that answered
-/// something the next is opened at once.
+/// Streams open when a call needs one. After a stream with a response, the next opens at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reconnect {
-    /// Nothing: every call from then on fails.
+    /// Never: every later call fails.
     Never,
-    /// After a stream that answered nothing, calls fail at once for a while: `first`, doubled with
-    /// each such stream in a row up to `most`, and up to a fifth less so that clients spread.
+    /// After a stream without a response, calls fail at once for a pause: `initial`, doubled with
+    /// each further such stream up to `max`. Jitter shortens it by up to a fifth.
     Backoff {
-        /// After the first stream that answered nothing. Default 50 ms.
-        first: Duration,
-        /// After many of them. Default 5 s.
-        most: Duration,
+        /// The pause after the first such stream. Default 50 ms.
+        initial: Duration,
+        /// The longest pause. Default 5 s.
+        max: Duration,
     },
 }
 
-/// What has happened on a matched stream so far.
+/// Statistics of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Calls that hold a slot now.
+    /// Calls in flight now.
     pub in_flight: usize,
-    /// Streams opened, those that failed to open included.
+    /// Streams opened so far, also those that failed to open.
     pub streams: u64,
-    /// Answers that no call waited for: late ones, duplicates, and ids that were never given.
+    /// Responses so far that no call waited for: late ones, duplicates, and those with unknown ids.
     pub unmatched: u64,
 }
 
@@ -47,7 +46,7 @@ pub struct Stats {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            in_flight: 256,
+            max_in_flight: 256,
             timeout: Duration::from_secs(5),
             reconnect: Reconnect::default(),
         }
@@ -59,21 +58,20 @@ impl Default for Settings {
 impl Default for Reconnect {
     fn default() -> Self {
         Self::Backoff {
-            first: Duration::from_millis(50),
-            most: Duration::from_secs(5),
+            initial: Duration::from_millis(50),
+            max: Duration::from_secs(5),
         }
     }
 }
 
 impl Reconnect {
-    /// How long nothing is opened after this many streams in a row that answered nothing; `None`
-    /// is for ever.
+    /// The pause after `failures` consecutive streams without a response; `None` is forever.
     pub(crate) fn pause(self, failures: u32) -> Option<Duration> {
         match self {
             Self::Never => None,
             Self::Backoff { .. } if failures == 0 => Some(Duration::ZERO),
-            Self::Backoff { first, most } => {
-                let doubled = first.saturating_mul(1 << (failures - 1).min(30)).min(most);
+            Self::Backoff { initial, max } => {
+                let doubled = initial.saturating_mul(1 << (failures - 1).min(30)).min(max);
                 Some(doubled.mul_f64(1.0 - 0.2 * fastrand::f64()))
             }
         }
@@ -85,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pause_doubles_to_its_bound_and_no_further() {
+    fn the_pause_doubles_up_to_its_limit() {
         let millis = Duration::from_millis;
         let backoff = Reconnect::default();
         assert_eq!(backoff.pause(0), Some(Duration::ZERO));
@@ -104,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn never_is_for_ever() {
+    fn never_has_no_pause() {
         assert_eq!(Reconnect::Never.pause(0), None);
         assert_eq!(Reconnect::Never.pause(9), None);
     }

@@ -1,46 +1,46 @@
-//! The calls in flight: one slot each, found by the id of the call.
+//! The table of calls in flight: a slot for each, found by its id.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use tonic::Status;
 
-/// The lower bits of an id are its slot's number, the upper ones count the slot's uses: a slot
-/// would have to be used 2^48 times before one of its ids comes again.
+/// The lower bits of an id are the index of its slot, the upper ones count the slot's uses: ids are
+/// unique for 2^48 uses of a slot.
 const INDEX_BITS: u32 = 16;
 
-/// A table of calls. It never has more slots than there were calls in flight at once.
+/// A table of calls. It grows to the largest number of concurrent calls.
 #[derive(Debug)]
-pub(crate) struct Slots<Q, A> {
-    slots: Vec<Slot<Q, A>>,
+pub(crate) struct Slots<Req, Res> {
+    slots: Vec<Slot<Req, Res>>,
     free: Vec<u16>,
-    /// The slots whose requests are not sent yet, the longest waiting first.
+    /// The slots of requests that are not sent yet, oldest first.
     queue: VecDeque<u16>,
 }
 
 #[derive(Debug)]
-struct Slot<Q, A> {
-    /// The use that the slot is in, or has ended when it is free; from 1.
+struct Slot<Req, Res> {
+    /// Counts the calls that have used the slot, also the current one.
     uses: u64,
-    state: State<Q, A>,
+    state: State<Req, Res>,
     waker: Option<Waker>,
 }
 
 #[derive(Debug)]
-enum State<Q, A> {
+enum State<Req, Res> {
     Free,
-    Queued(Q),
+    Queued(Req),
     Sent,
-    Done(Result<A, Status>),
+    Done(Result<Res, Status>),
 }
 
-/// No call waits for an answer under this id.
+/// No call waits for a response with this id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NobodyWaits;
+pub(crate) struct NoWaiter;
 
 // === impl Slots ===
 
-impl<Q, A> Slots<Q, A> {
+impl<Req, Res> Slots<Req, Res> {
     pub(crate) const fn new() -> Self {
         Self {
             slots: Vec::new(),
@@ -53,8 +53,8 @@ impl<Q, A> Slots<Q, A> {
         self.slots.len() - self.free.len()
     }
 
-    /// Queues a request, and gives its id; `None` where all 65,536 slots are taken.
-    pub(crate) fn insert(&mut self, request: Q) -> Option<u64> {
+    /// Queues a request and returns its id, or `None` where all 65,536 slots are taken.
+    pub(crate) fn insert(&mut self, request: Req) -> Option<u64> {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -65,15 +65,15 @@ impl<Q, A> Slots<Q, A> {
         };
         let slot = &mut self.slots[usize::from(index)];
         slot.uses = (slot.uses + 1) & (u64::MAX >> INDEX_BITS);
-        // An id of 0 is no id.
+        // 0 means no id.
         slot.uses = slot.uses.max(1);
         slot.state = State::Queued(request);
         self.queue.push_back(index);
         Some(slot.uses << INDEX_BITS | u64::from(index))
     }
 
-    /// Takes the request that has waited the longest, with its id.
-    pub(crate) fn next_request(&mut self) -> Option<(u64, Q)> {
+    /// Takes the oldest queued request and its id.
+    pub(crate) fn next_request(&mut self) -> Option<(u64, Req)> {
         let index = self.queue.pop_front()?;
         let slot = &mut self.slots[usize::from(index)];
         let id = slot.uses << INDEX_BITS | u64::from(index);
@@ -83,18 +83,18 @@ impl<Q, A> Slots<Q, A> {
         }
     }
 
-    /// Gives a call its answer, and whom to wake for it.
-    pub(crate) fn answer(&mut self, id: u64, answer: A) -> Result<Option<Waker>, NobodyWaits> {
-        let sent = |slot: &&mut Slot<Q, A>| matches!(slot.state, State::Sent);
-        let slot = self.find(id).filter(sent).ok_or(NobodyWaits)?;
-        slot.state = State::Done(Ok(answer));
+    /// Stores the response of a call and returns the waker of its caller.
+    pub(crate) fn respond(&mut self, id: u64, response: Res) -> Result<Option<Waker>, NoWaiter> {
+        let sent = |slot: &&mut Slot<Req, Res>| matches!(slot.state, State::Sent);
+        let slot = self.find(id).filter(sent).ok_or(NoWaiter)?;
+        slot.state = State::Done(Ok(response));
         Ok(slot.waker.take())
     }
 
-    /// Ends every call that has no answer, and gives whom to wake for it.
+    /// Fails every call without a response and returns the wakers of their callers.
     pub(crate) fn fail_all(&mut self, status: &Status) -> Vec<Waker> {
         self.queue.clear();
-        let open = |state: &State<Q, A>| matches!(state, State::Queued(_) | State::Sent);
+        let open = |state: &State<Req, Res>| matches!(state, State::Queued(_) | State::Sent);
         let open = self.slots.iter_mut().filter(|slot| open(&slot.state));
         open.filter_map(|slot| {
             slot.state = State::Done(Err(status.clone()));
@@ -103,10 +103,10 @@ impl<Q, A> Slots<Q, A> {
         .collect()
     }
 
-    /// The call's end, if it is there; its slot is free with it.
-    pub(crate) fn poll(&mut self, id: u64, cx: &Context<'_>) -> Poll<Result<A, Status>> {
+    /// The result of a call. Taking it frees the slot.
+    pub(crate) fn poll(&mut self, id: u64, cx: &Context<'_>) -> Poll<Result<Res, Status>> {
         let Some(slot) = self.find(id) else {
-            return Poll::Ready(Err(Status::internal("the call has ended before")));
+            return Poll::Ready(Err(Status::internal("the call has ended already")));
         };
         match std::mem::replace(&mut slot.state, State::Free) {
             State::Done(result) => {
@@ -124,7 +124,7 @@ impl<Q, A> Slots<Q, A> {
         }
     }
 
-    /// Frees the slot of a call that nobody waits for any more, unless it is free already.
+    /// Frees the slot of a dropped call, unless the call has ended.
     pub(crate) fn remove(&mut self, id: u64) {
         let Some(slot) = self.find(id) else { return };
         slot.waker = None;
@@ -135,8 +135,8 @@ impl<Q, A> Slots<Q, A> {
         }
     }
 
-    /// The slot that is in the use of this id.
-    fn find(&mut self, id: u64) -> Option<&mut Slot<Q, A>> {
+    /// The slot of the call with this id.
+    fn find(&mut self, id: u64) -> Option<&mut Slot<Req, Res>> {
         let slot = self.slots.get_mut(usize::from(index(id)))?;
         let in_use = slot.uses == id >> INDEX_BITS && !matches!(slot.state, State::Free);
         in_use.then_some(slot)
@@ -149,7 +149,7 @@ const fn index(id: u64) -> u16 {
 
 // === impl Slot ===
 
-impl<Q, A> Slot<Q, A> {
+impl<Req, Res> Slot<Req, Res> {
     const fn new() -> Self {
         Self {
             uses: 0,
@@ -173,16 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn a_call_goes_from_its_queue_to_its_answer_and_leaves_its_slot_free() {
+    fn a_call_passes_from_queue_to_response_and_frees_its_slot() {
         let mut slots = Table::new();
         let id = slots.insert('a').unwrap();
         assert_ne!(id, 0);
-        assert_eq!(slots.answer(id, 'x').unwrap_err(), NobodyWaits);
+        assert_eq!(slots.respond(id, 'x').unwrap_err(), NoWaiter);
         assert_eq!(slots.next_request(), Some((id, 'a')));
         assert_eq!(slots.next_request(), None);
         assert_eq!(polled(&mut slots, id), None);
-        assert!(slots.answer(id, 'x').unwrap().is_some());
-        assert_eq!(slots.answer(id, 'y').unwrap_err(), NobodyWaits);
+        assert!(slots.respond(id, 'x').unwrap().is_some());
+        assert_eq!(slots.respond(id, 'y').unwrap_err(), NoWaiter);
         assert_eq!(polled(&mut slots, id), Some(Ok('x')));
         assert_eq!(slots.in_flight(), 0);
         slots.remove(id);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_is_used_again_takes_no_answer_of_its_last_use() {
+    fn a_reused_slot_rejects_the_response_of_its_last_call() {
         let mut slots = Table::new();
         let first = slots.insert('a').unwrap();
         slots.next_request();
@@ -198,13 +198,13 @@ mod tests {
         let second = slots.insert('b').unwrap();
         slots.next_request();
         assert_eq!(index(first), index(second));
-        assert_eq!(slots.answer(first, 'x').unwrap_err(), NobodyWaits);
-        assert!(slots.answer(second, 'y').unwrap().is_none());
+        assert_eq!(slots.respond(first, 'x').unwrap_err(), NoWaiter);
+        assert!(slots.respond(second, 'y').unwrap().is_none());
         assert_eq!(polled(&mut slots, second), Some(Ok('y')));
     }
 
     #[test]
-    fn requests_leave_in_their_order_and_without_the_dropped_ones() {
+    fn requests_are_sent_in_order_without_dropped_ones() {
         let mut slots = Table::new();
         let ids: Vec<_> = "abcd".chars().map(|c| slots.insert(c).unwrap()).collect();
         slots.remove(ids[0]);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_dropped_calls_take_one_slot_and_no_queue() {
+    fn a_million_dropped_calls_use_one_slot_and_leave_the_queue_empty() {
         let mut slots = Table::new();
         for _ in 0..1_000_000 {
             let id = slots.insert('a').unwrap();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_ends_at_65536_calls_and_goes_on_when_one_leaves() {
+    fn the_table_has_65536_slots_and_a_freed_one_is_reused() {
         let mut slots = Table::new();
         let ids: Vec<_> = (0..65_536).map(|_| slots.insert('a').unwrap()).collect();
         assert_eq!(slots.insert('b'), None);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_uses_of_a_slot_go_round_past_zero() {
+    fn the_count_of_uses_wraps_past_zero() {
         let mut slots = Table::new();
         slots.insert('a').unwrap();
         slots.remove(1 << INDEX_BITS);
@@ -246,19 +246,19 @@ mod tests {
     }
 
     #[test]
-    fn a_break_ends_what_has_no_answer_and_leaves_what_has_one() {
+    fn failing_all_calls_keeps_responses_that_have_arrived() {
         let mut slots = Table::new();
-        let [answered, sent, queued] = ['a', 'b', 'c'].map(|c| slots.insert(c).unwrap());
+        let [done, sent, queued] = ['a', 'b', 'c'].map(|c| slots.insert(c).unwrap());
         slots.next_request();
         slots.next_request();
-        slots.answer(answered, 'x').unwrap();
+        slots.respond(done, 'x').unwrap();
         assert_eq!(polled(&mut slots, sent), None);
         assert_eq!(polled(&mut slots, queued), None);
         assert_eq!(slots.fail_all(&Status::aborted("")).len(), 2);
         assert_eq!(slots.next_request(), None);
-        assert_eq!(polled(&mut slots, answered), Some(Ok('x')));
+        assert_eq!(polled(&mut slots, done), Some(Ok('x')));
         for id in [sent, queued] {
-            assert_eq!(slots.answer(id, 'y').unwrap_err(), NobodyWaits);
+            assert_eq!(slots.respond(id, 'y').unwrap_err(), NoWaiter);
             assert_eq!(polled(&mut slots, id), Some(Err(tonic::Code::Aborted)));
         }
         assert_eq!(slots.in_flight(), 0);

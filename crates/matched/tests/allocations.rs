@@ -1,5 +1,5 @@
-//! What a call allocates: nothing, once the table of calls has its size.
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+//! A call allocates nothing, once the table of calls has grown.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use futures_util::StreamExt;
 use futures_util::stream::Map;
@@ -7,12 +7,12 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::Status;
 use vitalmesh_matched::{Matched, Protocol, Requests, Settings};
 
-/// Answers each request with itself.
+/// ResponseSender each request with itself.
 struct Loopback;
 
 #[derive(Debug)]
 struct Message {
-    what: u32,
+    number: u32,
     id: u64,
 }
 
@@ -37,10 +37,13 @@ impl Protocol for Loopback {
 fn calls(runtime: &Runtime, matched: &Matched<Loopback>, count: u32) -> u64 {
     let measured = allocation_counter::measure(|| {
         runtime.block_on(async {
-            for what in 0..count {
-                let call = |what| matched.call(Message { what, id: 0 });
-                let (one, two) = tokio::join!(call(what), call(what + 1));
-                assert_eq!((one.unwrap().what, two.unwrap().what), (what, what + 1));
+            for number in 0..count {
+                let call = |number| matched.call(Message { number, id: 0 });
+                let (one, two) = tokio::join!(call(number), call(number + 1));
+                assert_eq!(
+                    (one.unwrap().number, two.unwrap().number),
+                    (number, number + 1)
+                );
             }
         });
     });
@@ -51,7 +54,10 @@ fn calls(runtime: &Runtime, matched: &Matched<Loopback>, count: u32) -> u64 {
 fn a_call_allocates_nothing() {
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let matched = Matched::new(Loopback, Settings::default());
-    assert!(calls(&runtime, &matched, 1) > 0, "nothing is measured");
+    assert!(
+        calls(&runtime, &matched, 1) > 0,
+        "the counter measures nothing"
+    );
     let few = calls(&runtime, &matched, 10);
     let many = calls(&runtime, &matched, 10_000);
     assert_eq!(few, many);

@@ -63,7 +63,7 @@ impl Source {
 
     pub(crate) async fn matched(url: Uri, callers: u16) -> Result<Self, BoxError> {
         let settings = Settings {
-            in_flight: callers,
+            max_in_flight: callers,
             timeout: TIMEOUT,
             ..Settings::default()
         };
@@ -127,7 +127,7 @@ impl Asker {
                 // Fails where the stream has ended, which its status says better.
                 let _ = requests.send(request).await;
                 let response = responses.message().await?;
-                Ok(response.ok_or("the stream ended before the answer")?.num)
+                Ok(response.ok_or("the stream ended before the response")?.num)
             }
             Self::Matched(matched) => Ok(matched.call(request).await?.num),
         }

@@ -1,4 +1,4 @@
-//! Calls on a stream that ends, and what comes after it.
+//! Calls on a stream that ends, and the stream after it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use tokio::time::{Instant, advance, sleep};
 use tonic::{Code, Status};
 use vitalmesh_matched::{Matched, Reconnect, Settings};
 
-use crate::server::{Ask, Server, ask, slow};
+use crate::server::{Request, Server, request, slow};
 
-fn end(status: Option<Status>) -> Ask {
-    Ask {
+fn end(status: Option<Status>) -> Request {
+    Request {
         end: Some(status),
-        ..ask(99)
+        ..request(99)
     }
 }
 
@@ -24,16 +24,16 @@ fn never() -> Settings {
     }
 }
 
-async fn refused(matched: &Matched<Server>) -> Status {
+async fn fails_at_once(matched: &Matched<Server>) -> Status {
     let begun = Instant::now();
-    let status = matched.call(ask(0)).await.unwrap_err();
+    let status = matched.call(request(0)).await.unwrap_err();
     assert_eq!(begun.elapsed(), Duration::ZERO, "{status}");
     assert_eq!(status.code(), Code::Unavailable);
     status
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_waiting_caller_is_told_the_streams_status() {
+async fn every_waiting_call_has_the_streams_status() {
     let server = Server::new();
     let matched = server.matched(Settings::default());
     let breaks = async {
@@ -42,12 +42,12 @@ async fn every_waiting_caller_is_told_the_streams_status() {
             .call(end(Some(Status::data_loss("the disk is gone"))))
             .await
     };
-    let waiting = join_all((0..50).map(|what| matched.call(slow(what, 10))));
+    let waiting = join_all((0..50).map(|number| matched.call(slow(number, 10))));
     let (broke, waiting) = tokio::join!(breaks, waiting);
-    let told = waiting.into_iter().chain([broke]).map(Result::unwrap_err);
-    for status in told {
+    let statuses = waiting.into_iter().chain([broke]).map(Result::unwrap_err);
+    for status in statuses {
         assert_eq!(status.code(), Code::Unavailable);
-        let expected = "the stream ended before the answer: DataLoss, the disk is gone";
+        let expected = "the stream ended before the response: DataLoss, the disk is gone";
         assert_eq!(status.message(), expected);
         let source = status
             .source()
@@ -58,38 +58,38 @@ async fn every_waiting_caller_is_told_the_streams_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_without_a_status_ends_its_calls_too() {
+async fn a_stream_that_ends_without_a_status_ends_its_calls() {
     let matched = Server::new().matched(Settings::default());
     let status = matched.call(end(None)).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert_eq!(status.message(), "the stream ended before the answer");
+    assert_eq!(status.message(), "the stream ended before the response");
     assert!(status.source().is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_stream_that_answered_the_next_is_opened_at_once_and_nothing_is_sent_again() {
+async fn after_a_stream_with_a_response_the_next_opens_at_once_and_resends_nothing() {
     let server = Server::new();
     let matched = server.matched(Settings::default());
     let (first, waiting, broke) =
-        tokio::join!(matched.call(ask(1)), matched.call(slow(2, 10)), async {
+        tokio::join!(matched.call(request(1)), matched.call(slow(2, 10)), async {
             sleep(Duration::from_millis(5)).await;
             matched.call(end(None)).await
         },);
-    assert_eq!(first.unwrap().what, 1);
+    assert_eq!(first.unwrap().number, 1);
     assert_eq!(waiting.unwrap_err().code(), Code::Unavailable);
     assert_eq!(broke.unwrap_err().code(), Code::Unavailable);
-    assert_eq!(matched.call(ask(3)).await.unwrap().what, 3);
-    assert_eq!(server.log().seen, [1, 2, 99, 3]);
+    assert_eq!(matched.call(request(3)).await.unwrap().number, 3);
+    assert_eq!(server.log().received, [1, 2, 99, 3]);
     assert_eq!(server.log().streams, 2);
     assert_eq!(matched.stats().streams, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_no_stream_may_be_opened_calls_fail_at_once() {
+async fn while_no_stream_may_open_calls_fail_at_once() {
     let server = Server::new();
-    server.log().refuses = Some(Status::unauthenticated("who is there"));
+    server.log().open_error = Some(Status::unauthenticated("who is there"));
     let matched = server.matched(Settings::default());
-    let status = refused(&matched).await;
+    let status = fails_at_once(&matched).await;
     assert!(
         status.message().ends_with("Unauthenticated, who is there"),
         "{status}"
@@ -97,78 +97,78 @@ async fn while_no_stream_may_be_opened_calls_fail_at_once() {
     assert_eq!(server.log().streams, 1);
     // Jitter takes a fifth of 50 ms at most.
     advance(Duration::from_millis(39)).await;
-    let again = refused(&matched).await;
+    let again = fails_at_once(&matched).await;
     assert_eq!(again.message(), status.message());
     assert_eq!(server.log().streams, 1);
     advance(Duration::from_millis(11)).await;
-    refused(&matched).await;
+    fails_at_once(&matched).await;
     assert_eq!(server.log().streams, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pause_grows_to_its_bound_and_an_answer_makes_it_short_again() {
+async fn the_pause_grows_to_its_limit_and_a_response_resets_it() {
     let server = Server::new();
     let matched = server.matched(Settings::default());
-    server.log().refuses = Some(Status::unavailable("not yet"));
+    server.log().open_error = Some(Status::unavailable("not yet"));
     let begun = Instant::now();
     while server.log().streams < 20 {
-        refused(&matched).await;
+        fails_at_once(&matched).await;
         advance(Duration::from_millis(1)).await;
     }
     // 50 ms doubled seven times is over 5 s: 6.35 s, then twelve times 5 s.
-    let most = Duration::from_millis(6_350 + 12 * 5_000 + 20);
+    let longest = Duration::from_millis(6_350 + 12 * 5_000 + 20);
     let took = begun.elapsed();
-    assert!(took <= most && took >= most.mul_f64(0.79), "{took:?}");
+    assert!(took <= longest && took >= longest.mul_f64(0.79), "{took:?}");
 
-    server.log().refuses = None;
+    server.log().open_error = None;
     advance(Duration::from_secs(5)).await;
-    assert_eq!(matched.call(ask(1)).await.unwrap().what, 1);
+    assert_eq!(matched.call(request(1)).await.unwrap().number, 1);
     matched.call(end(None)).await.unwrap_err();
-    server.log().refuses = Some(Status::unavailable("gone again"));
-    refused(&matched).await;
+    server.log().open_error = Some(Status::unavailable("gone again"));
+    fails_at_once(&matched).await;
     advance(Duration::from_millis(50)).await;
-    server.log().refuses = None;
-    assert_eq!(matched.call(ask(2)).await.unwrap().what, 2);
+    server.log().open_error = None;
+    assert_eq!(matched.call(request(2)).await.unwrap().number, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_not_replaced_ends_every_later_call() {
+async fn without_reconnect_every_later_call_fails() {
     let server = Server::new();
     let matched = server.matched(never());
-    assert_eq!(matched.call(ask(1)).await.unwrap().what, 1);
+    assert_eq!(matched.call(request(1)).await.unwrap().number, 1);
     matched
         .call(end(Some(Status::aborted("enough"))))
         .await
         .unwrap_err();
     advance(Duration::from_secs(86_400)).await;
-    let status = refused(&matched).await;
+    let status = fails_at_once(&matched).await;
     assert!(status.message().ends_with("Aborted, enough"), "{status}");
     assert_eq!(server.log().streams, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_the_protocol_is_told_to_the_callers() {
+async fn a_panic_in_the_protocol_fails_the_calls() {
     let server = Server::new();
     server.log().panics = true;
     let matched = server.matched(Settings::default());
-    let status = refused(&matched).await;
+    let status = fails_at_once(&matched).await;
     assert!(
-        status.message().ends_with("its task was dropped"),
+        status.message().ends_with("the stream's task was dropped"),
         "{status}"
     );
     server.log().panics = false;
     advance(Duration::from_millis(50)).await;
-    assert_eq!(matched.call(ask(1)).await.unwrap().what, 1);
+    assert_eq!(matched.call(request(1)).await.unwrap().number, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_clone_ends_the_requests_and_the_server_ends_the_stream() {
+async fn dropping_the_last_clone_ends_the_requests_and_the_server_ends_the_stream() {
     let server = Server::new();
     let matched = server.matched(Settings::default());
     let clone = matched.clone();
-    assert_eq!(matched.call(ask(1)).await.unwrap().what, 1);
+    assert_eq!(matched.call(request(1)).await.unwrap().number, 1);
     drop(matched);
-    assert_eq!(clone.call(ask(2)).await.unwrap().what, 2);
+    assert_eq!(clone.call(request(2)).await.unwrap().number, 2);
     assert_eq!(server.log().ended, 0);
     drop(clone);
     sleep(Duration::from_millis(1)).await;
@@ -182,7 +182,7 @@ async fn a_server_that_does_not_end_the_stream_is_cancelled_after_a_second() {
     let server = Server::new();
     server.log().hangs = true;
     let matched = server.matched(Settings::default());
-    assert_eq!(matched.call(ask(1)).await.unwrap().what, 1);
+    assert_eq!(matched.call(request(1)).await.unwrap().number, 1);
     let begun = Instant::now();
     drop(matched);
     while server.log().cancelled == 0 {

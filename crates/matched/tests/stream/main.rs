@@ -1,5 +1,5 @@
-//! Calls over a stream whose server does what each request tells it, in paused time.
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+//! Calls over a stream to a server that each request controls, in paused time.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod breaks;
 mod calls;

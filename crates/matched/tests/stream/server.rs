@@ -1,4 +1,5 @@
-//! A server that reorders, delays, duplicates, drops and breaks, as each request tells it.
+//! A server that reorders, delays, duplicates and drops responses and ends streams, as each request
+//! demands.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,32 +11,32 @@ use tokio::time::sleep;
 use tonic::Status;
 use vitalmesh_matched::{Matched, Protocol, Requests, Settings};
 
-/// A request: what it is, and what the server does with it.
+/// A request, and how the server handles it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ask {
-    pub(crate) what: u64,
+pub(crate) struct Request {
+    pub(crate) number: u64,
     pub(crate) id: u64,
-    /// In milliseconds.
+    /// Milliseconds until the response.
     pub(crate) delay: u64,
-    /// One answer, unless it says otherwise.
+    /// How many responses it gets; one by default.
     pub(crate) copies: Copies,
-    /// The answer's id is this instead.
-    pub(crate) under: Option<u64>,
-    /// The stream ends here: with this status, or without one.
+    /// The id of the response, where it is not the request's.
+    pub(crate) response_id: Option<u64>,
+    /// Ends the stream, with this status or without one.
     pub(crate) end: Option<Option<Status>>,
 }
 
-/// How many answers more than one a request gets.
+/// The number of responses minus one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Copies(pub(crate) i64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) what: u64,
+pub(crate) struct Response {
+    pub(crate) number: u64,
     id: u64,
 }
 
-/// Its clones are one server.
+/// Clones are the same server.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     shared: Arc<Shared>,
@@ -44,33 +45,33 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct Shared {
     log: Mutex<Log>,
-    /// Each request read takes one.
+    /// Reading a request takes a permit.
     reads: Semaphore,
 }
 
-/// What the server has seen.
+/// What the server has recorded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
     pub(crate) streams: u32,
-    /// What was asked, in order.
-    pub(crate) seen: Vec<u64>,
+    /// The requests in order, by their numbers.
+    pub(crate) received: Vec<u64>,
     pub(crate) ids: Vec<u64>,
-    /// Requests read and not answered yet, and the most of them at once.
+    /// Requests without a response now, and their maximum so far.
     pub(crate) open: usize,
-    pub(crate) most: usize,
-    /// Streams whose requests came to their end.
+    pub(crate) max_open: usize,
+    /// Streams whose requests have ended.
     pub(crate) ended: u32,
-    /// Streams whose answers nobody reads any more.
+    /// Streams whose client has dropped the responses.
     pub(crate) cancelled: u32,
-    /// What opening a stream fails with.
-    pub(crate) refuses: Option<Status>,
+    /// The error of opening a stream.
+    pub(crate) open_error: Option<Status>,
     pub(crate) panics: bool,
-    /// Goes on answering nothing when the requests have ended.
+    /// Whether streams stay open after their requests have ended.
     pub(crate) hangs: bool,
 }
 
-/// `None` is the end.
-type Answers = mpsc::UnboundedSender<Option<Result<Told, Status>>>;
+/// `None` ends the stream.
+type ResponseSender = mpsc::UnboundedSender<Option<Result<Response, Status>>>;
 
 // === impl Copies ===
 
@@ -94,14 +95,14 @@ impl Server {
         }
     }
 
-    /// A server that reads no request.
-    pub(crate) fn that_does_not_read() -> Self {
+    /// A server that reads no requests until [`Self::read`].
+    pub(crate) fn paused() -> Self {
         let server = Self::new();
         server.shared.reads.forget_permits(usize::MAX);
         server
     }
 
-    /// Reads as many requests as come from now on.
+    /// Reads all requests from now on.
     pub(crate) fn read(&self) {
         self.shared.reads.add_permits(1 << 20);
     }
@@ -114,66 +115,69 @@ impl Server {
         self.shared.log.lock().unwrap()
     }
 
-    async fn serve(self, mut requests: Requests<Self>, answers: Answers) {
+    async fn serve(self, mut requests: Requests<Self>, responses: ResponseSender) {
         loop {
             self.shared.reads.acquire().await.unwrap().forget();
-            let ask = tokio::select! {
-                ask = requests.next() => ask,
-                () = answers.closed() => {
+            let request = tokio::select! {
+                request = requests.next() => request,
+                () = responses.closed() => {
                     self.log().cancelled += 1;
                     return;
                 }
             };
-            let Some(ask) = ask else { break };
-            self.see(&ask);
-            match ask.end.clone() {
+            let Some(request) = request else { break };
+            self.record(&request);
+            match request.end.clone() {
                 Some(end) => {
-                    answers.send(end.map(Err)).unwrap();
+                    responses.send(end.map(Err)).unwrap();
                     return;
                 }
                 None => {
-                    tokio::spawn(self.clone().answer(ask, answers.clone()));
+                    tokio::spawn(self.clone().respond(request, responses.clone()));
                 }
             }
         }
         self.log().ended += 1;
         if self.log().hangs {
-            answers.closed().await;
+            responses.closed().await;
             self.log().cancelled += 1;
         }
     }
 
-    fn see(&self, ask: &Ask) {
+    fn record(&self, request: &Request) {
         let mut log = self.log();
-        log.seen.push(ask.what);
-        log.ids.push(ask.id);
+        log.received.push(request.number);
+        log.ids.push(request.id);
         log.open += 1;
-        log.most = log.most.max(log.open);
+        log.max_open = log.max_open.max(log.open);
     }
 
-    async fn answer(self, ask: Ask, answers: Answers) {
-        if ask.delay > 0 {
-            sleep(Duration::from_millis(ask.delay)).await;
+    async fn respond(self, request: Request, responses: ResponseSender) {
+        if request.delay > 0 {
+            sleep(Duration::from_millis(request.delay)).await;
         }
         self.log().open -= 1;
-        let id = ask.under.unwrap_or(ask.id);
-        for _ in 0..ask.copies.count() {
-            // Fails where the stream is over, as an answer on the wire would.
-            let _ = answers.send(Some(Ok(Told { what: ask.what, id })));
+        let id = request.response_id.unwrap_or(request.id);
+        for _ in 0..request.copies.count() {
+            // Fails where the stream has ended, as a response on the wire would.
+            let _ = responses.send(Some(Ok(Response {
+                number: request.number,
+                id,
+            })));
         }
     }
 }
 
 impl Protocol for Server {
-    type Request = Ask;
-    type Response = Told;
-    type Responses = BoxStream<'static, Result<Told, Status>>;
+    type Request = Request;
+    type Response = Response;
+    type Responses = BoxStream<'static, Result<Response, Status>>;
 
     async fn open(&self, requests: Requests<Self>) -> Result<Self::Responses, Status> {
         self.log().streams += 1;
         let panics = self.log().panics;
         assert!(!panics, "on demand");
-        if let Some(status) = self.log().refuses.clone() {
+        if let Some(status) = self.log().open_error.clone() {
             return Err(status);
         }
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -184,31 +188,34 @@ impl Protocol for Server {
         Ok(stream::unfold(receiver, next).boxed())
     }
 
-    fn set_id(request: &mut Ask, id: u64) {
+    fn set_id(request: &mut Request, id: u64) {
         request.id = id;
     }
 
-    fn id(response: &Told) -> u64 {
+    fn id(response: &Response) -> u64 {
         response.id
     }
 
-    fn result(response: Told) -> Result<Told, Status> {
-        match response.what {
-            u64::MAX => Err(Status::out_of_range("failed by its answer")),
+    fn result(response: Response) -> Result<Response, Status> {
+        match response.number {
+            u64::MAX => Err(Status::out_of_range("failed by its response")),
             _ => Ok(response),
         }
     }
 }
 
-/// Asks for an answer at once.
-pub(crate) fn ask(what: u64) -> Ask {
-    Ask {
-        what,
-        ..Ask::default()
+/// Gets a response at once.
+pub(crate) fn request(number: u64) -> Request {
+    Request {
+        number,
+        ..Request::default()
     }
 }
 
-/// Asks for an answer after this many milliseconds.
-pub(crate) fn slow(what: u64, delay: u64) -> Ask {
-    Ask { delay, ..ask(what) }
+/// Gets a response after `delay` milliseconds.
+pub(crate) fn slow(number: u64, delay: u64) -> Request {
+    Request {
+        delay,
+        ..request(number)
+    }
 }
