@@ -1,4 +1,5 @@
-//! An OpenTelemetry collector that keeps what it is sent, read by the project's own types.
+//! An OTLP collector that stores the spans and log lines it receives, decoded by the types of the
+//! official crate opentelemetry-proto.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,7 +32,7 @@ use tonic::{Request, Response};
 
 use crate::eventually;
 
-/// A running collector, gone when it is dropped.
+/// A running collector; dropping it stops it.
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
@@ -39,7 +40,7 @@ pub struct Collector {
     server: JoinHandle<()>,
 }
 
-/// A span that a collector was sent. Attributes are written as texts.
+/// A span that a collector received. Attribute values are texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenSpan {
     pub service: String,
@@ -48,17 +49,17 @@ pub struct SeenSpan {
     pub kind: SpanKind,
     pub trace_id: String,
     pub span_id: String,
-    /// Empty where the trace begins.
+    /// Empty for a root span.
     pub parent_id: String,
     pub attributes: BTreeMap<String, String>,
-    /// What a failed span says of it.
+    /// The error description of a failed span.
     pub failure: Option<String>,
-    /// Since 1970.
+    /// The time since 1970.
     pub started: Duration,
     pub took: Duration,
 }
 
-/// A log line that a collector was sent. Attributes are written as texts.
+/// A log line that a collector received. Attribute values are texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenLine {
     pub service: String,
@@ -66,16 +67,16 @@ pub struct SeenLine {
     pub level: String,
     pub severity: i32,
     pub message: String,
-    /// Empty where the line is about no call.
+    /// Empty for a line outside of calls.
     pub trace_id: String,
     pub span_id: String,
     pub sampled: bool,
     pub attributes: BTreeMap<String, String>,
-    /// Since 1970.
+    /// The time since 1970.
     pub at: Duration,
 }
 
-/// What a collector was sent up to now.
+/// Everything that a collector has received.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     spans: Arc<Mutex<Vec<SeenSpan>>>,
@@ -85,7 +86,7 @@ struct Seen {
 #[derive(Clone, Debug)]
 struct Handler {
     seen: Seen,
-    answers: bool,
+    responds: bool,
 }
 
 // === impl Collector ===
@@ -96,23 +97,23 @@ impl Collector {
         Self::start_at(([127, 0, 0, 1], 0).into()).await
     }
 
-    /// A collector where there was none.
+    /// A collector on this address.
     pub async fn start_at(address: SocketAddr) -> Self {
         Self::serve(address, true).await
     }
 
-    /// A collector that takes requests and never answers.
+    /// A collector that accepts requests and never responds.
     pub async fn start_silent() -> Self {
         Self::serve(([127, 0, 0, 1], 0).into(), false).await
     }
 
-    async fn serve(address: SocketAddr, answers: bool) -> Self {
+    async fn serve(address: SocketAddr, responds: bool) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Seen::default();
         let handler = Handler {
             seen: seen.clone(),
-            answers,
+            responds,
         };
         let server = tokio::spawn(async move {
             let incoming = TcpIncoming::from(listener);
@@ -128,17 +129,17 @@ impl Collector {
         }
     }
 
-    /// For `--otlp-endpoint`.
+    /// The value for `--otlp-endpoint`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// All spans up to now.
+    /// All spans received so far.
     pub fn spans(&self) -> Vec<SeenSpan> {
         self.seen.spans.lock().unwrap().clone()
     }
 
-    /// All log lines up to now.
+    /// All log lines received so far.
     pub fn lines(&self) -> Vec<SeenLine> {
         self.seen.lines.lock().unwrap().clone()
     }
@@ -162,7 +163,7 @@ impl Collector {
         .await
     }
 
-    /// Waits for a span of a trace: of this service, kind and name.
+    /// Waits for the span of a trace with this service, kind and name.
     pub async fn span(&self, trace_id: &str, of: (&str, SpanKind, &str)) -> SeenSpan {
         eventually("a span of a trace", async || {
             let mut spans = self.spans().into_iter();
@@ -186,7 +187,7 @@ impl TraceService for Handler {
     ) -> Result<Response<ExportTraceServiceResponse>, tonic::Status> {
         let sent = request.into_inner().resource_spans.into_iter();
         keep(&self.seen.spans, sent.flat_map(seen_spans));
-        self.answer(ExportTraceServiceResponse::default()).await
+        self.respond(ExportTraceServiceResponse::default()).await
     }
 }
 
@@ -198,16 +199,16 @@ impl LogsService for Handler {
     ) -> Result<Response<ExportLogsServiceResponse>, tonic::Status> {
         let sent = request.into_inner().resource_logs.into_iter();
         keep(&self.seen.lines, sent.flat_map(seen_lines));
-        self.answer(ExportLogsServiceResponse::default()).await
+        self.respond(ExportLogsServiceResponse::default()).await
     }
 }
 
 impl Handler {
-    async fn answer<T>(&self, answer: T) -> Result<Response<T>, tonic::Status> {
-        if !self.answers {
+    async fn respond<T>(&self, response: T) -> Result<Response<T>, tonic::Status> {
+        if !self.responds {
             std::future::pending::<()>().await;
         }
-        Ok(Response::new(answer))
+        Ok(Response::new(response))
     }
 }
 
@@ -266,12 +267,12 @@ impl SeenSpan {
         }
     }
 
-    /// Whether it is of this service, kind and name.
+    /// Whether the span has this service, kind and name.
     pub fn is(&self, (service, kind, name): (&str, SpanKind, &str)) -> bool {
         self.service == service && self.kind == kind && self.name == name
     }
 
-    /// An attribute's text; empty where it is missing.
+    /// The text of an attribute; empty if it is missing.
     pub fn attribute(&self, key: &str) -> &str {
         self.attributes.get(key).map_or("", String::as_str)
     }

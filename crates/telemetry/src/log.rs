@@ -41,10 +41,11 @@ impl LogFormat {
     }
 }
 
-/// Starts to log the process's events and panics to standard error.
+/// Starts to log the process's events of these levels and its panics to standard error.
 ///
-/// Returns the sink that exports the same lines to a collector. Only the first call in a process
-/// has an effect; later ones return `None`, so several services in one process share one log.
+/// Returns the sink that exports the lines to a collector; see [`LogSink`] for the lines that are
+/// not exported. Only the first call in a process has an effect; later ones return `None`, so that
+/// several services in one process share one log.
 pub fn init_log(format: LogFormat, levels: Targets) -> Option<LogSink> {
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let lines = match format {
@@ -54,7 +55,7 @@ pub fn init_log(format: LogFormat, levels: Targets) -> Option<LogSink> {
     // Spans are disabled: a line takes its trace from the call's context.
     let events = filter_fn(|metadata| metadata.is_event());
     let sink = LogSink::default();
-    let exported = filter_fn(|metadata| metadata.is_event() && LogSink::takes(metadata));
+    let exported = filter_fn(LogSink::accepts);
     let started = tracing_subscriber::registry()
         .with(lines.with_filter(levels.clone().and(events)))
         .with(sink.clone().with_filter(levels.and(exported)))
@@ -64,10 +65,10 @@ pub fn init_log(format: LogFormat, levels: Targets) -> Option<LogSink> {
     Some(sink)
 }
 
-/// Exports the lines of `sink` to `collector`, if both are there.
+/// Starts to export the lines of `sink` to `collector`, if both are present.
 ///
-/// Registers the export counters in either case. The returned future flushes the queue. Needs a
-/// runtime.
+/// Registers the export counters in any case. The returned future stops the export and flushes the
+/// queue. Needs a tokio runtime.
 ///
 /// # Errors
 ///

@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -24,6 +25,7 @@ pub(crate) struct TestCollector {
     uri: Uri,
     logs: UnboundedReceiver<ExportLogsServiceRequest>,
     spans: UnboundedReceiver<ExportTraceServiceRequest>,
+    server: JoinHandle<()>,
 }
 
 struct Handler {
@@ -40,7 +42,7 @@ impl TestCollector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
         let ((to_logs, logs), (to_spans, spans)) = (unbounded_channel(), unbounded_channel());
-        tokio::spawn(async move {
+        let server = tokio::spawn(async move {
             let handler = || Handler {
                 logs: to_logs.clone(),
                 spans: to_spans.clone(),
@@ -56,6 +58,7 @@ impl TestCollector {
             uri: uri.parse().unwrap(),
             logs,
             spans,
+            server,
         }
     }
 
@@ -71,6 +74,13 @@ impl TestCollector {
     /// The next request with spans.
     pub(crate) async fn spans(&mut self) -> ExportTraceServiceRequest {
         self.spans.recv().await.unwrap()
+    }
+
+    /// Stops the collector and returns the requests with log lines that no caller has taken.
+    pub(crate) async fn stop(mut self) -> Vec<ExportLogsServiceRequest> {
+        self.server.abort();
+        let _ = self.server.await;
+        std::iter::from_fn(|| self.logs.try_recv().ok()).collect()
     }
 }
 

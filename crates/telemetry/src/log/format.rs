@@ -113,9 +113,9 @@ mod tests {
         }
     }
 
-    fn hostile() {
+    fn log_hostile_values() {
         CallContext::root(None).sync_scope(|| {
-            tracing::warn!(name = "a\n\u{1b}[31mb\u{202e}", count = 3, "told");
+            tracing::warn!(name = "a\n\u{1b}[31mb\u{202e}", count = 3, "ended");
         });
     }
 
@@ -126,11 +126,14 @@ mod tests {
         let layer = fmt::layer()
             .with_writer(move || writer.clone())
             .event_format(Json);
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), hostile);
+        tracing::subscriber::with_default(
+            tracing_subscriber::registry().with(layer),
+            log_hostile_values,
+        );
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1);
         let line: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(line["message"], "told");
+        assert_eq!(line["message"], "ended");
         assert_eq!(line["count"], 3);
         assert_eq!(line["name"], r"a\n\u{1b}[31mb\u{202e}");
         assert_eq!(line["trace_id"].as_str().unwrap().len(), 32);
@@ -143,11 +146,14 @@ mod tests {
         let layer = fmt::layer()
             .with_writer(move || writer.clone())
             .event_format(Human);
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), hostile);
+        tracing::subscriber::with_default(
+            tracing_subscriber::registry().with(layer),
+            log_hostile_values,
+        );
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1);
         assert!(!text.contains('\u{1b}'));
         assert!(!text.contains('\u{202e}'));
-        assert!(text.contains("WARN  told count=3 name="), "{text}");
+        assert!(text.contains("WARN  ended count=3 name="), "{text}");
     }
 }
