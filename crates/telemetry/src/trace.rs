@@ -1,8 +1,7 @@
 //! Spans of calls, requests and task runs, exported to an OTLP collector.
 //!
-//! Layers know the ids, times and outcome of a call anyway, for headers, logs and metrics. If the
-//! trace is sampled, a span copies them and is queued for export when it ends. Without a collector,
-//! or in an unsampled trace, a span costs one branch.
+//! In a sampled trace, a span holds the ids, times and outcome of a call, and is queued for export
+//! when it ends. Without a collector or in an unsampled trace, a span costs one branch.
 
 pub mod conventions;
 mod message;
@@ -54,24 +53,25 @@ impl Tracer {
         Ok((Self { recorder }, flush))
     }
 
-    /// Makes the sampling decision for a root span; other spans keep their caller's.
+    /// Makes the sampling decision for a root span. Other spans keep the decision of their caller.
     pub fn sample(&self, trace: TraceContext) -> TraceContext {
         match &self.recorder {
             Some(recorder) if trace.parent_id.is_none() => TraceContext {
-                sampled: recorder.ratio.takes(trace.trace_id),
+                sampled: recorder.ratio.selects(trace.trace_id),
                 ..trace
             },
             _ => trace,
         }
     }
 
-    /// Whether spans are recorded at all.
+    /// Whether a collector is set.
     pub const fn is_enabled(&self) -> bool {
         self.recorder.is_some()
     }
 
-    /// Starts the span of `trace` if the trace is sampled. The span ends when it is dropped. It is
-    /// boxed, so that a call without a span carries only a pointer.
+    /// Starts the span of `trace` if the trace is sampled; dropping it ends it.
+    ///
+    /// It is boxed, so that a call without a span carries only a pointer.
     pub fn start_span(
         &self,
         trace: TraceContext,
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_is_sampled_by_the_ratio_and_a_child_as_its_caller_says() {
+    fn a_root_is_sampled_by_the_ratio_and_a_child_keeps_its_callers_decision() {
         let (always, ..) = tracer("1");
         let (never, ..) = tracer("0");
         let off = Tracer::default();
@@ -117,12 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn no_span_is_made_where_nobody_records_it() {
+    fn no_span_starts_without_a_collector_or_in_an_unsampled_trace() {
         let sampled = TraceContext {
             sampled: true,
             ..TraceContext::root()
         };
-        let unnamed = || unreachable!("the name was made");
+        let unnamed = || unreachable!("no span needs a name");
         let off = Tracer::default();
         assert!(off.start_span(sampled, SpanKind::Server, unnamed).is_none());
         let (on, ..) = tracer("1");

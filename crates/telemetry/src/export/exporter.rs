@@ -13,11 +13,11 @@ use vitalmesh_transport::Transport;
 
 use super::{PartialSuccess, Resource, Signal};
 
-/// Items in one request: about 300 kB, far below the 4 MiB that collectors take.
+/// The limit of items in one request: about 300 kB, far below the 4 MiB that collectors accept.
 const BATCH: usize = 512;
-/// The longest time that an incomplete batch waits.
+/// How long an incomplete batch waits for further items.
 const DELAY: Duration = Duration::from_secs(1);
-/// The timeout of a request. Items queue meanwhile.
+/// The timeout of a request. Further items queue meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Counters of accepted and dropped items.
@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Counts {
     exported: IntCounter,
     pub(super) queue_full: IntCounter,
-    refused: IntCounter,
+    export_failed: IntCounter,
 }
 
 /// Sends queued items until it is stopped.
@@ -54,7 +54,7 @@ impl Counts {
         Ok(Self {
             exported: counter(opts(S::EXPORTED))?,
             queue_full: dropped("queue_full")?,
-            refused: dropped("export_failed")?,
+            export_failed: dropped("export_failed")?,
         })
     }
 }
@@ -130,7 +130,7 @@ impl<S: Signal> Exporter<S> {
                 Some(format!("{:?}: {}", status.code(), status.message())),
             ),
         };
-        self.counts.refused.inc_by(lost);
+        self.counts.export_failed.inc_by(lost);
         self.counts.exported.inc_by(count - lost);
         self.log_change(problem.as_deref());
     }
@@ -358,7 +358,7 @@ mod tests {
             partial.lost(5)
         };
         let why = Some("too old".to_owned());
-        // A warning, or nonsense.
+        // A warning, or an invalid count.
         assert_eq!(lost(0), (0, None));
         assert_eq!(lost(-1), (0, None));
         assert_eq!(lost(3), (3, why.clone()));

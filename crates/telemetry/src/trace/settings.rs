@@ -24,16 +24,16 @@ pub struct TraceSettings {
     pub trace_ratio: Ratio,
 }
 
-/// A collector's URL. An empty text means none.
+/// The URL of a collector. An empty text means no collector.
 #[derive(Clone, Debug, Default)]
 pub struct Collector(Option<Uri>);
 
-/// A share of traces, selected by trace id, so that services with the same ratio select the same
-/// traces.
+/// A share of traces, from 0 to 1, selected by trace id: services with the same ratio select the
+/// same traces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ratio {
     /// How many of the 2^63 values of the id's bits 1 to 63 are selected.
-    taken: u64,
+    selected: u64,
 }
 
 // === impl TraceSettings ===
@@ -65,10 +65,10 @@ impl FromStr for Collector {
 impl Ratio {
     const ALL: u64 = 1 << 63;
 
-    pub(super) const fn takes(self, trace_id: u128) -> bool {
+    pub(super) const fn selects(self, trace_id: u128) -> bool {
         // Every version of the W3C standard makes the low 64 bits random.
         let low = trace_id as u64;
-        low >> 1 < self.taken
+        low >> 1 < self.selected
     }
 }
 
@@ -79,7 +79,7 @@ impl FromStr for Ratio {
         let ratio: Option<f64> = text.parse().ok();
         match ratio.filter(|ratio| (0.0..=1.0).contains(ratio)) {
             Some(ratio) => Ok(Self {
-                taken: (ratio * Self::ALL as f64) as u64,
+                selected: (ratio * Self::ALL as f64) as u64,
             }),
             None => Err("expected a number from 0 to 1 such as 0.1".to_owned()),
         }
@@ -93,19 +93,19 @@ mod tests {
     #[test]
     fn a_ratio_selects_its_share_of_ids_and_the_same_ones_each_time() {
         let ratio = |text: &str| text.parse::<Ratio>().unwrap();
-        let taken = |ratio: Ratio| {
+        let selected = |ratio: Ratio| {
             (0..10_000)
-                .filter(|_| ratio.takes(fastrand::u128(..)))
+                .filter(|_| ratio.selects(fastrand::u128(..)))
                 .count()
         };
-        assert_eq!(taken(ratio("0")), 0);
-        assert_eq!(taken(ratio("1")), 10_000);
-        let tenth = taken(ratio("0.1"));
+        assert_eq!(selected(ratio("0")), 0);
+        assert_eq!(selected(ratio("1")), 10_000);
+        let tenth = selected(ratio("0.1"));
         assert!((800..1200).contains(&tenth), "{tenth}");
-        assert!(ratio("1").takes(u128::MAX));
-        assert!(!ratio("0").takes(0));
-        assert!(ratio("0.5").takes((u64::MAX / 2).into()));
-        assert!(!ratio("0.5").takes(u64::MAX.into()));
+        assert!(ratio("1").selects(u128::MAX));
+        assert!(!ratio("0").selects(0));
+        assert!(ratio("0.5").selects((u64::MAX / 2).into()));
+        assert!(!ratio("0.5").selects(u64::MAX.into()));
     }
 
     #[test]
