@@ -7,8 +7,8 @@ use std::error::Error;
 
 use axum::Router;
 use axum::routing::get;
+use grpc_prometheus::Exposition;
 use http::Method;
-use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use vitalmesh_server::{Limits, Listener, Methods, Phase, Readiness, Route, Scrape, rest_stack};
 use vitalmesh_telemetry::Tracer;
@@ -23,13 +23,13 @@ const ROUTES: [Route; 1] = [Route::new(Method::GET, "/hello", &[200])];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let routes = Router::new().route("/hello", get("hello\n"));
-    let routes = rest_stack(routes, &ROUTES, &registry, Tracer::default())?;
+    let routes = rest_stack(routes, &ROUTES, &exposition, Tracer::default())?;
     let rest = Listener::bind(([127, 0, 0, 1], 8099).into(), LIMITS)?;
     let scrape = Listener::bind(([127, 0, 0, 1], 8098).into(), LIMITS)?;
     let readiness = Readiness::default();
-    let scrape = Scrape::start(scrape, "example", registry, readiness.clone())?;
+    let scrape = Scrape::start(scrape, "example", exposition, readiness.clone())?;
     readiness.set(Phase::Serving);
 
     let drain = CancellationToken::new();

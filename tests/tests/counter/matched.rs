@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 use vitalmesh_counter::Increase;
 use vitalmesh_matched::{Matched, Settings};
@@ -11,7 +12,7 @@ use vitalmesh_tests::{counter, eventually, within};
 
 use crate::fixture::{client, counts, num};
 
-fn matched(address: SocketAddr) -> Matched<Increase> {
+fn matched(address: SocketAddr) -> Matched<Increase<Channel>> {
     Matched::new(Increase(client(address)), Settings::default())
 }
 
