@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use grpc_prometheus::ClientMetrics;
-use prometheus::Registry;
+use grpc_prometheus::{ClientMetrics, Exposition};
 use tonic::Response;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{FILE_DESCRIPTOR_SET, HealthCheckRequest};
@@ -17,10 +16,10 @@ use vitalmesh_telemetry::Tracer;
 async fn main() -> Result<(), BoxError> {
     let url = std::env::args().nth(1);
     let url = url.as_deref().unwrap_or("http://127.0.0.1:50053").parse()?;
-    let registry = Registry::new();
+    let exposition = Exposition::default();
     let metrics = ClientMetrics::builder()
         .descriptor_set(FILE_DESCRIPTOR_SET)
-        .register(&registry)?;
+        .register(&exposition)?;
     let timeout = Duration::from_secs(2);
     let channel = Channel::new(url, timeout, metrics.layer(), Tracer::default());
     let client = HealthClient::new(channel);
@@ -43,7 +42,7 @@ async fn main() -> Result<(), BoxError> {
     println!("watch ended with {:?}", context.scope(calls).await);
     println!("trace {}", context.trace);
 
-    let (_, page) = grpc_prometheus::encode(&registry, None);
+    let (_, page) = exposition.encode(None);
     let handled = |line: &&str| line.starts_with("grpc_client_handled") && !line.ends_with(" 0");
     for line in page.lines().filter(handled) {
         println!("{line}");

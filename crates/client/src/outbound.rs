@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn target(timeout: Duration) -> Arc<Target> {
-        let metrics = ClientMetrics::builder().register(&prometheus::Registry::new());
+        let metrics = ClientMetrics::builder().register(&grpc_prometheus::Exposition::default());
         let uri = "http://upstream.test:1".parse().unwrap();
         Arc::new(Target::new(
             uri,

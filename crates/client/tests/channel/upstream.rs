@@ -4,11 +4,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grpc_prometheus::ClientMetrics;
+use grpc_prometheus::{ClientMetrics, Exposition};
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use prometheus::Registry;
 use tokio::sync::mpsc;
 use tonic_health::pb::FILE_DESCRIPTOR_SET;
 use tonic_health::pb::health_client::HealthClient;
@@ -43,7 +42,7 @@ pub(crate) enum Event {
 pub(crate) struct Upstream {
     uri: Uri,
     events: mpsc::UnboundedReceiver<Event>,
-    registry: Registry,
+    exposition: Exposition,
     metrics: ClientMetrics,
 }
 
@@ -62,13 +61,13 @@ impl Upstream {
                 tokio::spawn(serve(stream, connection, answers, sender.clone()));
             }
         });
-        let registry = Registry::new();
+        let exposition = Exposition::default();
         let metrics = ClientMetrics::builder().descriptor_set(FILE_DESCRIPTOR_SET);
         Self {
             uri: uri.parse().unwrap(),
             events,
-            metrics: metrics.register(&registry).unwrap(),
-            registry,
+            metrics: metrics.register(&exposition).unwrap(),
+            exposition,
         }
     }
 
@@ -101,7 +100,7 @@ impl Upstream {
 
     /// The ended calls: method, code and count.
     pub(crate) fn handled(&self) -> Vec<String> {
-        let (_, page) = grpc_prometheus::encode(&self.registry, None);
+        let (_, page) = self.exposition.encode(None);
         let handled = page.lines().filter_map(|line| {
             let labels = line.strip_prefix("grpc_client_handled_total{")?;
             let (labels, count) = labels.rsplit_once(' ')?;

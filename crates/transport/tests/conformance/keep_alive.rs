@@ -48,7 +48,7 @@ pub(crate) async fn a_connection_that_hangs_while_idle_is_replaced<S: Stack>() {
     silent.answer(stream);
     assert_eq!(call.await.unwrap().unwrap().code(), Code::Ok);
     let begun = Instant::now();
-    assert_eq!(silent.closed().await, []);
+    assert_eq!(silent.closed().await, [0_u32; 0]);
     assert!(begun.elapsed() <= GIVEN_UP + SLACK);
     let call = client.start(unary());
     let mut next = wire.accept().await;

@@ -117,7 +117,7 @@ pub(crate) async fn a_request_that_was_not_sent_goes_over_the_next_connection<S:
     second.answer(stream);
     let answer = call.await.unwrap().unwrap();
     assert_eq!((&answer.data[..], answer.code()), (MESSAGE, Code::Ok));
-    assert_eq!(first.closed().await, []);
+    assert_eq!(first.closed().await, [0_u32; 0]);
     assert_eq!(wire.attempts().await, 2);
 }
 

@@ -161,5 +161,5 @@ pub(crate) async fn the_connection_closes_with_the_last_handle_and_call<S: Stack
     peer.data(stream, b"still");
     peer.trailers(stream, "0");
     assert_eq!(call.await.unwrap().unwrap().data, "still");
-    assert_eq!(peer.closed().await, []);
+    assert_eq!(peer.closed().await, [0_u32; 0]);
 }
