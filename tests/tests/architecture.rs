@@ -118,7 +118,10 @@ fn the_list_has_every_folder_of_services_with_package_program_and_description() 
             )
         })
         .collect();
-    assert_eq!(found, listed);
+    assert_eq!(
+        found, listed,
+        "crates/services/src/list.rs differs from the folders of services/"
+    );
 }
 
 #[test]
@@ -238,7 +241,10 @@ fn the_libraries_depend_on_exactly_these_crates_and_all_arrows_point_one_way() {
     let others = ["vitalmesh-cli", "vitalmesh-services", "vitalmesh-tests"];
     let known: BTreeSet<_> = above.into_iter().chain(services).chain(others).collect();
     let existing: BTreeSet<_> = all.keys().map(String::as_str).collect();
-    assert_eq!(existing, known, "a crate is missing in LIBRARIES");
+    assert_eq!(
+        existing, known,
+        "a crate is missing in LIBRARIES or in crates/services/src/list.rs"
+    );
 }
 
 #[test]

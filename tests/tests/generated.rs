@@ -59,7 +59,11 @@ fn every_service_has_its_block_in_docker_compose() {
     let blocks = compose_blocks(&compose);
     let services = ServiceInfo::all();
     let names: Vec<_> = services.iter().map(|service| service.name).collect();
-    assert_eq!(blocks.keys().copied().collect::<Vec<_>>(), names);
+    assert_eq!(
+        blocks.keys().copied().collect::<Vec<_>>(),
+        names,
+        "the blocks of docker-compose.yml differ from the list of services"
+    );
     for service in &services {
         let (name, block) = (service.name, blocks[service.name]);
         let wanted = block_parts(service, &services);

@@ -1,8 +1,4 @@
-//! The list of the mesh's services, and what programs derive from it.
-//!
-//! [`SERVICES`] has one line per service. Everything else about a service comes from its own type
-//! and command line: see [`ServiceInfo`] for what is known of it, and [`bind_all`] to run all of
-//! them in one process.
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
 mod bound;
