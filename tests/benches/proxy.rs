@@ -3,6 +3,7 @@
 //! `cargo bench -p vitalmesh-tests --bench proxy -- [--quick] [--pairs 5] [--seconds 5]`. Each
 //! runs in a process of its own, all three services in one, and they take turns.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
+#![expect(clippy::disallowed_types, reason = "measures real time")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -3,10 +3,11 @@
 mod asker;
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use futures_util::future::try_join_all;
+use tokio::time::Instant;
 use vitalmesh_chassis::{BoxError, Uri, service_url};
 
 use self::asker::{Asker, Source};

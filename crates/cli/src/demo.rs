@@ -7,8 +7,8 @@ mod tour;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
+use tokio::time::Instant;
 use vitalmesh_chassis::{BoxError, run_until};
 
 use self::api::Api;

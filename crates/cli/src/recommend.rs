@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::Instant;
 use tonic::Streaming;
 use vitalmesh_chassis::{BoxError, Uri, service_url};
 use vitalmesh_proto::bookstore::v1::bookstore_service_client::BookstoreServiceClient;

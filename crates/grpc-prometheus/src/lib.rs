@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
+#![expect(
+    clippy::disallowed_types,
+    reason = "metrics measure real time and depend on no runtime"
+)]
 
 // The way of a number: calls are recorded into series, and an exposition reads them. Arrows
 // between the folders point down this list and skip no line but one: recording and exposition do

@@ -1,8 +1,9 @@
 //! The ends of a stream: cancel, a reader that stops, deadlines.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::pending;
+use tokio::time::Instant;
 use tonic::{Code, Request};
 use vitalmesh_proto::counter::v1::CountdownRequest;
 use vitalmesh_tests::{Wire, counter, eventually};

@@ -3,6 +3,7 @@
 //! the metrics contract.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::disallowed_types, reason = "compares with real time")]
 
 mod abandoned;
 mod caller;

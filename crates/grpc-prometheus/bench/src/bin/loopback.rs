@@ -8,6 +8,7 @@
 //! A server is a thread and so is the client, each on a processor of its own where there are two:
 //! the throughput is that of the slower of the two, the processor time is that of the server's
 //! thread, in the kernel too.
+#![expect(clippy::disallowed_types, reason = "measures real time")]
 
 use std::{
     future::poll_fn,
