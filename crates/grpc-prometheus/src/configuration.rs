@@ -1,4 +1,4 @@
-//! What the user chooses, checked and registered.
+//! Options of servers and clients: checked, then registered.
 
 mod builder;
 mod checks;

@@ -1,4 +1,4 @@
-//! Series as others read them: the page of a scrape, metric families, totals.
+//! Reads series: as the page of a scrape, as metric families, as totals.
 
 mod collector;
 mod decoration;
@@ -12,4 +12,4 @@ mod snapshot;
 
 pub use self::{registry::Exposition, snapshot::Snapshot};
 
-pub(crate) use self::registry::Refusal;
+pub(crate) use self::registry::RegisterError;

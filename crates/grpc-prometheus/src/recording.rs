@@ -1,4 +1,4 @@
-//! What happens to a call, recorded into series: layers, futures and bodies.
+//! Records calls into series: layers, futures and bodies.
 
 mod body;
 mod call;

@@ -1,4 +1,4 @@
-//! The numbers themselves: counted in cells, by method and labels, on each thread apart.
+//! The series: counters per method and label set, in shards per thread.
 
 mod bounds;
 mod buckets;
@@ -31,8 +31,8 @@ pub(crate) use self::{
     exemplar::Exemplar,
     families::{Family, Side},
     labels::ExtraLabel,
-    layout::Histogram,
-    methods::{Entry, Keep, Method, MethodSpec, Table},
+    layout::Histograms,
+    methods::{Entry, Filter, Method, MethodSpec, MethodTable},
     spelling::{CODES, Kind},
-    store::{Plan, Store},
+    store::{Schema, Store},
 };

@@ -1,4 +1,4 @@
-//! Configuration of the metrics of one side.
+//! The builder of server and client metrics.
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -10,20 +10,23 @@ use super::{
 use crate::{
     exposition::Exposition,
     recording::Registration,
-    series::{Buckets, CodeLabel, Config, ExtraLabel, Keep, LabelStyle, Side, Table, ZeroInit},
+    series::{
+        Buckets, CodeLabel, Config, ExtraLabel, Filter, LabelStyle, MethodTable, Side, ZeroInit,
+    },
 };
 use http::Extensions;
 
-/// Configuration of [`ServerMetrics`] or [`ClientMetrics`]; ends in [`register`](Self::register).
+/// Options of [`ServerMetrics`] or [`ClientMetrics`]. [`register`](Self::register) creates the
+/// metrics.
 pub struct Builder<M> {
     descriptor_sets: Vec<Vec<u8>>,
     exclude_health_and_reflection: bool,
-    filter: Option<Arc<Keep>>,
+    filter: Option<Arc<Filter>>,
     namespace: Option<String>,
     const_labels: Vec<(String, String)>,
     extra_labels: Vec<ExtraLabel>,
-    /// The first metadata key that is none.
-    illegal_key: Option<String>,
+    /// The first invalid metadata key.
+    invalid_key: Option<String>,
     style: LabelStyle,
     code_label: CodeLabel,
     zero_init: Option<ZeroInit>,
@@ -35,7 +38,7 @@ pub struct Builder<M> {
     side: PhantomData<fn() -> M>,
 }
 
-/// The two sides of a call.
+/// [`ServerMetrics`] or [`ClientMetrics`].
 pub trait Metric: sealed::Sealed {}
 
 impl Metric for ServerMetrics {}
@@ -45,25 +48,43 @@ mod sealed {
     use super::{ClientMetrics, Registration, ServerMetrics, Side};
 
     pub trait Sealed {
-        #[expect(private_interfaces, reason = "nobody else can name this trait")]
+        #[expect(
+            private_interfaces,
+            reason = "the trait cannot be named outside of this module"
+        )]
         const SIDE: Side;
-        #[expect(private_interfaces, reason = "nobody else can name this trait")]
+        #[expect(
+            private_interfaces,
+            reason = "the trait cannot be named outside of this module"
+        )]
         fn new(registration: &'static Registration) -> Self;
     }
 
     impl Sealed for ServerMetrics {
-        #[expect(private_interfaces, reason = "nobody else can name this trait")]
+        #[expect(
+            private_interfaces,
+            reason = "the trait cannot be named outside of this module"
+        )]
         const SIDE: Side = Side::Server;
-        #[expect(private_interfaces, reason = "nobody else can name this trait")]
+        #[expect(
+            private_interfaces,
+            reason = "the trait cannot be named outside of this module"
+        )]
         fn new(registration: &'static Registration) -> Self {
             Self::new(registration)
         }
     }
 
     impl Sealed for ClientMetrics {
-        #[expect(private_interfaces, reason = "nobody else can name this trait")]
+        #[expect(
+            private_interfaces,
+            reason = "the trait cannot be named outside of this module"
+        )]
         const SIDE: Side = Side::Client;
-        #[expect(private_interfaces, reason = "nobody else can name this trait")]
+        #[expect(
+            private_interfaces,
+            reason = "the trait cannot be named outside of this module"
+        )]
         fn new(registration: &'static Registration) -> Self {
             Self::new(registration)
         }
@@ -81,7 +102,7 @@ impl<M> Default for Builder<M> {
             namespace: None,
             const_labels: Vec::new(),
             extra_labels: Vec::new(),
-            illegal_key: None,
+            invalid_key: None,
             style: LabelStyle::default(),
             code_label: CodeLabel::default(),
             zero_init: None,
@@ -102,41 +123,43 @@ impl<M> fmt::Debug for Builder<M> {
 }
 
 impl<M: Metric> Builder<M> {
-    /// Adds the methods of an encoded `FileDescriptorSet`; may be called many times.
+    /// Adds the methods of an encoded `FileDescriptorSet`. Can be called repeatedly.
     pub fn descriptor_set(mut self, bytes: &[u8]) -> Self {
         self.descriptor_sets.push(bytes.to_vec());
         self
     }
 
-    /// Leaves out `grpc.health.v1.Health` and server reflection. Default: `false`.
+    /// Excludes `grpc.health.v1.Health` and server reflection. Default: `false`.
     pub const fn exclude_health_and_reflection(mut self, exclude: bool) -> Self {
         self.exclude_health_and_reflection = exclude;
         self
     }
 
-    /// Leaves out the methods of the descriptor sets for which `keep(service, method)` is false.
+    /// Excludes methods for which `filter(service, method)` returns `false`. Default: no method.
     ///
-    /// Their calls are not counted at all, not even as `unknown`.
-    pub fn filter(mut self, keep: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
-        self.filter = Some(Arc::new(keep));
+    /// Their calls are not counted, not even as `unknown`.
+    pub fn filter(mut self, filter: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.filter = Some(Arc::new(filter));
         self
     }
 
-    /// Puts `{namespace}_` before every name. Default: nothing.
+    /// Prefixes every metric name with `{namespace}_`. Default: no prefix.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = Some(namespace.into());
         self
     }
 
-    /// Adds a label with the same value on every series; may be called many times.
+    /// Adds a label with a constant value to every series. Can be called repeatedly.
     pub fn const_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.const_labels.push((name.into(), value.into()));
         self
     }
 
-    /// Adds a label with the value of the metadata `key` of the request if it is one of `values`,
-    /// else `default`. May be called many times; the label sets of one method are the product of
-    /// all allowed values, at most 1,024.
+    /// Adds a label whose value is that of the request's metadata `key`, if it is one of `values`,
+    /// and `default` otherwise.
+    ///
+    /// Can be called repeatedly. The label sets of a method are the product of all allowed values,
+    /// defaults included: at most 1,024.
     pub fn metadata_label<V: Into<String>>(
         mut self,
         name: impl Into<String>,
@@ -147,12 +170,13 @@ impl<M: Metric> Builder<M> {
         let values = allowed(default.into(), values);
         match ExtraLabel::from_metadata(name.into(), key, values) {
             Some(label) => self.extra_labels.push(label),
-            None => self.illegal_key = self.illegal_key.or_else(|| Some(key.to_owned())),
+            None => self.invalid_key = self.invalid_key.or_else(|| Some(key.to_owned())),
         }
         self
     }
 
-    /// As [`metadata_label`](Self::metadata_label), with a value from the request's extensions.
+    /// Like [`metadata_label`](Self::metadata_label), but takes the value from the request's
+    /// extensions.
     pub fn extension_label<V: Into<String>>(
         mut self,
         name: impl Into<String>,
@@ -172,76 +196,78 @@ impl<M: Metric> Builder<M> {
         self
     }
 
-    /// Whether the handling-time histogram carries the code. Default: [`CodeLabel::None`].
+    /// Whether and how the handling-time histogram has the label `grpc_code`. Default:
+    /// [`CodeLabel::None`].
     pub const fn code_on_histogram(mut self, code_label: CodeLabel) -> Self {
         self.code_label = code_label;
         self
     }
 
-    /// Which series exist before the first call. Default: see [`ZeroInit`].
+    /// Which series exist before the first call. Default: [`ZeroInit::All`], or [`ZeroInit::None`]
+    /// with extra labels.
     pub const fn zero_init(mut self, zero_init: ZeroInit) -> Self {
         self.zero_init = Some(zero_init);
         self
     }
 
-    /// Bounds of `grpc_{side}_handling_seconds`. Default: [`Buckets::Fine`].
+    /// Bucket bounds of `grpc_{side}_handling_seconds`. Default: [`Buckets::Fine`].
     pub fn handling_buckets(mut self, buckets: Buckets) -> Self {
         self.handling = Some(buckets);
         self
     }
 
-    /// Leaves out `grpc_{side}_handling_seconds`.
+    /// Disables `grpc_{side}_handling_seconds`. Default: enabled.
     pub fn without_handling_histogram(mut self) -> Self {
         self.handling = None;
         self
     }
 
-    /// Adds `grpc_{side}_msg_size_{received,sent}_bytes`, the sizes of messages as on the wire
-    /// (compressed, without the five bytes before each). Default: off; the usual bounds are
-    /// [`Buckets::A66Bytes`].
+    /// Enables `grpc_{side}_msg_size_{received,sent}_bytes`: sizes of messages on the wire, that is
+    /// compressed and without the five-byte prefix. Default: off. [`Buckets::A66Bytes`] has the
+    /// usual bounds.
     pub fn message_sizes(mut self, buckets: Buckets) -> Self {
         self.sizes = Some(buckets);
         self
     }
 
-    /// Shows the trace id of the last sampled call of each bucket of the handling-time histogram,
-    /// in the OpenMetrics format only. Default: `false`.
+    /// Enables exemplars: each bucket of the handling-time histogram has the trace id of its last
+    /// sampled call, in the OpenMetrics format. Default: `false`.
     ///
-    /// The id is a [`TraceId`](crate::TraceId) in the extensions of the request, else its
-    /// `traceparent` header if sampled, else a `TraceId` in the extensions of the response.
+    /// The id is taken from a [`TraceId`](crate::TraceId) in the request's extensions, else from
+    /// the `traceparent` header if sampled, else from a `TraceId` in the response's extensions.
     pub const fn exemplars(mut self, exemplars: bool) -> Self {
         self.exemplars = exemplars;
         self
     }
 
-    /// Makes the metrics and registers them.
+    /// Checks the options, and creates and registers the metrics.
     ///
-    /// Registrations on one exposition under the same names and constant labels share one set of
-    /// series; they may differ in descriptor sets and filters.
+    /// Registrations in one exposition with the same names and constant labels share their series.
+    /// They may differ in descriptor sets and filters only.
     ///
-    /// What is registered lives as long as the process, also when the registry does not: a call
-    /// points to it, and to count who does would cost each call more than to find it.
+    /// Registered metrics live as long as the process, even if the registry is dropped: calls refer
+    /// to them without reference counting, which would cost more than the look-up.
     ///
     /// # Errors
     ///
-    /// Whatever is wrong with the configuration is told here, never later: see [`Error`].
+    /// If an option is invalid, or if the registration conflicts with another one: see [`Error`].
     pub fn register(self, exposition: &Exposition) -> Result<M, Error> {
         let mut specs = Vec::new();
         for set in &self.descriptor_sets {
             specs.append(&mut descriptor::methods(set)?);
         }
-        let open = self.descriptor_sets.is_empty() && M::SIDE == Side::Client;
+        let learns = self.descriptor_sets.is_empty() && M::SIDE == Side::Client;
         let exclude = self.exclude_health_and_reflection;
-        let keep = self.filter.clone().unwrap_or_else(|| Arc::new(|_, _| true));
+        let filter = self.filter.clone().unwrap_or_else(|| Arc::new(|_, _| true));
         let store = exposition.store(self.config()?)?;
-        let table = Table::new(&store, &specs, exclude, keep, open);
+        let table = MethodTable::new(&store, &specs, exclude, filter, learns);
         let registration = Registration::new(store, table);
         Ok(M::new(Box::leak(Box::new(registration))))
     }
 
     fn config(mut self) -> Result<Config, Error> {
         checks::labels(&self.const_labels, &self.extra_labels)?;
-        if let Some(key) = self.illegal_key {
+        if let Some(key) = self.invalid_key {
             return Err(Error::MetadataKey { key });
         }
         checks::namespace(self.namespace.as_deref())?;
@@ -271,8 +297,9 @@ impl<M: Metric> Builder<M> {
 }
 
 impl Builder<ServerMetrics> {
-    /// Says that the server ends calls after this time, as tonic's `Server::timeout` does: a call
-    /// that is cancelled then is `DeadlineExceeded`, as after its `grpc-timeout`. Default: none.
+    /// The server's own timeout for calls, such as that of tonic's `Server::timeout`: cancellations
+    /// after it count as `DeadlineExceeded`, like those after a call's `grpc-timeout`. Default:
+    /// none.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -280,9 +307,9 @@ impl Builder<ServerMetrics> {
 }
 
 impl Builder<ClientMetrics> {
-    /// Adds `grpc_client_msg_recv_handling_seconds`, how long the reader waited for each message,
-    /// and `grpc_client_msg_send_handling_seconds`, how long each message waited for the
-    /// transport to ask for more. Default: off; the usual bounds are [`Buckets::Fine`].
+    /// Enables `grpc_client_msg_recv_handling_seconds`, the time that the reader waits for each
+    /// message, and `grpc_client_msg_send_handling_seconds`, the time that each message waits until
+    /// the transport polls for the next one. Default: off. [`Buckets::Fine`] has the usual bounds.
     pub fn message_times(mut self, buckets: Buckets) -> Self {
         self.message_times = Some(buckets);
         self

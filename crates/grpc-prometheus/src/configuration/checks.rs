@@ -1,4 +1,4 @@
-//! Checks of what the user chose.
+//! Validates options.
 
 use std::collections::HashSet;
 
@@ -8,15 +8,15 @@ use crate::series::{
     labels::{self, RESERVED},
 };
 
-/// Label sets that the extra labels of one method may make together.
+/// Upper limit of label sets per method.
 const MAX_LABEL_SETS: usize = 1_024;
 
-/// Every user's label has a legal name of its own, and together they make few label sets.
+/// Label names must be valid and unique, and the number of label sets is limited.
 pub(super) fn labels(constants: &[(String, String)], extra: &[ExtraLabel]) -> Result<(), Error> {
     let mut seen = HashSet::from(RESERVED);
     let constants = constants.iter().map(|(name, _)| name.as_str());
     for name in constants.chain(labels::names(extra)) {
-        if !is_legal(name) || !seen.insert(name) {
+        if !is_valid(name) || !seen.insert(name) {
             let name = name.to_owned();
             return Err(Error::LabelName { name });
         }
@@ -32,8 +32,8 @@ pub(super) fn labels(constants: &[(String, String)], extra: &[ExtraLabel]) -> Re
     Ok(())
 }
 
-/// Names that begin with two underscores belong to Prometheus.
-fn is_legal(name: &str) -> bool {
+/// Prometheus reserves names with two leading underscores.
+fn is_valid(name: &str) -> bool {
     !name.starts_with("__")
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -52,10 +52,10 @@ pub(super) fn namespace(namespace: Option<&str>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The error of a family whose buckets are not legal.
+/// Bounds must be non-empty, finite, non-negative and strictly increasing.
 pub(super) fn buckets(family: &'static str, buckets: Option<&Buckets>) -> Result<(), Error> {
     match buckets {
-        Some(buckets) if !buckets.are_legal() => Err(Error::Buckets { family }),
+        Some(buckets) if !buckets.are_valid() => Err(Error::Buckets { family }),
         _ => Ok(()),
     }
 }

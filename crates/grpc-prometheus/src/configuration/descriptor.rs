@@ -1,4 +1,4 @@
-//! Methods and their kinds, from encoded descriptor sets.
+//! Reads methods and their types from encoded descriptor sets.
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -17,7 +17,7 @@ pub(crate) fn methods(descriptor_set: &[u8]) -> Result<Vec<MethodSpec>, Error> {
                 service: name.clone(),
                 method: method.name().to_owned(),
                 kind: Kind::new(method.client_streaming(), method.server_streaming()),
-                listed: true,
+                declared: true,
             }));
         }
     }

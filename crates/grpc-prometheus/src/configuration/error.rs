@@ -1,68 +1,72 @@
-//! What can be wrong with a configuration.
+//! Errors of a registration.
 
-use crate::exposition::Refusal;
+use crate::exposition::RegisterError;
 
-/// A configuration that cannot work, found when the metrics are registered.
+/// An invalid option, or a conflict with another registration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are not an encoded `google.protobuf.FileDescriptorSet`.
-    #[error("descriptor set does not parse")]
+    /// The bytes are no encoded `google.protobuf.FileDescriptorSet`.
+    #[error("cannot decode the descriptor set")]
     DescriptorSet(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Bucket bounds must be finite, not negative and strictly rising, and there must be one.
-    #[error("buckets of {family} must be one or more, finite, not negative and strictly rising")]
+    /// Bucket bounds are empty, infinite, negative or not strictly increasing.
+    #[error(
+        "bucket bounds of {family} must be non-empty, finite, non-negative and strictly increasing"
+    )]
     Buckets {
-        /// The histograms the bounds were meant for, without namespace and side.
+        /// The histogram family, without namespace and side.
         family: &'static str,
     },
-    /// A label name that Prometheus forbids, that this crate uses itself, or that comes twice: also
-    /// when the registry, made by `Registry::new_custom`, is the one that adds it.
-    #[error("label name {name:?} is not legal, reserved or used twice")]
+    /// A label name is invalid, used by this crate, or used twice. Labels that a registry made by
+    /// `Registry::new_custom` adds count too.
+    #[error("label name {name:?} is invalid, reserved or used twice")]
     LabelName {
-        /// The offending name.
+        /// The label name.
         name: String,
     },
-    /// A metadata key that no request can have.
-    #[error("metadata key {key:?} is not legal")]
+    /// A metadata key is not a valid header name.
+    #[error("invalid metadata key {key:?}")]
     MetadataKey {
-        /// The offending key.
+        /// The key.
         key: String,
     },
-    /// The namespace does not make a legal metric name.
-    #[error("namespace {namespace:?} does not make a legal metric name")]
+    /// The namespace cannot begin a metric name.
+    #[error("invalid namespace {namespace:?}")]
     Namespace {
-        /// The offending namespace.
+        /// The namespace.
         namespace: String,
     },
-    /// The allow-lists of the extra labels multiply to more series per method than the bound.
-    #[error("extra labels make {combinations} label sets per method, at most {limit} are allowed")]
+    /// The extra labels allow too many label sets per method.
+    #[error(
+        "extra labels allow {combinations} label sets per method, at most {limit} are supported"
+    )]
     TooManyLabelSets {
-        /// The product of the sizes of the allow-lists, each with its default.
+        /// The product of the allow-lists' sizes, each with its default.
         combinations: usize,
-        /// The bound.
+        /// The maximum.
         limit: usize,
     },
-    /// The exposition already has metrics under the same names and constant labels,
-    /// configured in another way.
-    #[error("metrics with these names are registered with other {option}")]
+    /// The exposition has metrics with the same names and constant labels, but with another value
+    /// of an option.
+    #[error("metrics with these names are registered with another value of: {option}")]
     Conflict {
-        /// The option that differs.
+        /// The option.
         option: &'static str,
     },
-    /// The registry refused the metrics: another collector has one of the names. That may be
-    /// another [`Exposition`](crate::Exposition) for the same registry.
-    #[error("registry refused the metrics")]
+    /// The registry rejected the metrics, because another collector uses one of the names. That may
+    /// be another [`Exposition`](crate::Exposition) of the same registry.
+    #[error("the registry rejected the metrics")]
     Registry(#[source] prometheus::Error),
 }
 
 // === impl Error ===
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<RegisterError> for Error {
+    fn from(refusal: RegisterError) -> Self {
         match refusal {
-            Refusal::Conflict(option) => Self::Conflict { option },
-            Refusal::Label(name) => Self::LabelName { name },
-            Refusal::Registry(error) => Self::Registry(error),
+            RegisterError::Conflict(option) => Self::Conflict { option },
+            RegisterError::Label(name) => Self::LabelName { name },
+            RegisterError::Registry(error) => Self::Registry(error),
         }
     }
 }

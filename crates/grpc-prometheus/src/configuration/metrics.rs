@@ -1,4 +1,4 @@
-//! The metrics of one side, and the way to them.
+//! Handles of the metrics of a server or client.
 
 use std::sync::Arc;
 
@@ -9,17 +9,19 @@ use crate::{
     series::Connections,
 };
 
-/// Metrics of the calls that a server answers: `grpc_server_…`.
+/// Metrics of a server's calls: `grpc_server_…`.
 ///
-/// A handle: clones share their series, and so do all registrations on one registry.
+/// Clones share their series. So do registrations with the same names in one
+/// [`Exposition`](crate::Exposition).
 #[derive(Clone, Debug)]
 pub struct ServerMetrics {
     registration: &'static Registration,
 }
 
-/// Metrics of the calls that a client makes: `grpc_client_…`.
+/// Metrics of a client's calls: `grpc_client_…`.
 ///
-/// A handle: clones share their series, and so do all registrations on one registry.
+/// Clones share their series. So do registrations with the same names in one
+/// [`Exposition`](crate::Exposition).
 #[derive(Clone, Debug)]
 pub struct ClientMetrics {
     registration: &'static Registration,
@@ -28,20 +30,19 @@ pub struct ClientMetrics {
 // === impl ServerMetrics ===
 
 impl ServerMetrics {
-    /// Starts a configuration; nothing is required.
+    /// Returns a builder. All options have defaults.
     pub fn builder() -> Builder<Self> {
         Builder::default()
     }
 
-    /// A layer that counts the calls of the service it wraps.
+    /// A layer that records the calls of the service it wraps.
     pub fn layer(&self) -> ServerLayer {
         ServerLayer::new(self.registration)
     }
 
     /// Looks up the method of a request path, for [`ServerLayer::resolved_by`].
     ///
-    /// A method that is excluded has a handle too: its calls are not counted. `None` for every
-    /// path whose calls count as `unknown`.
+    /// Excluded methods have a handle too. `None` if calls of this path count as `unknown`.
     pub fn method(&self, path: &str) -> Option<MethodHandle> {
         MethodHandle::find(self.registration, path)
     }
@@ -51,8 +52,9 @@ impl ServerMetrics {
         Snapshot::take(&self.registration.store)
     }
 
-    /// Counts a connection until the value is dropped: `grpc_server_connections` and its
-    /// `_opened_total` and `_closed_total`, which are there from the first use of this.
+    /// Counts a connection from now until the returned value is dropped. The families
+    /// `grpc_server_connections`, `grpc_server_connections_opened_total` and
+    /// `grpc_server_connections_closed_total` appear with the first one.
     pub fn connection<IO>(&self, io: IO) -> Connection<IO> {
         let connections = &self.registration.store.connections;
         let connections = connections.get_or_init(|| Arc::new(Connections::default()));
@@ -67,12 +69,12 @@ impl ServerMetrics {
 // === impl ClientMetrics ===
 
 impl ClientMetrics {
-    /// Starts a configuration; nothing is required.
+    /// Returns a builder. All options have defaults.
     pub fn builder() -> Builder<Self> {
         Builder::default()
     }
 
-    /// A layer that counts the calls made through the service it wraps.
+    /// A layer that records the calls made through the service it wraps.
     pub fn layer(&self) -> ClientLayer {
         ClientLayer::new(self.registration)
     }

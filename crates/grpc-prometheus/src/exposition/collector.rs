@@ -1,4 +1,4 @@
-//! The collector that shows a store in its registry.
+//! The collector of a store in its registry.
 
 use std::{
     collections::HashMap,
@@ -14,31 +14,33 @@ use prometheus::{
 
 use crate::series::{CodeLabel, Family, Store, labels};
 
-/// Shows a store as metric families to whoever gathers the registry, but nothing to its own
-/// exposition.
+/// Collects a store as metric families, except for its own exposition.
 #[derive(Debug)]
 pub(crate) struct StoreCollector {
     store: Arc<Store>,
     descs: Vec<Desc>,
-    gathering: Arc<Gathering>,
+    encodes: Arc<ActiveEncodes>,
 }
 
-/// The threads on which an exposition gathers its registry for the families of others. It encodes
-/// its own stores thirty times faster than as metric families.
+/// The threads on which an exposition gathers its registry. There its own collectors return
+/// nothing, because it writes its own series thirty times faster than metric families.
 #[derive(Debug, Default)]
-pub(crate) struct Gathering {
+pub(crate) struct ActiveEncodes {
     threads: Mutex<Vec<ThreadId>>,
 }
 
 // === impl StoreCollector ===
 
 impl StoreCollector {
-    pub(crate) fn new(store: &Arc<Store>, gathering: &Arc<Gathering>) -> prometheus::Result<Self> {
+    pub(crate) fn new(
+        store: &Arc<Store>,
+        encodes: &Arc<ActiveEncodes>,
+    ) -> prometheus::Result<Self> {
         let descs = store.families().map(|family| desc(store, family));
         Ok(Self {
             descs: descs.collect::<Result<_, _>>()?,
             store: Arc::clone(store),
-            gathering: Arc::clone(gathering),
+            encodes: Arc::clone(encodes),
         })
     }
 }
@@ -49,7 +51,7 @@ impl Collector for StoreCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        match self.gathering.is_on_this_thread() {
+        match self.encodes.is_on_this_thread() {
             true => Vec::new(),
             false => self.store.gather(),
         }
@@ -57,7 +59,7 @@ impl Collector for StoreCollector {
 }
 
 fn desc(store: &Store, family: Family) -> prometheus::Result<Desc> {
-    let config = &store.plan.config;
+    let config = &store.schema.config;
     let has_code = match family {
         Family::Handled => true,
         Family::Handling => config.code_label != CodeLabel::None,
@@ -79,13 +81,13 @@ fn desc(store: &Store, family: Family) -> prometheus::Result<Desc> {
     )
 }
 
-// === impl Gathering ===
+// === impl ActiveEncodes ===
 
-impl Gathering {
-    /// The families of all collectors but those that hold this.
-    pub(crate) fn foreign(&self, registry: &Registry) -> Vec<MetricFamily> {
-        /// A collector of the registry may panic.
-        struct End<'a>(&'a Gathering);
+impl ActiveEncodes {
+    /// The families of all other collectors.
+    pub(crate) fn gather_foreign(&self, registry: &Registry) -> Vec<MetricFamily> {
+        /// Runs also if a collector panics.
+        struct End<'a>(&'a ActiveEncodes);
 
         impl Drop for End<'_> {
             fn drop(&mut self) {
@@ -102,7 +104,7 @@ impl Gathering {
         registry.gather()
     }
 
-    /// A registry calls its collectors on the thread that gathers it.
+    /// A registry calls its collectors on the thread that gathers.
     fn is_on_this_thread(&self) -> bool {
         self.threads().contains(&thread::current().id())
     }

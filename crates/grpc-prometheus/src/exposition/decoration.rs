@@ -1,7 +1,7 @@
-//! What a registry made by `Registry::new_custom` adds to each name and each label set.
+//! The prefix and labels that a registry made by `Registry::new_custom` adds.
 //!
-//! A registry has no getters for that. It shows it only in what it gathers, so a family of no
-//! meaning is registered, gathered once and taken out again.
+//! A registry has no getters for them. So a probe family is registered, gathered once and
+//! unregistered.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -21,17 +21,17 @@ use crate::series::{
 
 const PROBE: &str = "grpc_prometheus_probe";
 
-/// The same for as long as a registry lives.
+/// Fixed for the life of the registry.
 #[derive(Debug, Default)]
 pub(crate) struct Decoration {
-    /// With its underscore.
+    /// With a trailing underscore, or empty.
     pub(crate) prefix: String,
     labels: Vec<(String, String)>,
-    /// The labels as they are printed, each with a comma before it.
+    /// The labels as printed, each preceded by a comma.
     pub(crate) text: String,
 }
 
-/// Shows its family to the thread that made it and nothing to others.
+/// Returns its family on the thread that created it only, so other readers never see it.
 #[derive(Clone, Debug)]
 struct Probe {
     desc: Desc,
@@ -42,7 +42,7 @@ struct Probe {
 
 impl Decoration {
     pub(crate) fn of(registry: &Registry) -> Self {
-        // No registry has a probe of this number, so nothing here fails.
+        // Cannot fail: the number of a probe is unique.
         let families = Probe::new().and_then(|probe| {
             registry.register(Box::new(probe.clone()))?;
             let families = registry.gather();
@@ -72,7 +72,7 @@ impl Decoration {
         })
     }
 
-    /// The name of a label that the registry would add a second time.
+    /// The first label that both the registry and the configuration would add.
     pub(crate) fn conflict(&self, config: &Config) -> Option<&str> {
         let mut added = self.labels.iter().map(|(name, _)| name.as_str());
         added.find(|name| {
@@ -88,7 +88,7 @@ impl Decoration {
 impl Probe {
     fn new() -> prometheus::Result<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        // Other versions of this crate count their own probes.
+        // Other versions of this crate have their own counter.
         let version = env!("CARGO_PKG_VERSION");
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let id = ("id".to_owned(), format!("{version} {number}"));

@@ -1,4 +1,4 @@
-//! Families that other collectors have in the registry, in both formats.
+//! Writes the families of other collectors, in both formats.
 
 use std::fmt::Write;
 
@@ -10,15 +10,16 @@ use prometheus::{
 use super::page::{Format, Page};
 use crate::series::canonical;
 
-/// Through the text of the prometheus crate: with its `protobuf` feature it hides the values.
+/// Converts the text of the prometheus crate, because the fields of its types are private with the
+/// feature `protobuf`.
 pub(crate) fn write(name: &str, family: &MetricFamily, page: &mut Page) {
     let metric_type = family.get_field_type();
     if metric_type == MetricType::UNTYPED {
-        // Its encoder panics at this type, which none of its metrics has.
+        // The encoder panics for this type, which no metric of the crate has.
         return;
     }
     let Ok(text) = TextEncoder::new().encode_to_string(std::slice::from_ref(family)) else {
-        // A family without a name or without a metric shows nothing.
+        // The encoder rejects families without a name or without metrics.
         return;
     };
     page.head(name, family.help(), metric_type);
@@ -33,14 +34,14 @@ pub(crate) fn write(name: &str, family: &MetricFamily, page: &mut Page) {
     }
 }
 
-/// One line of the text format, less the name of its family.
+/// A sample line of the text format, without the family name.
 struct Sample<'a> {
-    /// `_bucket`, `_sum`, `_count` or nothing.
+    /// `_bucket`, `_sum`, `_count` or empty.
     part: &'a str,
-    /// With braces; may be empty.
+    /// With braces, or empty.
     labels: &'a str,
     value: &'a str,
-    /// Milliseconds.
+    /// In milliseconds.
     timestamp: Option<i64>,
 }
 
@@ -49,7 +50,7 @@ struct Sample<'a> {
 impl<'a> Sample<'a> {
     fn parse(line: &'a str, family: &str) -> Option<Self> {
         let line = line.strip_prefix(family)?;
-        // Label values may hold anything, numbers hold no brace.
+        // Label values may contain braces, numbers do not.
         let end = line
             .rfind('}')
             .map(|brace| brace + 1)
@@ -88,7 +89,7 @@ impl<'a> Sample<'a> {
         page.push(&["\n"]);
     }
 
-    /// A bucket's or a quantile's bound, which is the last label, and what is before it.
+    /// The bound of a bucket or quantile, which is the last label, and the text before it.
     fn bound(&self, metric_type: MetricType) -> Option<(&'a str, f64)> {
         let label = match (metric_type, self.part) {
             (MetricType::HISTOGRAM, "_bucket") => "le=\"",

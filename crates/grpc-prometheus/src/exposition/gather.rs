@@ -1,4 +1,4 @@
-//! The series as metric families, for `Registry::gather` and whatever encodes those.
+//! Converts series to metric families, for `Registry::gather`.
 
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
@@ -18,12 +18,12 @@ struct Families<'a> {
 impl Store {
     pub(crate) fn gather(&self) -> Vec<MetricFamily> {
         let mut sink = Families {
-            config: &self.plan.config,
+            config: &self.schema.config,
             families: Vec::new(),
         };
         let samples = self.samples();
         for family in self.families() {
-            samples.show(family, &mut sink);
+            samples.write(family, &mut sink);
         }
         sink.families
     }
@@ -86,7 +86,7 @@ fn proto(distribution: &Distribution<'_>) -> Histogram {
         count += value;
         count
     });
-    // Without `+Inf`: encoders make that of the count, and would print this one as `inf`.
+    // Without `+Inf`: encoders derive it from the count, and would print an explicit one as `inf`.
     let buckets = bounds.iter().zip(cumulated).map(|(bound, count)| {
         let mut bucket = Bucket::default();
         bucket.set_cumulative_count(count);

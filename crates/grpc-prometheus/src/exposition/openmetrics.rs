@@ -1,4 +1,4 @@
-//! What OpenMetrics 1.0 writes in another way than the text format, and who gets it.
+//! OpenMetrics 1.0: content negotiation and exemplars.
 
 use std::fmt::Write;
 
@@ -8,8 +8,8 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 const MEDIA_TYPE: &str = "application/openmetrics-text";
 
-/// Whether a client with this `Accept` header wants OpenMetrics 1.0 rather than text.
-pub(crate) fn wanted(accept: &str) -> bool {
+/// Whether this `Accept` header prefers OpenMetrics 1.0 to text.
+pub(crate) fn is_preferred(accept: &str) -> bool {
     let best = |accepts: fn(&str, &str) -> bool| {
         let ranges = accept
             .split(',')
@@ -25,7 +25,7 @@ pub(crate) fn wanted(accept: &str) -> bool {
     openmetrics > 0.0 && openmetrics >= text
 }
 
-/// The weight of a media range, if it is one that `accepts` takes by type and version.
+/// The quality of a media range, if `accepts` matches its type and version.
 fn quality(range: &str, accepts: fn(&str, &str) -> bool) -> Option<f64> {
     let mut parts = range.split(';').map(str::trim);
     let media_type = parts.next()?;
@@ -75,7 +75,7 @@ mod tests {
             ("*/*", false),
             ("", false),
         ] {
-            assert_eq!(wanted(accept), expected, "{accept}");
+            assert_eq!(is_preferred(accept), expected, "{accept}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Writes our own series straight into the text of a scrape.
+//! Writes series directly as the text of a page.
 
 use std::fmt::Write;
 
@@ -13,21 +13,21 @@ use crate::series::{
     labels::{self, Labels},
 };
 
-/// The two formats of a scrape.
+/// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Prometheus text 0.0.4.
     Text,
-    /// OpenMetrics 1.0: with exemplars.
+    /// OpenMetrics 1.0, with exemplars.
     OpenMetrics,
 }
 
-/// A scrape in the making.
+/// A page under construction.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) out: String,
     pub(crate) format: Format,
-    /// The family whose `HELP` and `TYPE` were written last.
+    /// The name of the family whose `HELP` and `TYPE` were written last.
     heading: String,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Page {
 pub(crate) struct PageSink<'a> {
     page: &'a mut Page,
     name: String,
-    /// Labels of the registry, each with a comma before it.
+    /// Labels that the registry adds, each preceded by a comma.
     labels: &'a str,
     family: Family,
     line: String,
@@ -52,7 +52,7 @@ impl Page {
         }
     }
 
-    /// `HELP` and `TYPE`, once per family.
+    /// Writes `HELP` and `TYPE`, once per family.
     pub(crate) fn head(&mut self, name: &str, help: &str, metric_type: MetricType) {
         let openmetrics = self.format == Format::OpenMetrics;
         let name = match name.strip_suffix("_total") {
@@ -86,7 +86,7 @@ impl Page {
     }
 
     fn push_count(&mut self, value: u64) {
-        // Most of a page is zeros.
+        // Fast path: most values are zero.
         match u8::try_from(value) {
             Ok(digit @ 0..=9) => self.out.push(char::from(b'0' + digit)),
             // Writing to a string cannot fail.
@@ -113,17 +113,17 @@ impl<'a> PageSink<'a> {
         self.page.head(&self.name, help, metric_type);
     }
 
-    /// Everything of a line up to the closing brace.
+    /// Prepares a line up to its closing brace.
     fn start_line(&mut self, suffix: &str, labels: &Labels, code: Option<&str>) {
         self.line.clear();
-        for part in [&self.name, suffix, "{", &labels.head] {
+        for part in [&self.name, suffix, "{", &labels.before_code] {
             self.line.push_str(part);
         }
         if let Some(code) = code {
             labels::push_pair(&mut self.line, labels::CODE, code);
             self.line.push(',');
         }
-        self.line.push_str(&labels.tail);
+        self.line.push_str(&labels.after_code);
         self.line.push_str(self.labels);
     }
 }
@@ -135,8 +135,8 @@ impl Sink for PageSink<'_> {
 
     fn value(&mut self, labels: &Labels, code: Option<&str>, value: u64) {
         self.head();
-        if labels.tail.is_empty() {
-            let head = labels.head.trim_end_matches(',');
+        if labels.after_code.is_empty() {
+            let head = labels.before_code.trim_end_matches(',');
             let registry = match head {
                 "" => self.labels.trim_start_matches(','),
                 _ => self.labels,
@@ -147,12 +147,12 @@ impl Sink for PageSink<'_> {
             };
             self.page.push(&[&self.name, open, head, registry, close]);
         } else {
-            self.page.push(&[&self.name, "{", &labels.head]);
+            self.page.push(&[&self.name, "{", &labels.before_code]);
             if let Some(code) = code {
-                // No value of this label needs escaping.
+                // Values of this label need no escaping.
                 self.page.push(&[labels::CODE, "=\"", code, "\","]);
             }
-            self.page.push(&[&labels.tail, self.labels, "} "]);
+            self.page.push(&[&labels.after_code, self.labels, "} "]);
         }
         self.page.push_count(value);
         self.page.out.push('\n');

@@ -1,4 +1,4 @@
-//! A registry with its gRPC metrics: takes registrations and encodes the page of a scrape.
+//! The exposition of a registry: registration and the page of a scrape.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 use prometheus::{Registry, proto::MetricFamily};
 
 use super::{
-    collector::{Gathering, StoreCollector},
+    collector::{ActiveEncodes, StoreCollector},
     decoration::Decoration,
     foreign, openmetrics,
     page::{Format, Page, PageSink},
@@ -19,14 +19,14 @@ use crate::series::{Config, Family, Store};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A [`prometheus::Registry`] and the gRPC metrics that are registered in it.
+/// A [`prometheus::Registry`] with its gRPC metrics: register servers and clients with it, and
+/// encode the page of a scrape.
 ///
-/// Servers and clients are registered here, and the page of a scrape comes from here. A handle:
-/// clones share everything. Make one for each registry and keep it: a second one for the same
-/// registry cannot take registrations under the names of the first.
+/// Clones share everything. Create one exposition per registry and keep it: a second one for the
+/// same registry shows the series of the first, but cannot register the same names.
 ///
-/// The metrics are in the registry itself too: `Registry::gather`, and any encoder of what it
-/// returns, shows them, without exemplars and more slowly than [`encode`](Self::encode).
+/// `Registry::gather` returns the gRPC metrics too, for other encoders: without exemplars, and
+/// slower than [`encode`](Self::encode).
 #[derive(Clone)]
 pub struct Exposition {
     shared: Arc<Shared>,
@@ -36,74 +36,74 @@ struct Shared {
     registry: Registry,
     decoration: Decoration,
     stores: Mutex<Vec<Arc<Store>>>,
-    gathering: Arc<Gathering>,
+    encodes: Arc<ActiveEncodes>,
 }
 
-/// Why a registration is not possible.
+/// Why a store cannot be registered.
 #[derive(Debug)]
-pub(crate) enum Refusal {
-    /// There are metrics of these names with another value of this option.
+pub(crate) enum RegisterError {
+    /// A store with the same names has another value of this option.
     Conflict(&'static str),
-    /// The registry adds this label to all metrics.
+    /// The registry adds a label with this name too.
     Label(String),
     Registry(prometheus::Error),
 }
 
-/// One store with its numbers at the time of the scrape.
+/// A store with its values at the time of the scrape.
 struct Scraped {
     store: Arc<Store>,
     samples: Samples,
 }
 
-/// Several collectors may have families of one name.
+/// The families of one name: several collectors may have one each.
 enum Part<'a> {
-    Ours(&'a Scraped, Family),
+    Own(&'a Scraped, Family),
     Foreign(&'a MetricFamily),
 }
 
 // === impl Exposition ===
 
 impl Exposition {
-    /// Exposes the metrics of `registry`, whatever else is registered there.
+    /// Creates the exposition of `registry`, which may hold other metrics.
     pub fn new(registry: &Registry) -> Self {
         Self {
             shared: Arc::new(Shared {
                 registry: registry.clone(),
                 decoration: Decoration::of(registry),
                 stores: Mutex::default(),
-                gathering: Arc::default(),
+                encodes: Arc::default(),
             }),
         }
     }
 
-    /// The registry, for metrics of your own.
+    /// The registry. Register your own metrics here.
     pub fn registry(&self) -> &Registry {
         &self.shared.registry
     }
 
-    /// The page of a scrape, with everything that is in the registry, ordered by family name.
-    /// Returns the content type and the body.
+    /// Encodes all metrics of the registry, ordered by family name. Returns the content type and
+    /// the body.
     ///
-    /// `accept` is the `Accept` header of the request. The format is OpenMetrics 1.0, with
-    /// exemplars, if the header prefers it, else the text format 0.0.4.
+    /// `accept` is the request's `Accept` header. If it prefers OpenMetrics 1.0, the page has that
+    /// format and exemplars; otherwise it is the text format 0.0.4.
     pub fn encode(&self, accept: Option<&str>) -> (&'static str, String) {
         let (format, content_type) = match accept {
-            Some(accept) if openmetrics::wanted(accept) => {
+            Some(accept) if openmetrics::is_preferred(accept) => {
                 (Format::OpenMetrics, openmetrics::CONTENT_TYPE)
             }
             _ => (Format::Text, TEXT),
         };
         let stores = self.stores().clone();
-        let foreign = self.shared.gathering.foreign(&self.shared.registry);
+        let foreign = self.shared.encodes.gather_foreign(&self.shared.registry);
         let stores: Vec<_> = stores.into_iter().map(Scraped::new).collect();
         let mut page = Page::new(format);
         for (name, parts) in self.by_name(&stores, &foreign) {
             for part in parts {
                 match part {
-                    Part::Ours(ours, family) => {
+                    Part::Own(own, family) => {
                         let labels = &self.shared.decoration.text;
                         let mut sink = PageSink::new(&mut page, name.clone(), labels, family);
-                        ours.samples.show(family, &mut sink);
+                        own.samples.write(family, &mut sink);
                     }
                     Part::Foreign(family) => foreign::write(&name, family, &mut page),
                 }
@@ -115,27 +115,27 @@ impl Exposition {
         (content_type, page.out)
     }
 
-    /// The store for this configuration: one that is there, or a new one.
-    pub(crate) fn store(&self, config: Config) -> Result<Arc<Store>, Refusal> {
+    /// Returns the store for this configuration, and creates it if there is none.
+    pub(crate) fn store(&self, config: Config) -> Result<Arc<Store>, RegisterError> {
         let mut stores = self.stores();
-        let same = |store: &&Arc<Store>| store.plan.config.same_series(&config);
+        let same = |store: &&Arc<Store>| store.schema.config.same_series(&config);
         if let Some(store) = stores.iter().find(same) {
-            return match store.plan.config.difference(&config) {
+            return match store.schema.config.difference(&config) {
                 None => Ok(Arc::clone(store)),
-                Some(option) => Err(Refusal::Conflict(option)),
+                Some(option) => Err(RegisterError::Conflict(option)),
             };
         }
         if let Some(label) = self.shared.decoration.conflict(&config) {
-            return Err(Refusal::Label(label.to_owned()));
+            return Err(RegisterError::Label(label.to_owned()));
         }
         let store = Arc::new(Store::new(config));
-        let collector = StoreCollector::new(&store, &self.shared.gathering)?;
+        let collector = StoreCollector::new(&store, &self.shared.encodes)?;
         self.shared.registry.register(Box::new(collector))?;
         stores.push(Arc::clone(&store));
         Ok(store)
     }
 
-    /// Never locked while the registry gathers.
+    /// Not held while the registry gathers.
     fn stores(&self) -> MutexGuard<'_, Vec<Arc<Store>>> {
         let stores = self.shared.stores.lock();
         stores.unwrap_or_else(PoisonError::into_inner)
@@ -147,11 +147,11 @@ impl Exposition {
         foreign: &'a [MetricFamily],
     ) -> BTreeMap<String, Vec<Part<'a>>> {
         let mut names: BTreeMap<String, Vec<Part<'a>>> = BTreeMap::new();
-        for ours in stores {
-            for family in ours.store.families() {
-                let name = ours.store.plan.config.family(family);
+        for own in stores {
+            for family in own.store.families() {
+                let name = own.store.schema.config.family(family);
                 let name = format!("{}{name}", self.shared.decoration.prefix);
-                let part = Part::Ours(ours, family);
+                let part = Part::Own(own, family);
                 names.entry(name).or_default().push(part);
             }
         }
@@ -163,7 +163,7 @@ impl Exposition {
     }
 }
 
-/// Of a new registry.
+/// The exposition of a new registry.
 impl Default for Exposition {
     fn default() -> Self {
         Self::new(&Registry::new())
@@ -178,9 +178,9 @@ impl fmt::Debug for Exposition {
     }
 }
 
-// === impl Refusal ===
+// === impl RegisterError ===
 
-impl From<prometheus::Error> for Refusal {
+impl From<prometheus::Error> for RegisterError {
     fn from(error: prometheus::Error) -> Self {
         Self::Registry(error)
     }

@@ -1,35 +1,35 @@
-//! Walks over everything that a scrape shows, once for all formats.
+//! Visits all samples of a store, for every format.
 
 use std::sync::Arc;
 
 use prometheus::proto::MetricType;
 
 use crate::series::{
-    CODES, Exemplar, Family, Histogram, Method, Plan, Reading, Series, Side, Store, ZeroInit,
+    CODES, Exemplar, Family, Histograms, Method, Reading, Schema, Series, Side, Store, ZeroInit,
     labels::Labels,
 };
 
-/// Takes what a scrape shows, family by family.
+/// Receives samples, family by family.
 pub(crate) trait Sink {
-    /// The samples that follow are of this family.
+    /// Starts a family. The samples that follow belong to it.
     fn family(&mut self, family: Family);
     fn value(&mut self, labels: &Labels, code: Option<&str>, value: u64);
     fn histogram(&mut self, labels: &Labels, code: Option<&str>, distribution: &Distribution<'_>);
 }
 
-/// One histogram of one series.
+/// The values of one histogram of a series.
 pub(crate) struct Distribution<'a> {
-    pub(crate) histogram: &'a Histogram,
+    pub(crate) histogram: &'a Histograms,
     pub(crate) sum: u64,
-    /// Not cumulated.
+    /// Not cumulative.
     pub(crate) buckets: &'a [u64],
     pub(crate) series: &'a Series,
-    pub(crate) slot: usize,
+    pub(crate) index: usize,
 }
 
-/// The numbers of all series, each read once so that all families agree.
+/// The values of all series, each read once, so that families are consistent.
 pub(crate) struct Samples {
-    plan: Arc<Plan>,
+    schema: Arc<Schema>,
     series: Vec<Sample>,
     connections: Option<(u64, u64)>,
     no_labels: Labels,
@@ -44,23 +44,24 @@ struct Sample {
 // === impl Store ===
 
 impl Store {
-    /// The families that there are, by name.
+    /// The families of this store, ordered by name.
     pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
-        let server = self.plan.config.side == Side::Server;
+        let server = self.schema.config.side == Side::Server;
         let connections = Family::CONNECTION.into_iter().filter(move |_| server);
         let exists = |family: &Family| {
-            family.metric_type() != MetricType::HISTOGRAM || self.plan.histogram(*family).is_some()
+            family.metric_type() != MetricType::HISTOGRAM
+                || self.schema.histogram(*family).is_some()
         };
         connections.chain(Family::METHOD.into_iter().filter(exists))
     }
 
-    /// The numbers of this moment.
+    /// Reads all series.
     pub(crate) fn samples(&self) -> Samples {
-        let zero_init = self.plan.config.zero_init != ZeroInit::None;
+        let zero_init = self.schema.config.zero_init != ZeroInit::None;
         let mut series = Vec::new();
-        // A new method has to wait for this lock, the calls of those that are there do not.
+        // Blocks the registration of new methods, but no calls of known ones.
         for method in self.methods().values() {
-            let zero = zero_init && method.spec.listed;
+            let zero = zero_init && method.spec.declared;
             for (combination, existing) in method.existing() {
                 let reading = existing.read();
                 if zero || reading.started() > 0 {
@@ -73,10 +74,10 @@ impl Store {
             }
         }
         Samples {
-            plan: Arc::clone(&self.plan),
+            schema: Arc::clone(&self.schema),
             series,
             connections: self.connections.get().map(|c| c.read()),
-            no_labels: Labels::new(self.plan.config.const_labels.clone()),
+            no_labels: Labels::new(self.schema.config.const_labels.clone()),
         }
     }
 }
@@ -84,10 +85,10 @@ impl Store {
 // === impl Samples ===
 
 impl Samples {
-    pub(crate) fn show(&self, family: Family, sink: &mut impl Sink) {
+    pub(crate) fn write(&self, family: Family, sink: &mut impl Sink) {
         sink.family(family);
         if Family::CONNECTION.contains(&family) {
-            return self.show_connections(family, sink);
+            return self.write_connections(family, sink);
         }
         for sample in &self.series {
             let labels = &sample.series().labels;
@@ -97,59 +98,59 @@ impl Samples {
                 Family::Received => sink.value(labels, None, reading.received()),
                 Family::Sent => sink.value(labels, None, reading.sent()),
                 Family::InFlight => sink.value(labels, None, reading.in_flight()),
-                Family::Handled => self.show_codes(sample, sink),
-                _ => self.show_histograms(family, sample, sink),
+                Family::Handled => self.write_codes(sample, sink),
+                _ => self.write_histograms(family, sample, sink),
             }
         }
     }
 
-    fn show_codes(&self, sample: &Sample, sink: &mut impl Sink) {
-        let config = &self.plan.config;
+    fn write_codes(&self, sample: &Sample, sink: &mut impl Sink) {
+        let config = &self.schema.config;
         let labels = &sample.series().labels;
         for code in 0..CODES {
             let value = sample.reading.handled(code);
-            if value > 0 || self.shows_zero(sample, code) {
+            if value > 0 || self.has_zero(sample, code) {
                 sink.value(labels, Some(config.style.codes()[code]), value);
             }
         }
     }
 
-    fn shows_zero(&self, sample: &Sample, code: usize) -> bool {
-        sample.method.spec.listed
-            && match self.plan.config.zero_init {
+    fn has_zero(&self, sample: &Sample, code: usize) -> bool {
+        sample.method.spec.declared
+            && match self.schema.config.zero_init {
                 ZeroInit::All => true,
                 ZeroInit::OkOnly => code == 0,
                 ZeroInit::None => false,
             }
     }
 
-    fn show_histograms(&self, family: Family, sample: &Sample, sink: &mut impl Sink) {
-        let Some(histogram) = self.plan.histogram(family) else {
+    fn write_histograms(&self, family: Family, sample: &Sample, sink: &mut impl Sink) {
+        let Some(histogram) = self.schema.histogram(family) else {
             return;
         };
-        let config = &self.plan.config;
+        let config = &self.schema.config;
         let series = sample.series();
-        for slot in 0..histogram.slots() {
-            let (sum, buckets) = sample.reading.histogram(histogram, slot);
+        for index in 0..histogram.count() {
+            let (sum, buckets) = sample.reading.histogram(histogram, index);
             let distribution = Distribution {
                 histogram,
                 sum,
                 buckets,
                 series,
-                slot,
+                index,
             };
             let code = match family {
-                Family::Handling => config.code_label.value(config.style, slot),
+                Family::Handling => config.code_label.value(config.style, index),
                 _ => None,
             };
-            let zero = code.is_none() || self.shows_zero(sample, slot);
+            let zero = code.is_none() || self.has_zero(sample, index);
             if zero || buckets.iter().any(|count| *count > 0) {
                 sink.histogram(&series.labels, code, &distribution);
             }
         }
     }
 
-    fn show_connections(&self, family: Family, sink: &mut impl Sink) {
+    fn write_connections(&self, family: Family, sink: &mut impl Sink) {
         let Some((opened, closed)) = self.connections else {
             return;
         };
@@ -173,15 +174,15 @@ impl Sample {
 // === impl Distribution ===
 
 impl Distribution<'_> {
-    /// Of the handling-time histogram; the others have none.
+    /// Only the handling-time histogram has exemplars.
     pub(crate) fn exemplar(&self, family: Family, bucket: usize) -> Option<Exemplar> {
         if family != Family::Handling {
             return None;
         }
-        self.series.exemplar(self.histogram, self.slot, bucket)
+        self.series.exemplar(self.histogram, self.index, bucket)
     }
 
-    /// Seconds or bytes.
+    /// In seconds or bytes.
     pub(crate) fn sum(&self) -> f64 {
         self.sum as f64 / self.histogram.bounds().scale
     }

@@ -1,8 +1,8 @@
-//! Totals of a store, without a scrape.
+//! Totals over all methods, without a scrape.
 
 use std::time::Duration;
 
-use crate::series::{Family, Histogram, Reading, Store};
+use crate::series::{Family, Histograms, Reading, Store};
 
 /// Totals over all methods since the start of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,16 +10,16 @@ use crate::series::{Family, Histogram, Reading, Store};
 pub struct Snapshot {
     /// Calls started.
     pub started: u64,
-    /// Calls ended, by gRPC code: `handled[0]` is `OK`, `handled[16]` is `Unauthenticated`.
+    /// Calls handled, by gRPC code: `handled[0]` is `OK`, `handled[16]` is `Unauthenticated`.
     pub handled: [u64; 17],
     /// Messages received.
     pub received: u64,
     /// Messages sent.
     pub sent: u64,
-    /// Calls per bucket of the handling-time histogram, each with its upper bound (inclusive;
-    /// `None` is `+Inf`), not cumulated. Empty if the histogram is off.
+    /// Calls per bucket of the handling-time histogram, not cumulative, each with its inclusive
+    /// upper bound; `None` is `+Inf`. Empty without that histogram.
     pub buckets: Vec<(Option<Duration>, u64)>,
-    /// Sum of the handling times.
+    /// Sum of all handling times.
     pub handling: Duration,
 }
 
@@ -28,7 +28,7 @@ pub struct Snapshot {
 impl Snapshot {
     pub(crate) fn take(store: &Store) -> Self {
         let mut snapshot = Self::default();
-        let handling = store.plan.histogram(Family::Handling);
+        let handling = store.schema.histogram(Family::Handling);
         if let Some(handling) = handling {
             let bounds = handling.bounds().units().iter().copied();
             let bounds = bounds.map(|nanos| Some(Duration::from_nanos(nanos)));
@@ -42,7 +42,7 @@ impl Snapshot {
         snapshot
     }
 
-    fn add(&mut self, reading: &Reading, handling: Option<&Histogram>) {
+    fn add(&mut self, reading: &Reading, handling: Option<&Histograms>) {
         self.started += reading.started();
         self.received += reading.received();
         self.sent += reading.sent();
@@ -50,8 +50,8 @@ impl Snapshot {
             *total += reading.handled(code);
         }
         let Some(handling) = handling else { return };
-        for slot in 0..handling.slots() {
-            let (nanos, buckets) = reading.histogram(handling, slot);
+        for index in 0..handling.count() {
+            let (nanos, buckets) = reading.histogram(handling, index);
             self.handling += Duration::from_nanos(nanos);
             for ((_, total), count) in self.buckets.iter_mut().zip(buckets) {
                 *total += count;

@@ -1,4 +1,5 @@
-//! Bodies that count messages; the end, or the drop, of a response body ends the call.
+//! Request and response bodies that count messages. The end or drop of a response body ends the
+//! call.
 
 use std::{
     mem,
@@ -11,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
-    call::Open,
+    call::OpenCall,
     code::{self, BoxError, Code},
     meter::Meter,
     reset::ResetFlag,
@@ -19,9 +20,9 @@ use super::{
 use crate::series::Series;
 
 pin_project! {
-    /// A request body whose messages are counted.
+    /// A request body that counts its messages.
     ///
-    /// Errors pass through boxed, whatever their type.
+    /// Errors of the inner body are boxed.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
@@ -31,23 +32,23 @@ pin_project! {
 }
 
 pin_project! {
-    /// A response body whose messages are counted and whose end, or drop, ends the call.
+    /// A response body that counts its messages. Its end or drop ends the call.
     ///
-    /// Errors pass through boxed, whatever their type.
+    /// Errors of the inner body are boxed.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
         inner: B,
         series: Option<&'static Series>,
         meter: Meter<false>,
-        open: Open,
+        open: OpenCall,
     }
 }
 
-/// Lives in the service, apart from its call.
+/// The request side of a call. The service owns it, so it may outlive the call.
 #[derive(Debug)]
 struct RequestMeter {
-    /// None if the call is not counted.
+    /// `None` if the call is not counted.
     series: Option<&'static Series>,
     reset: Option<ResetFlag>,
     meter: Meter<true>,
@@ -86,7 +87,7 @@ where
             let polled = this.inner.poll_frame(cx);
             return polled.map_err(|error| note_reset(reset, error.into()));
         };
-        metered.meter.asked(series);
+        metered.meter.on_poll(series);
         let polled = this.inner.poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
@@ -109,7 +110,7 @@ where
 
 impl<B> ResponseBody<B> {
     #[inline]
-    pub(crate) fn new(inner: B, series: Option<&'static Series>, open: Open) -> Self {
+    pub(crate) fn new(inner: B, series: Option<&'static Series>, open: OpenCall) -> Self {
         Self {
             inner,
             series,
@@ -133,7 +134,7 @@ where
         let Some(series) = *this.series else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
-        this.meter.asked(series);
+        this.meter.on_poll(series);
         let on_panic = this.open.on_panic();
         let polled = this.inner.as_mut().poll_frame(cx);
         mem::forget(on_panic);
@@ -144,7 +145,7 @@ where
                 if let Some(data) = frame.data_ref() {
                     this.meter.count(series, data);
                 }
-                // After trailers hyper does not poll again: they are the end, not the `None`.
+                // hyper does not poll again after trailers, so they end the call.
                 let trailers = frame.trailers_ref();
                 if trailers.is_some() || this.inner.is_end_stream() {
                     let code = trailers.and_then(Code::from_headers);
@@ -159,7 +160,7 @@ where
         })
     }
 
-    /// Not before the call is recorded: who believes it stops to poll.
+    /// `false` until the call is recorded, since callers stop polling when it is `true`.
     fn is_end_stream(&self) -> bool {
         self.open.is_ended() && self.inner.is_end_stream()
     }
@@ -185,7 +186,7 @@ impl Drop for RequestMeter {
     #[inline]
     fn drop(&mut self) {
         if let Some(series) = self.series {
-            self.meter.accepted(series);
+            self.meter.on_drop(series);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One RPC from its start to its end: ends once, whoever ends it, also by drop.
+//! One RPC from start to end. It is recorded exactly once, also when it is dropped.
 
 use std::{thread, time::Instant};
 
@@ -8,40 +8,41 @@ use http_body::Body;
 use super::{clock, code::Code, reset::ResetFlag, timeout, trace};
 use crate::series::{Series, Side, TraceId};
 
-/// How much before a server's deadline a cancel still counts as that deadline.
+/// A server attributes a cancellation to the deadline if it arrives at most this early, in
+/// nanoseconds.
 const MAX_EARLY: u64 = 10_000_000;
 
-/// What a call that has not ended knows: plain words that go from hand to hand by value.
+/// The state of an open call: plain words, passed by value.
 ///
-/// Nobody borrows one across a function that is not inlined, nor is it dropped by code that is
-/// not: then the compiler can leave the words where they are instead of moving them each time
-/// that a request, a response or a future moves.
+/// No function that is not inlined borrows it, and no code that is not inlined drops it. So the
+/// compiler can leave the words in place when the request, the response or a future moves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) series: &'static Series,
     start: Instant,
-    /// Nanoseconds from the start; [`NEVER`](clock::NEVER) if there is none.
+    /// In nanoseconds from the start; [`NEVER`](clock::NEVER) without a deadline.
     deadline: u64,
-    /// [`NONE`](TraceId::NONE) in a trace that is not sampled.
+    /// [`NONE`](TraceId::NONE) unless the trace is sampled.
     trace_id: TraceId,
-    /// Of the response, once its head has come.
+    /// The HTTP status, once the response head has arrived.
     status: Option<StatusCode>,
 }
 
-/// Holds a call until it ends; to be dropped with it is an ending too.
+/// Owns a call until it ends. Dropping it ends the call.
 #[derive(Debug)]
-pub(crate) struct Open {
-    /// `None` if the call has ended, or is not counted.
+pub(crate) struct OpenCall {
+    /// `None` if the call has ended or is not counted.
     call: Option<Call>,
-    /// Closed when this is dropped. A client has none.
+    /// Closed on drop. Client calls have none.
     reset: Option<ResetFlag>,
 }
 
-/// Ends the call if it is dropped: to be forgotten when what might panic has not.
+/// Records the call as `Internal` on drop, that is, during a panic. Forgotten if the guarded code
+/// returns.
 ///
-/// The drop of what is open cannot tell if somebody outside catches the panic before it.
+/// The drop of [`OpenCall`] comes too late for this: an outer layer may have caught the panic.
 #[derive(Debug)]
-pub(crate) struct OnPanic<'a>(&'a mut Open);
+pub(crate) struct PanicGuard<'a>(&'a mut OpenCall);
 
 // === impl Call ===
 
@@ -50,10 +51,10 @@ impl Call {
     pub(crate) fn start<B>(series: &'static Series, request: &Request<B>, timeout: u64) -> Self {
         series.start();
         let mut deadline = timeout;
-        if let Some(asked) = timeout::from_headers(request.headers()) {
-            deadline = deadline.min(clock::nanos(asked));
+        if let Some(requested) = timeout::from_headers(request.headers()) {
+            deadline = deadline.min(clock::nanos(requested));
         }
-        let trace_id = match series.plan.config.exemplars {
+        let trace_id = match series.schema.config.exemplars {
             true => trace::find(request.headers(), request.extensions()),
             false => None,
         };
@@ -67,29 +68,30 @@ impl Call {
         }
     }
 
-    /// The code of an answer that ended without one.
+    /// The code of a response without `grpc-status`.
     #[inline]
     fn http_code(self) -> Code {
         self.status.map_or(Code::UNKNOWN, Code::from_http)
     }
 
-    /// The call ended with this code, on the wire or in an error.
+    /// Records a call that ended with `code`, on the wire or by an error.
     ///
-    /// A request body that was reset may look to the handler like one that ended.
+    /// After a reset of the request body the handler may see a regular end and respond as usual, so
+    /// `was_reset` overrides the code.
     #[inline(never)]
     fn end(self, code: Code, was_reset: bool) {
         let elapsed = clock::nanos_since(self.start);
-        // tonic says `Cancelled` when the client's own deadline expires, and so may the peer.
+        // tonic reports an expired client deadline as `Cancelled`, and so may the peer.
         let client = self.side() == Side::Client;
         let code = match code {
-            _ if was_reset => self.late_or_canceled(elapsed),
-            Code::CANCELED if client => self.late_or_canceled(elapsed),
+            _ if was_reset => self.deadline_or_canceled(elapsed),
+            Code::CANCELED if client => self.deadline_or_canceled(elapsed),
             code => code,
         };
         self.record(elapsed, code);
     }
 
-    /// Nobody ended it: the future or the body was dropped. Must not allocate nor panic.
+    /// Records a call whose future or body was dropped. Must not allocate or panic.
     #[cold]
     #[inline(never)]
     fn dropped(self) {
@@ -98,10 +100,11 @@ impl Call {
         if thread::panicking() {
             self.record(elapsed, Code::INTERNAL);
         } else if answered && self.side() == Side::Client {
-            // A client that leaves what is no gRPC has its answer.
+            // The client has dropped a response that is not gRPC, so its HTTP status is the
+            // outcome.
             self.end(self.http_code(), false);
         } else {
-            self.record(elapsed, self.late_or_canceled(elapsed));
+            self.record(elapsed, self.deadline_or_canceled(elapsed));
         }
     }
 
@@ -120,8 +123,8 @@ impl Call {
         self.series.side
     }
 
-    fn late_or_canceled(self, elapsed: u64) -> Code {
-        if is_late(self.side(), self.deadline, elapsed) {
+    fn deadline_or_canceled(self, elapsed: u64) -> Code {
+        if is_past_deadline(self.side(), self.deadline, elapsed) {
             Code::DEADLINE_EXCEEDED
         } else {
             Code::CANCELED
@@ -129,15 +132,15 @@ impl Call {
     }
 }
 
-// === impl Open ===
+// === impl OpenCall ===
 
-impl Open {
+impl OpenCall {
     #[inline]
     pub(crate) const fn new(call: Option<Call>, reset: Option<ResetFlag>) -> Self {
         Self { call, reset }
     }
 
-    /// Leaves nothing open here.
+    /// Moves the call out.
     #[inline]
     pub(crate) const fn take(&mut self) -> Self {
         Self {
@@ -165,27 +168,27 @@ impl Open {
     }
 
     #[inline]
-    pub(crate) const fn on_panic(&mut self) -> OnPanic<'_> {
-        OnPanic(self)
+    pub(crate) const fn on_panic(&mut self) -> PanicGuard<'_> {
+        PanicGuard(self)
     }
 
-    /// The head of the response has come: it may know the trace, and be the end.
+    /// Handles the response head, which may carry the trace id and may end the call.
     #[inline]
-    pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>) {
+    pub(crate) fn on_response<B: Body>(&mut self, response: &Response<B>) {
         let Some(call) = &mut self.call else { return };
         call.status = Some(response.status());
-        if call.series.plan.config.exemplars && call.trace_id == TraceId::NONE {
+        if call.series.schema.config.exemplars && call.trace_id == TraceId::NONE {
             let trace_id = response.extensions().get().copied();
             call.trace_id = trace_id.unwrap_or(TraceId::NONE);
         }
         let code = Code::from_headers(response.headers());
-        // Nobody polls a body that is at its end: tonic drops it, hyper sends the head alone.
+        // A body at its end is never polled: tonic drops it, and hyper sends the head alone.
         if code.is_some() || response.body().is_end_stream() {
             self.end(code);
         }
     }
 
-    /// Ends the call, if it has not ended, by this code or by that of the HTTP status.
+    /// Ends the call, unless it has ended, with `code` or else the code of the HTTP status.
     #[inline]
     pub(crate) fn end(&mut self, code: Option<Code>) {
         if let Some(call) = self.call.take() {
@@ -195,7 +198,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenCall {
     #[inline]
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
@@ -207,9 +210,9 @@ impl Drop for Open {
     }
 }
 
-// === impl OnPanic ===
+// === impl PanicGuard ===
 
-impl Drop for OnPanic<'_> {
+impl Drop for PanicGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(call) = self.0.call.take() {
@@ -218,9 +221,9 @@ impl Drop for OnPanic<'_> {
     }
 }
 
-/// The caller's clock started before a server's, so the cancel that its timer sends may arrive a
-/// little before the server's is over.
-fn is_late(side: Side, deadline: u64, elapsed: u64) -> bool {
+/// The caller's timer starts before the server's, so its cancellation may arrive slightly before
+/// the server's deadline.
+fn is_past_deadline(side: Side, deadline: u64, elapsed: u64) -> bool {
     let early = match side {
         Side::Server => MAX_EARLY.min(deadline / 10),
         Side::Client => 0,
@@ -242,22 +245,25 @@ mod tests {
             (100 * MS, 90 * MS),
             (10 * MS, 9 * MS),
         ] {
-            assert!(!is_late(Side::Server, deadline, from - 1), "{deadline}");
-            assert!(is_late(Side::Server, deadline, from), "{deadline}");
+            assert!(
+                !is_past_deadline(Side::Server, deadline, from - 1),
+                "{deadline}"
+            );
+            assert!(is_past_deadline(Side::Server, deadline, from), "{deadline}");
         }
-        assert!(is_late(Side::Server, 0, 0));
+        assert!(is_past_deadline(Side::Server, 0, 0));
     }
 
     #[test]
     fn a_client_takes_it_for_its_deadline_at_the_deadline() {
-        assert!(!is_late(Side::Client, 100 * MS, 100 * MS - 1));
-        assert!(is_late(Side::Client, 100 * MS, 100 * MS));
+        assert!(!is_past_deadline(Side::Client, 100 * MS, 100 * MS - 1));
+        assert!(is_past_deadline(Side::Client, 100 * MS, 100 * MS));
     }
 
     #[test]
     fn without_a_deadline_no_call_is_late() {
         for side in [Side::Server, Side::Client] {
-            assert!(!is_late(side, NEVER, u64::MAX / 2));
+            assert!(!is_past_deadline(side, NEVER, u64::MAX / 2));
         }
     }
 }

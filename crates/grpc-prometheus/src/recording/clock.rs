@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Longer than any call: 584 years.
+/// Exceeds the duration of any call: 584 years.
 pub(crate) const NEVER: u64 = u64::MAX;
 
 #[inline]
@@ -10,7 +10,7 @@ pub(crate) fn nanos_since(start: Instant) -> u64 {
     nanos(start.elapsed())
 }
 
-/// At most [`NEVER`].
+/// Saturates at [`NEVER`].
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(NEVER)

@@ -1,4 +1,4 @@
-//! From what ended a call to its gRPC code.
+//! Maps the end of a call to its gRPC code.
 
 use std::{error::Error as StdError, io, iter};
 
@@ -34,7 +34,7 @@ impl Code {
         self.0 as usize
     }
 
-    /// A number above 16 and anything that is no number is `Unknown`, as in tonic.
+    /// Numbers above 16 and malformed values are `Unknown`, as in tonic.
     pub(crate) fn from_digits(digits: &[u8]) -> Self {
         match digits {
             [d @ b'0'..=b'9'] => Self(d - b'0'),
@@ -49,7 +49,7 @@ impl Code {
         Some(Self::from_digits(status.as_bytes()))
     }
 
-    /// The code of an answer that ended without `grpc-status`.
+    /// The code of a response without `grpc-status`.
     pub(crate) fn from_http(status: StatusCode) -> Self {
         match status.as_u16() {
             400 => Self::INTERNAL,
@@ -61,7 +61,7 @@ impl Code {
         }
     }
 
-    /// The first error of the chain that tells a code.
+    /// The code of the first error in the chain that has one, else `Unknown`.
     pub(crate) fn from_error(error: &(dyn StdError + 'static)) -> Self {
         causes(error)
             .find_map(Self::from_one_error)
@@ -71,7 +71,7 @@ impl Code {
     #[cfg(feature = "tonic")]
     fn from_one_error(error: &(dyn StdError + 'static)) -> Option<Self> {
         if let Some(status) = error.downcast_ref::<tonic::Status>() {
-            // Of a transport's error tonic knows less: a lost connection is `Unknown` to it.
+            // tonic maps a lost connection to `Unknown`; the transport error below is more precise.
             let translated = status
                 .source()
                 .is_some_and(|source| source.is::<hyper::Error>());
@@ -136,7 +136,7 @@ fn causes<'a>(
     })
 }
 
-/// Whether the sender of a body, or the connection under it, has gone.
+/// Whether the error means that the sender of the body, or its connection, is gone.
 pub(crate) fn is_reset(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(|error| error.is::<io::Error>() || is_transport(error))
 }

@@ -1,18 +1,18 @@
-//! Connections of a server, counted by whoever accepts them.
+//! A server's connection, counted while it is open.
 
 use std::sync::Arc;
 
 use crate::series::Connections;
 
-/// An open connection: counted from its making to its drop.
+/// An open connection, counted from creation to drop.
 ///
-/// Made by [`ServerMetrics::connection`](crate::ServerMetrics::connection) around a stream, or
-/// around `()` if the accept loop only wants something to hold. With the feature `connections` it
-/// reads and writes like the stream and can be given to tonic's `serve_with_incoming`.
+/// Created by [`ServerMetrics::connection`](crate::ServerMetrics::connection) around a stream, or
+/// around `()` if the accept loop only needs a guard. With the feature `connections` it implements
+/// the stream's `AsyncRead` and `AsyncWrite`, and tonic's `serve_with_incoming` accepts it.
 #[derive(Debug)]
 pub struct Connection<IO> {
     io: IO,
-    /// Dropped after the stream.
+    /// Declared after the stream, so dropped after it.
     _open: Open,
 }
 
@@ -30,7 +30,7 @@ impl<IO> Connection<IO> {
         }
     }
 
-    /// The stream inside.
+    /// The inner stream.
     pub const fn get_ref(&self) -> &IO {
         &self.io
     }

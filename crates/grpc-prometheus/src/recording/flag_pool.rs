@@ -1,9 +1,9 @@
-//! Slots of reset flags: lent to calls, given back and lent again.
+//! A pool of reusable slots for reset flags.
 //!
-//! Each thread keeps some free slots, so that a call on one thread takes no lock. A thread with
-//! too many gives half of them to all, a thread without one takes as many, and a thread that ends
-//! gives all of its own. New slots are made only where no thread has given any: there are about as
-//! many as calls have been open at once, and they live as long as the process.
+//! Each thread caches free slots, so acquiring and releasing on one thread takes no lock. Full
+//! caches spill half of their slots to a shared list, empty ones refill from it, and a thread that
+//! exits returns all of its slots. New slots are allocated only when the shared list is empty.
+//! Slots are never freed, so their number follows the peak of open calls.
 
 use std::{
     cell::Cell,
@@ -12,45 +12,45 @@ use std::{
 
 use super::reset::Slot;
 
-/// Free slots that a thread keeps at most.
-const KEPT: usize = 64;
+/// Capacity of a thread's cache.
+const CACHED: usize = 64;
 
-/// Slots that move between a thread and all threads at a time.
-const BATCH: usize = KEPT / 2;
+/// Slots moved between a cache and the shared list at a time.
+const BATCH: usize = CACHED / 2;
 
-static SHARED: Mutex<Shared> = Mutex::new(Shared {
+static SHARED: Mutex<SharedList> = Mutex::new(SharedList {
     free: Vec::new(),
     made: 0,
 });
 
 thread_local! {
-    static LOCAL: Local = const { Local::new() };
+    static LOCAL: ThreadCache = const { ThreadCache::new() };
 }
 
-/// Free slots of all threads.
-struct Shared {
-    /// Has room for every slot, so that to give one back never allocates.
+/// Free slots that no thread caches.
+struct SharedList {
+    /// Has capacity for every slot, so releasing one never allocates.
     free: Vec<&'static Slot>,
     made: usize,
 }
 
-/// Free slots of one thread: the first `count`.
-struct Local {
-    free: [Cell<Option<&'static Slot>>; KEPT],
+/// Free slots of one thread; only the first `count` are valid.
+struct ThreadCache {
+    free: [Cell<Option<&'static Slot>>; CACHED],
     count: Cell<usize>,
 }
 
-/// A free slot.
+/// Takes a free slot, or allocates some if there is none.
 #[inline]
-pub(crate) fn take() -> &'static Slot {
-    // A thread that is being torn down has no slots any more.
+pub(crate) fn acquire() -> &'static Slot {
+    // A thread that is exiting has lost its cache.
     let slot = LOCAL.try_with(|local| local.pop().unwrap_or_else(|| local.refill()));
     slot.unwrap_or_else(|_| shared().take())
 }
 
-/// Gives a slot back. Neither allocates nor panics.
+/// Returns a slot. Neither allocates nor panics.
 #[inline]
-pub(crate) fn put(slot: &'static Slot) {
+pub(crate) fn release(slot: &'static Slot) {
     let kept = LOCAL.try_with(|local| {
         if !local.push(slot) {
             local.spill(BATCH);
@@ -62,13 +62,13 @@ pub(crate) fn put(slot: &'static Slot) {
     }
 }
 
-fn shared() -> MutexGuard<'static, Shared> {
+fn shared() -> MutexGuard<'static, SharedList> {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-// === impl Shared ===
+// === impl SharedList ===
 
-impl Shared {
+impl SharedList {
     fn take(&mut self) -> &'static Slot {
         self.free.pop().unwrap_or_else(|| self.make())
     }
@@ -82,12 +82,12 @@ impl Shared {
     }
 }
 
-// === impl Local ===
+// === impl ThreadCache ===
 
-impl Local {
+impl ThreadCache {
     const fn new() -> Self {
         Self {
-            free: [const { Cell::new(None) }; KEPT],
+            free: [const { Cell::new(None) }; CACHED],
             count: Cell::new(0),
         }
     }
@@ -99,7 +99,7 @@ impl Local {
         self.free[last].get()
     }
 
-    /// Whether there was room.
+    /// Returns whether there was room.
     #[inline]
     fn push(&self, slot: &'static Slot) -> bool {
         let count = self.count.get();
@@ -129,9 +129,9 @@ impl Local {
     }
 }
 
-impl Drop for Local {
+impl Drop for ThreadCache {
     fn drop(&mut self) {
-        self.spill(KEPT);
+        self.spill(CACHED);
     }
 }
 
@@ -148,14 +148,14 @@ mod tests {
     #[test]
     fn no_slot_is_lent_twice_at_once() {
         let taken: Vec<_> = thread::scope(|scope| {
-            let take_many = || (0..1_000).map(|_| take()).collect::<Vec<_>>();
+            let take_many = || (0..1_000).map(|_| acquire()).collect::<Vec<_>>();
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(take_many)).collect();
             let taken = threads.into_iter().map(|thread| thread.join().unwrap());
             taken.flatten().collect()
         });
         let different: HashSet<_> = taken.iter().map(|slot| address(slot)).collect();
         assert_eq!(different.len(), 8_000);
-        taken.into_iter().for_each(put);
+        taken.into_iter().for_each(release);
     }
 
     #[test]
@@ -163,15 +163,15 @@ mod tests {
         let (give, given) = mpsc::sync_channel(0);
         let mut seen = HashSet::new();
         thread::scope(|scope| {
-            scope.spawn(|| given.into_iter().for_each(put));
+            scope.spawn(|| given.into_iter().for_each(release));
             for _ in 0..100_000 {
-                let slot = take();
+                let slot = acquire();
                 seen.insert(address(slot));
                 give.send(slot).unwrap();
             }
             drop(give);
         });
-        // Those that both threads keep, and those that the other tests of the process borrow too.
+        // Slots cached by both threads, and slots used by other tests of this process.
         assert!(seen.len() < 10_000, "{}", seen.len());
     }
 
@@ -180,8 +180,8 @@ mod tests {
         let mut seen = HashSet::new();
         for _ in 0..10_000 {
             let slot = thread::spawn(|| {
-                let slot = take();
-                put(slot);
+                let slot = acquire();
+                release(slot);
                 slot
             });
             seen.insert(address(slot.join().unwrap()));
@@ -194,17 +194,17 @@ mod tests {
         struct Late;
         impl Drop for Late {
             fn drop(&mut self) {
-                let (first, second) = (take(), take());
+                let (first, second) = (acquire(), acquire());
                 assert!(!ptr::eq(first, second));
-                put(first);
-                put(second);
+                release(first);
+                release(second);
             }
         }
         thread_local!(static LATE: Late = const { Late });
         let thread = thread::spawn(|| {
-            // Destructors run in the reverse order of first use, so this one after the pool's.
+            // Destructors run in reverse order of first use, so this one runs after the pool's.
             LATE.with(|_| ());
-            put(take());
+            release(acquire());
         });
         thread.join().unwrap();
     }

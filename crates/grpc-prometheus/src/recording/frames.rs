@@ -1,39 +1,39 @@
-//! Length-prefix scanner: finds the gRPC messages in a stream of bytes, however it is cut.
+//! Finds gRPC messages in a byte stream by their length prefixes, however the stream is chunked.
 
 use super::code::Code;
 
-/// Flag, then length as big-endian `u32`.
+/// Flag byte, then the length as big-endian `u32`.
 const PREFIX: usize = 5;
 
-/// Set in the flag byte of a grpc-web trailers frame, which is not a message.
+/// Flag bit of a grpc-web trailers frame, which is not a message.
 const TRAILERS: u8 = 0x80;
 
-/// Where in the stream the next byte belongs.
+/// Position in the stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scanner {
     prefix: [u8; PREFIX],
-    /// Bytes of `prefix` that are known; `PREFIX` while inside a message.
+    /// Bytes of `prefix` read so far; `PREFIX` while inside a message.
     filled: u8,
-    /// Bytes of the message still to come.
-    missing: u32,
-    trailers: Trailers,
+    /// Bytes of the current message still to come.
+    remaining: u32,
+    trailers: StatusParser,
 }
 
-/// Looks for `grpc-status: <digits>` at the start of a line.
+/// Finds `grpc-status: <digits>` at the start of a line of grpc-web trailers.
 #[derive(Clone, Copy, Debug, Default)]
-struct Trailers {
-    place: Place,
+struct StatusParser {
+    state: StatusState,
     digits: [u8; 2],
     count: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// So many bytes of the name have been seen.
+enum StatusState {
+    /// Matched this many bytes of the name.
     Name(u8),
     Value,
-    /// In a line of another name.
-    Elsewhere,
+    /// In a line with another name.
+    OtherField,
     Done,
 }
 
@@ -42,9 +42,9 @@ const NAME: &[u8] = b"grpc-status:";
 // === impl Scanner ===
 
 impl Scanner {
-    /// Reads on and reports the length of each message whose last byte is in `chunk`.
+    /// Scans the next chunk and reports the length of each message that ends in it.
     pub(crate) fn scan(&mut self, mut chunk: &[u8], mut message: impl FnMut(u32)) {
-        if let Some(length) = self.whole(chunk) {
+        if let Some(length) = self.single_message(chunk) {
             return message(length);
         }
         while !chunk.is_empty() {
@@ -54,16 +54,16 @@ impl Scanner {
                     return;
                 }
             }
-            let taken = (self.missing as usize).min(chunk.len());
+            let taken = (self.remaining as usize).min(chunk.len());
             let (content, rest) = chunk.split_at(taken);
             chunk = rest;
-            // No truncation: `taken` is at most `missing`.
-            self.missing -= taken as u32;
+            // No truncation: `taken` is at most `remaining`.
+            self.remaining -= taken as u32;
             let is_message = self.prefix[0] & TRAILERS == 0;
             if !is_message {
                 self.trailers.read(content);
             }
-            if self.missing > 0 {
+            if self.remaining > 0 {
                 return;
             }
             self.filled = 0;
@@ -73,16 +73,16 @@ impl Scanner {
         }
     }
 
-    /// The usual case: the chunk is one message.
+    /// The length of the message if the chunk is exactly one: the common case.
     #[inline]
-    pub(crate) fn whole(&self, chunk: &[u8]) -> Option<u32> {
+    pub(crate) fn single_message(&self, chunk: &[u8]) -> Option<u32> {
         let ([flag, a, b, c, d], content) = chunk.split_first_chunk()?;
         let length = u32::from_be_bytes([*a, *b, *c, *d]);
         let whole = self.filled == 0 && flag & TRAILERS == 0 && content.len() == length as usize;
         whole.then_some(length)
     }
 
-    /// The status in a grpc-web trailers frame, if one has passed.
+    /// The status of a grpc-web trailers frame, if one has been scanned.
     pub(crate) fn status(&self) -> Option<Code> {
         self.trailers.status()
     }
@@ -94,7 +94,7 @@ impl Scanner {
         // No truncation: at most `PREFIX`.
         self.filled += taken as u8;
         if filled + taken == PREFIX {
-            self.missing = self.length();
+            self.remaining = self.length();
         }
         &chunk[taken..]
     }
@@ -105,54 +105,58 @@ impl Scanner {
     }
 }
 
-// === impl Trailers ===
+// === impl StatusParser ===
 
-impl Trailers {
+impl StatusParser {
     fn read(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.place = match (self.place, byte) {
-                (Place::Done, _) => return,
-                (Place::Value, b'\r' | b'\n') => Place::Done,
-                (Place::Value, byte) => self.digit(*byte),
-                (_, b'\n') => Place::Name(0),
-                (Place::Name(seen), byte) => Self::name(seen, *byte),
-                (Place::Elsewhere, _) => Place::Elsewhere,
+            self.state = match (self.state, byte) {
+                (StatusState::Done, _) => return,
+                (StatusState::Value, b'\r' | b'\n') => StatusState::Done,
+                (StatusState::Value, byte) => self.digit(*byte),
+                (_, b'\n') => StatusState::Name(0),
+                (StatusState::Name(seen), byte) => Self::name(seen, *byte),
+                (StatusState::OtherField, _) => StatusState::OtherField,
             };
         }
     }
 
-    fn name(seen: u8, byte: u8) -> Place {
+    fn name(seen: u8, byte: u8) -> StatusState {
         let seen = usize::from(seen);
         match NAME.get(seen) {
             Some(expected) if byte.eq_ignore_ascii_case(expected) && seen + 1 == NAME.len() => {
-                Place::Value
+                StatusState::Value
             }
             // No truncation: the name is short.
-            Some(expected) if byte.eq_ignore_ascii_case(expected) => Place::Name(seen as u8 + 1),
-            _ => Place::Elsewhere,
+            Some(expected) if byte.eq_ignore_ascii_case(expected) => {
+                StatusState::Name(seen as u8 + 1)
+            }
+            _ => StatusState::OtherField,
         }
     }
 
-    fn digit(&mut self, byte: u8) -> Place {
+    fn digit(&mut self, byte: u8) -> StatusState {
         if byte != b' ' {
             if let Some(digit) = self.digits.get_mut(usize::from(self.count)) {
                 *digit = byte;
             }
             self.count = self.count.saturating_add(1);
         }
-        Place::Value
+        StatusState::Value
     }
 
     fn status(&self) -> Option<Code> {
-        match (self.place, self.digits.get(..usize::from(self.count))) {
-            (Place::Value | Place::Done, Some(digits)) => Some(Code::from_digits(digits)),
-            (Place::Value | Place::Done, None) => Some(Code::UNKNOWN),
+        match (self.state, self.digits.get(..usize::from(self.count))) {
+            (StatusState::Value | StatusState::Done, Some(digits)) => {
+                Some(Code::from_digits(digits))
+            }
+            (StatusState::Value | StatusState::Done, None) => Some(Code::UNKNOWN),
             _ => None,
         }
     }
 }
 
-impl Default for Place {
+impl Default for StatusState {
     fn default() -> Self {
         Self::Name(0)
     }
@@ -164,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// Flag and length of each frame of a whole body; what is cut short is not there.
+    /// Lengths of the complete messages in a whole body.
     fn reference(mut body: &[u8]) -> Vec<u32> {
         let mut messages = Vec::new();
         while let [flag, a, b, c, d, rest @ ..] = body {

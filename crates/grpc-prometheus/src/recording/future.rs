@@ -1,4 +1,4 @@
-//! The future of a metered call.
+//! The response future of a metered call.
 
 use std::{
     mem,
@@ -12,17 +12,17 @@ use pin_project_lite::pin_project;
 
 use super::{
     body::ResponseBody,
-    call::Open,
+    call::OpenCall,
     code::{BoxError, Code},
 };
 
 pin_project! {
-    /// Answers with the inner response; a failure, a panic or a drop ends the call.
+    /// Resolves to the inner response. An error, a panic or a drop ends the call.
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
-        open: Open,
+        open: OpenCall,
     }
 }
 
@@ -30,7 +30,7 @@ pin_project! {
 
 impl<F> ResponseFuture<F> {
     #[inline]
-    pub(crate) const fn new(inner: F, open: Open) -> Self {
+    pub(crate) const fn new(inner: F, open: OpenCall) -> Self {
         Self { inner, open }
     }
 }
@@ -51,7 +51,7 @@ where
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
         if let Poll::Ready(Ok(response)) = &polled {
-            this.open.answered(response);
+            this.open.on_response(response);
         }
         match polled {
             Poll::Pending => Poll::Pending,

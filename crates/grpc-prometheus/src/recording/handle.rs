@@ -1,4 +1,4 @@
-//! A method that a server looks up once for all of its layers.
+//! Handles of methods, for servers that resolve request paths themselves.
 
 use std::{fmt, ptr};
 
@@ -7,10 +7,10 @@ use http::Extensions;
 use super::registration::Registration;
 use crate::series::Entry;
 
-/// A method that is known to a [`ServerMetrics`](crate::ServerMetrics), or that it excludes.
+/// A method that a [`ServerMetrics`](crate::ServerMetrics) counts or excludes.
 ///
-/// Two words to copy, valid for as long as the process lives. Made by
-/// [`ServerMetrics::method`](crate::ServerMetrics::method) and read by a layer through
+/// Cheap to copy and valid for the life of the process.
+/// [`ServerMetrics::method`](crate::ServerMetrics::method) creates it; a layer reads it through
 /// [`ServerLayer::resolved_by`](crate::ServerLayer::resolved_by).
 #[derive(Clone, Copy)]
 pub struct MethodHandle {
@@ -18,8 +18,8 @@ pub struct MethodHandle {
     entry: &'static Entry,
 }
 
-/// Finds the handle that the server around a layer left with a request.
-pub(crate) type Resolve = fn(&Extensions) -> Option<MethodHandle>;
+/// Reads the handle that the server left in a request's extensions.
+pub(crate) type ResolveMethod = fn(&Extensions) -> Option<MethodHandle>;
 
 // === impl MethodHandle ===
 
@@ -32,7 +32,7 @@ impl MethodHandle {
         })
     }
 
-    /// `None` if the handle was made by other metrics.
+    /// `None` if the handle belongs to another registration.
     #[inline]
     pub(crate) fn entry_in(self, registration: &Registration) -> Option<&'static Entry> {
         ptr::eq(self.registration, registration).then_some(self.entry)

@@ -1,8 +1,9 @@
-//! Header look-ups of a call.
+//! Header look-ups on the hot path.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Looks at each: to hash a name costs more than to compare a dozen, and headers are few.
+/// Linear search: requests have few headers, and comparing a dozen names is cheaper than hashing
+/// one.
 #[inline]
 pub(crate) fn get<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut headers = headers.iter();

@@ -1,4 +1,4 @@
-//! The tower layers and services.
+//! tower layers and services for servers and clients.
 
 use std::task::{Context, Poll};
 
@@ -11,31 +11,31 @@ use super::{
     body::{RequestBody, ResponseBody},
     code::BoxError,
     future::ResponseFuture,
-    handle::{MethodHandle, Resolve},
+    handle::{MethodHandle, ResolveMethod},
     registration::Registration,
     reset::{ResetFlag, ShareReset},
 };
 
-/// Counts the calls that a server answers.
+/// A tower layer that records the calls of a server.
 #[derive(Clone, Debug)]
 pub struct ServerLayer {
     registration: &'static Registration,
     hooks: Hooks,
 }
 
-/// Counts the calls that a client makes.
+/// A tower layer that records the calls of a client, for tonic's `Channel`.
 #[derive(Clone, Debug)]
 pub struct ClientLayer {
     registration: &'static Registration,
 }
 
-/// A [`ClientLayer`] for services that take any body: it does not box the request's.
+/// A [`ClientLayer`] for services that accept any body. It does not box the request body.
 #[derive(Clone, Debug)]
 pub struct UnboxedClientLayer {
     registration: &'static Registration,
 }
 
-/// A service whose calls are counted.
+/// A service that records its calls.
 #[derive(Clone, Debug)]
 pub struct Metered<S> {
     inner: S,
@@ -43,7 +43,7 @@ pub struct Metered<S> {
     hooks: Hooks,
 }
 
-/// A tonic `Channel`, or anything that takes its requests, whose calls are counted.
+/// A tonic `Channel`, or a service with the same request type, that records its calls.
 #[cfg(feature = "tonic")]
 #[derive(Clone, Debug)]
 pub struct MeteredChannel<S> {
@@ -51,10 +51,10 @@ pub struct MeteredChannel<S> {
     registration: &'static Registration,
 }
 
-/// Functions that the server around a layer gives it. A client's layer has none.
+/// Functions that a server gives its layer. Client layers have none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
-    pub(crate) resolve: Option<Resolve>,
+    pub(crate) resolve: Option<ResolveMethod>,
     pub(crate) share_reset: Option<ShareReset>,
 }
 
@@ -68,22 +68,22 @@ impl ServerLayer {
         }
     }
 
-    /// Takes the method of a call from the request's extensions where `resolve` finds its handle
-    /// there, and looks its path up where it does not. Default: every path is looked up.
+    /// Reads the method of a call from the request's extensions: if `resolve` returns a handle, the
+    /// layer does not look up the path. Default: the layer looks up every path.
     ///
-    /// A server that resolves paths itself thus does so once. The handle decides, whatever the
-    /// path is. A handle that was made by another [`ServerMetrics`](crate::ServerMetrics) than the
-    /// layer's, or than one of its clones, is ignored.
+    /// For servers that resolve paths themselves. The handle takes precedence over the path. A
+    /// handle of another [`ServerMetrics`](crate::ServerMetrics) than the layer's or a clone of it
+    /// is ignored.
     pub const fn resolved_by(mut self, resolve: fn(&Extensions) -> Option<MethodHandle>) -> Self {
         self.hooks.resolve = Some(resolve);
         self
     }
 
-    /// Leaves the [`ResetFlag`] of each gRPC request in its extensions, by way of `share`, before
-    /// the request goes on to the service. Default: nothing is left there.
+    /// Calls `share` for each gRPC request before it reaches the inner service, to store the
+    /// request's [`ResetFlag`] in its extensions. Default: not shared.
     ///
-    /// Each request whose content type begins with `application/grpc` has a flag, also those that
-    /// are not counted.
+    /// A gRPC request is one whose content type starts with `application/grpc`. It has a flag even
+    /// if it is not counted.
     pub const fn share_reset(mut self, share: fn(&mut Extensions, ResetFlag)) -> Self {
         self.hooks.share_reset = Some(share);
         self
@@ -111,9 +111,8 @@ impl ClientLayer {
 }
 
 impl ClientLayer {
-    /// A layer for services that take a [`RequestBody`], such as hyper's clients: it allocates
-    /// nothing. The layer for tonic's `Channel`, which takes only tonic's own body, has to box
-    /// the request body once per call.
+    /// A layer for services that accept a [`RequestBody`], such as hyper's clients. It allocates
+    /// nothing per call, while the layer for a `Channel` boxes the request body.
     pub fn unboxed(&self) -> UnboxedClientLayer {
         UnboxedClientLayer {
             registration: self.registration,

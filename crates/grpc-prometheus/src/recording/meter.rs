@@ -1,20 +1,20 @@
-//! Counts the messages of one body, and times them where that is wanted.
+//! Counts the messages of one body and, if configured, measures their waits.
 
 use std::{mem, time::Instant};
 
 use super::{clock, code::Code, frames::Scanner};
-use crate::series::{Histogram, Series, Side};
+use crate::series::{Histograms, Series, Side};
 
-/// The state of a count of request or of response messages; the numbers are those of the call.
+/// Counting state of a request or response body. The counters are in the series.
 ///
-/// Plain words like a [`Call`](crate::call::Call), and for the same reason: what is not inlined takes
-/// them by value.
+/// Plain words like [`Call`](super::call::Call), for the same reason: functions that are not
+/// inlined take it by value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Meter<const REQUEST: bool> {
     scanner: Scanner,
-    /// Messages that wait for the transport.
-    waiting: u32,
-    /// When the reader asked for the message to come, or when messages began to wait.
+    /// Messages that the transport has not yet taken.
+    unsent: u32,
+    /// When the reader began to wait for a message, or the messages for the transport.
     since: Option<Instant>,
 }
 
@@ -26,24 +26,24 @@ impl<const REQUEST: bool> Meter<REQUEST> {
         (series.side == Side::Server) == REQUEST
     }
 
-    /// Somebody asks the body for more.
+    /// Called at each poll of the body.
     #[inline]
-    pub(crate) fn asked(&mut self, series: &Series) {
+    pub(crate) fn on_poll(&mut self, series: &Series) {
         if series.timed {
-            *self = self.ask(series);
+            *self = self.time_poll(series);
         }
     }
 
     #[inline]
     pub(crate) fn count(&mut self, series: &Series, data: &[u8]) {
-        match self.scanner.whole(data) {
-            Some(bytes) if !series.timed => Self::add(series, bytes),
-            _ => *self = self.count_all(series, data),
+        match self.scanner.single_message(data) {
+            Some(bytes) if !series.timed => Self::count_message(series, bytes),
+            _ => *self = self.scan(series, data),
         }
     }
 
     #[inline]
-    fn add(series: &Series, bytes: u32) {
+    fn count_message(series: &Series, bytes: u32) {
         if Self::incoming(series) {
             series.received(bytes);
         } else {
@@ -52,20 +52,20 @@ impl<const REQUEST: bool> Meter<REQUEST> {
     }
 
     #[inline(never)]
-    fn ask(mut self, series: &Series) -> Self {
+    fn time_poll(mut self, series: &Series) -> Self {
         match Self::incoming(series) {
             true => _ = self.since.get_or_insert_with(Instant::now),
-            false => self = self.accept(series),
+            false => self = self.observe_send(series),
         }
         self
     }
 
     #[inline(never)]
-    fn count_all(mut self, series: &Series, data: &[u8]) -> Self {
+    fn scan(mut self, series: &Series, data: &[u8]) -> Self {
         let mut messages = 0;
         self.scanner.scan(data, |bytes| {
             messages += 1;
-            Self::add(series, bytes);
+            Self::count_message(series, bytes);
         });
         if messages > 0 && series.timed {
             self.time(series, messages);
@@ -73,42 +73,42 @@ impl<const REQUEST: bool> Meter<REQUEST> {
         self
     }
 
-    /// The status of a grpc-web trailers frame.
+    /// The status of a grpc-web trailers frame, if one has been read.
     pub(crate) fn status(&self) -> Option<Code> {
         self.scanner.status()
     }
 
     fn time(&mut self, series: &Series, messages: u32) {
         if Self::incoming(series) {
-            let histogram = series.plan.layout.receive_time.as_ref();
+            let histogram = series.schema.layout.receive_time.as_ref();
             observe(
                 series,
                 histogram,
                 self.since.take().map_or(0, clock::nanos_since),
             );
-            // The others of the frame were there when they were asked for.
+            // Further messages of the frame did not keep the reader waiting.
             (1..messages).for_each(|_| observe(series, histogram, 0));
         } else {
-            self.waiting = messages;
+            self.unsent = messages;
             self.since = Some(Instant::now());
         }
     }
 
-    /// The transport has taken what it was given, or the body has gone.
+    /// Called when the body is dropped: its messages wait no longer.
     #[inline]
-    pub(crate) fn accepted(&mut self, series: &Series) {
-        if self.waiting > 0 {
-            *self = self.accept(series);
+    pub(crate) fn on_drop(&mut self, series: &Series) {
+        if self.unsent > 0 {
+            *self = self.observe_send(series);
         }
     }
 
     #[inline(never)]
-    fn accept(mut self, series: &Series) -> Self {
-        let messages = mem::take(&mut self.waiting);
+    fn observe_send(mut self, series: &Series) -> Self {
+        let messages = mem::take(&mut self.unsent);
         if messages > 0
             && let Some(since) = self.since.take()
         {
-            let histogram = series.plan.layout.send_time.as_ref();
+            let histogram = series.schema.layout.send_time.as_ref();
             let waited = clock::nanos_since(since);
             (0..messages).for_each(|_| observe(series, histogram, waited));
         }
@@ -116,7 +116,7 @@ impl<const REQUEST: bool> Meter<REQUEST> {
     }
 }
 
-fn observe(series: &Series, histogram: Option<&Histogram>, nanos: u64) {
+fn observe(series: &Series, histogram: Option<&Histograms>, nanos: u64) {
     if let Some(histogram) = histogram {
         series.observe(histogram, nanos);
     }

@@ -1,16 +1,16 @@
-//! Whether the request of a call was reset: one flag for each open call.
+//! Reset flags: whether a call's request was reset.
 //!
-//! tonic turns a reset of the request body into a clean end of the stream, so a handler may answer
-//! a caller that has gone. The request body and the response of a call live apart, perhaps in
-//! different tasks. They share a flag in a slot that the call borrows from [`flag_pool`], and that
-//! goes back when the response future or the response body is dropped.
+//! tonic turns a reset of the request body into a regular end of the stream, so the handler may
+//! still respond. The request body and the response of a call are separate values, perhaps in
+//! different tasks. They share a flag in a slot from [`flag_pool`]. The call returns the slot when
+//! its response future or response body is dropped.
 //!
 //! # Memory ordering
 //!
-//! The word of a slot is even while the flag is unset, odd while it is set, and grows with each
-//! borrowing. Only the owner stores the next even value; all others exchange the even value of
-//! their own handle for the odd one. So a handle of an ended call neither reads nor sets the flag
-//! of a later one.
+//! A slot's word is even while its flag is unset, odd while it is set, and grows with each use.
+//! Only the owner stores the next even value. All others exchange the even value in their own
+//! handle for the odd one. So a handle of an ended call can neither read nor set the flag of a
+//! later call.
 //!
 //! [`flag_pool`]: super::flag_pool
 
@@ -23,25 +23,24 @@ use http::Extensions;
 
 use super::flag_pool;
 
-/// Tells whether a server's request was reset, by its caller or with its connection, while the
-/// service read its body: nobody then receives the response.
+/// Whether a server's request was reset, by the caller or with its connection, while the service
+/// read its body. The caller does not receive the response.
 ///
-/// Two words to copy, handed out by
-/// [`ServerLayer::share_reset`](crate::ServerLayer::share_reset). Unset again, for good, once the
-/// call's response future or response body is dropped.
+/// Cheap to copy. [`ServerLayer::share_reset`](crate::ServerLayer::share_reset) hands it out. After
+/// the response future or response body is dropped, it is unset for good.
 #[derive(Clone, Copy)]
 pub struct ResetFlag {
     slot: &'static Slot,
-    /// The word of the slot while the flag is unset.
+    /// The slot's word while the flag is unset.
     unset: u64,
 }
 
-/// The word of one flag, in a cache line of its own.
+/// The word of one flag, on a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Slot(AtomicU64);
 
-/// Leaves the flag of a request in its extensions.
+/// Stores the flag of a request in its extensions.
 pub(crate) type ShareReset = fn(&mut Extensions, ResetFlag);
 
 // === impl ResetFlag ===
@@ -52,26 +51,26 @@ impl ResetFlag {
         self.slot.0.load(Ordering::Acquire) == self.unset + 1
     }
 
-    /// An unset flag, to be closed once.
+    /// Acquires an unset flag. The owner must close it once.
     #[inline]
     pub(crate) fn open() -> Self {
-        let slot = flag_pool::take();
+        let slot = flag_pool::acquire();
         let unset = slot.0.load(Ordering::Relaxed);
         Self { slot, unset }
     }
 
-    /// Does nothing once the flag is closed.
+    /// Does nothing if the flag is closed.
     pub(crate) fn set(self) {
         let (unset, set) = (self.unset, self.unset + 1);
         let (done, failed) = (Ordering::Release, Ordering::Relaxed);
         _ = self.slot.0.compare_exchange(unset, set, done, failed);
     }
 
-    /// Unsets the flag for good and lends its slot to the next call.
+    /// Closes the flag and releases its slot.
     #[inline]
     pub(crate) fn close(self) {
         self.slot.0.store(self.unset + 2, Ordering::Release);
-        flag_pool::put(self.slot);
+        flag_pool::release(self.slot);
     }
 }
 

@@ -8,12 +8,12 @@ use super::headers;
 
 static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// The deadline of a call, counted from its start; a malformed header is none.
+/// The timeout of a request; `None` if the header is missing or malformed.
 pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Duration> {
     parse(headers::get(headers, &GRPC_TIMEOUT)?.as_bytes())
 }
 
-/// One to eight digits and a unit.
+/// Parses one to eight digits and a unit.
 pub(crate) fn parse(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {

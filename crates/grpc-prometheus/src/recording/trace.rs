@@ -1,4 +1,4 @@
-//! The trace id of a request.
+//! The trace id of a request, for exemplars.
 
 use http::{Extensions, HeaderMap, HeaderName};
 
@@ -6,7 +6,7 @@ use crate::series::TraceId;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The extension, else the W3C `traceparent` header if its sampled flag is set.
+/// From the extensions, else from the W3C `traceparent` header if its sampled flag is set.
 pub(crate) fn find(headers: &HeaderMap, extensions: &Extensions) -> Option<TraceId> {
     if let Some(id) = extensions.get() {
         return Some(*id);
@@ -23,7 +23,7 @@ fn from_traceparent(value: &[u8]) -> Option<TraceId> {
     (dashes && sampled && TraceId(id) != TraceId::NONE).then_some(TraceId(id))
 }
 
-/// The first `N` bytes that `digits` spell.
+/// Decodes the first `N` bytes of hex digits.
 fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     for (byte, pair) in bytes.iter_mut().zip(digits.get(..N * 2)?.chunks_exact(2)) {

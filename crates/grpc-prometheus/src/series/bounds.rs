@@ -1,17 +1,17 @@
-//! The bounds of a histogram's buckets, as counted and as printed.
+//! Bucket bounds of a histogram: for counting and for printing.
 
 use std::sync::Arc;
 
-/// The bounds of a histogram, as counted and as printed.
+/// The bucket bounds of a histogram, for counting and for printing.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
-    /// Seconds or bytes, without `+Inf`.
+    /// In seconds or bytes, without `+Inf`.
     pub(crate) upper: Box<[f64]>,
-    /// The same in whole nanoseconds or bytes, inclusive.
+    /// In whole nanoseconds or bytes, inclusive.
     units: Box<[u64]>,
-    /// Units in one of `upper`.
+    /// Nanoseconds per second, or 1 for bytes.
     pub(crate) scale: f64,
-    /// `,le="…"} ` for each bucket with that of `+Inf`, in both formats.
+    /// `,le="…"} ` for each bucket, including `+Inf`, in both formats.
     pub(crate) text: Arc<[String]>,
     pub(crate) openmetrics: Arc<[String]>,
 }
@@ -28,8 +28,8 @@ impl Bounds {
     }
 
     fn new(upper: &[f64], scale: f64) -> Self {
-        // A value is whole, so it is at most a bound if it is at most the bound rounded down; the
-        // rounding before that undoes the binary error of bounds such as 0.0003 s.
+        // Values are integers, so bounds are rounded down. Bounds such as 0.0003 s, which have no
+        // exact binary form, are rounded to the nearest integer first.
         let unit = |bound: &f64| {
             let units = bound * scale;
             let near = units.round();
@@ -54,7 +54,7 @@ impl Bounds {
     }
 }
 
-/// A bound as the specification's "canonical numbers": with a point or an exponent.
+/// Formats a number as an OpenMetrics "canonical number": with a point or an exponent.
 pub(crate) fn canonical(value: f64) -> String {
     if value != 0.0 && value.is_finite() && !(1e-4..1e6).contains(&value.abs()) {
         let scientific = format!("{value:e}");

@@ -1,25 +1,25 @@
-//! Bounds of histogram buckets.
+//! Choices of bucket bounds.
 
-/// Upper bounds of the buckets of a histogram: seconds for times, bytes for sizes.
+/// Upper bounds of a histogram's buckets: seconds for times, bytes for sizes.
 ///
-/// `+Inf` is always added and must not be given.
+/// `+Inf` is added to every choice and must not be given.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Buckets {
-    /// 19 bounds from 100 µs to 10 s: every bound of [`Go`](Self::Go) and [`Python`](Self::Python)
-    /// plus five below 5 ms. The default for times.
+    /// 19 bounds from 100 µs to 10 s: all bounds of [`Go`](Self::Go) and [`Python`](Self::Python),
+    /// and five below 5 ms. The default for times.
     #[default]
     Fine,
     /// The 11 bounds of go-grpc-prometheus, 5 ms to 10 s.
     Go,
-    /// The 14 bounds of the Python client and so of py-grpc-prometheus, 5 ms to 10 s.
+    /// The 14 bounds of the Python client and of py-grpc-prometheus, 5 ms to 10 s.
     Python,
     /// The 41 latency bounds of the gRPC OpenTelemetry proposal A66, 0 to 100 s.
     A66,
     /// The 14 size bounds of the gRPC OpenTelemetry proposal A66, 0 B to 4 GiB.
     A66Bytes,
-    /// Any other: finite, not negative, strictly rising, at least one. Each costs eight bytes in
-    /// every shard of every series, and a comparison for each value above it.
+    /// Custom bounds: at least one, finite, non-negative and strictly increasing. Each costs eight
+    /// bytes per shard of every series, and one comparison for each value above it.
     Custom(Vec<f64>),
 }
 
@@ -69,7 +69,7 @@ impl Buckets {
         }
     }
 
-    pub(crate) fn are_legal(&self) -> bool {
+    pub(crate) fn are_valid(&self) -> bool {
         let bounds = self.bounds();
         !bounds.is_empty()
             && bounds

@@ -1,16 +1,17 @@
-//! The atomics of one series.
+//! The counters of one series: one atomic cell per number and shard.
 //!
 //! # Memory ordering
 //!
-//! A call adds to `started` before anything else and to `handled` last. `handled` is written with
-//! `Release` and read with `Acquire`, and read before `started`. In an owned shard (see
-//! [`shard`](super::shard)) all writes to a word are those of one thread after the other, in the
-//! shared one they are read-modify-writes; so a reader that sees the n-th value of a `handled`
-//! word synchronises with all n calls that made it, and sees the `started` of each (a call's own
-//! two adds are ordered by program order, or by whatever handed its future from thread to thread).
-//! Hence started ≥ Σ handled in every scrape, also where a thread has come to own a shard since:
-//! which shards there are is asked for each word anew. All other adds are `Relaxed`: each word only grows,
-//! and per-word coherence keeps two scrapes that follow one another from going back.
+//! A call increments `started` first and `handled` last. Writers store `handled` with `Release`;
+//! readers load it with `Acquire`, and before `started`. In an owned shard (see
+//! [`shard`](super::shard)) one thread after the other writes a cell, and in the shared shard all
+//! writes are read-modify-writes. So a reader that sees the n-th value of a `handled` cell
+//! synchronises with all n calls behind it and sees their increments of `started`. (A call's own
+//! two increments are ordered by program order, or by the synchronisation that moved its future
+//! between threads.) Hence started ≥ Σ handled in every scrape, also if a thread acquires a shard
+//! meanwhile, because the reader loads the number of shards again for each cell. All other
+//! increments are `Relaxed`: each cell only grows, and per-cell coherence keeps later scrapes from
+//! going back.
 
 use std::{
     fmt,
@@ -21,92 +22,92 @@ use std::{
 };
 
 use super::{
-    exemplar::{Exemplar, Slot, TraceId},
+    exemplar::{Exemplar, LatestExemplar, TraceId},
     families::Side,
     labels::Labels,
-    layout::{HANDLED_OK, Histogram, Layout, RECEIVED, SENT, STARTED},
+    layout::{HANDLED_OK, Histograms, Layout, RECEIVED, SENT, STARTED},
     shard::Shard,
     spelling::CODES,
-    store::Plan,
+    store::Schema,
 };
 
-/// Two cache lines, because x86 prefetches them in pairs.
+/// Two cache lines, because x86 prefetches lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Line([AtomicU64; LINE]);
+struct CacheBlock([AtomicU64; BLOCK_CELLS]);
 
-const LINE: usize = 16;
+const BLOCK_CELLS: usize = 16;
 
-/// The numbers of one series, in shards that keep threads apart.
+/// One series: a label set with its counters.
 pub(crate) struct Series {
     pub(crate) side: Side,
-    /// Whether sizes of messages are observed.
+    /// Whether message sizes are recorded.
     sized: bool,
-    /// Whether waits are observed: of the reader for a message, of messages for the transport.
+    /// Whether message waits are recorded.
     pub(crate) timed: bool,
     pub(crate) labels: Labels,
-    pub(crate) plan: Arc<Plan>,
-    /// Those of a shard follow one another.
-    lines: Box<[Line]>,
-    lines_per_shard: usize,
-    /// One per bucket of the handling-time histograms.
-    exemplars: Option<Box<[Slot]>>,
+    pub(crate) schema: Arc<Schema>,
+    /// Shard after shard.
+    blocks: Box<[CacheBlock]>,
+    blocks_per_shard: usize,
+    /// One per bucket of the handling-time histograms, if exemplars are on.
+    exemplars: Option<Box<[LatestExemplar]>>,
 }
 
-/// One shard of a series; not to be kept across an await.
-struct Words<'a> {
-    /// Those of later shards follow.
-    lines: &'a [Line],
+/// The shard of the current thread. Must not be held across an await.
+struct ShardCells<'a> {
+    /// Starts at the shard; later shards follow.
+    blocks: &'a [CacheBlock],
     shard: Shard,
 }
 
-/// A copy of the numbers of one series, summed over shards.
+/// The values of one series at one time, summed over its shards.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    words: Box<[u64]>,
+    cells: Box<[u64]>,
     failed: usize,
 }
 
 // === impl Series ===
 
 impl Series {
-    pub(crate) fn new(plan: &Arc<Plan>, labels: Labels) -> Self {
-        let exemplars = plan.layout.handling.as_ref().and_then(|histogram| {
-            let slots = histogram.slots() * histogram.buckets();
-            let exemplars = (0..slots).map(|_| Slot::default());
-            plan.config.exemplars.then(|| exemplars.collect())
+    pub(crate) fn new(schema: &Arc<Schema>, labels: Labels) -> Self {
+        let exemplars = schema.layout.handling.as_ref().and_then(|histogram| {
+            let slots = histogram.count() * histogram.buckets();
+            let exemplars = (0..slots).map(|_| LatestExemplar::default());
+            schema.config.exemplars.then(|| exemplars.collect())
         });
-        let lines_per_shard = plan.layout.words.div_ceil(LINE);
-        let lines = lines_per_shard * Shard::count();
+        let blocks_per_shard = schema.layout.cells.div_ceil(BLOCK_CELLS);
+        let blocks = blocks_per_shard * Shard::count();
         Self {
-            side: plan.config.side,
-            sized: plan.layout.received_bytes.is_some(),
-            timed: plan.layout.receive_time.is_some(),
+            side: schema.config.side,
+            sized: schema.layout.received_bytes.is_some(),
+            timed: schema.layout.receive_time.is_some(),
             labels,
-            plan: Arc::clone(plan),
-            lines: (0..lines).map(|_| Line::default()).collect(),
-            lines_per_shard,
+            schema: Arc::clone(schema),
+            blocks: (0..blocks).map(|_| CacheBlock::default()).collect(),
+            blocks_per_shard,
             exemplars,
         }
     }
 
-    fn word(&self, shard: usize, index: usize) -> &AtomicU64 {
-        &self.lines[shard * self.lines_per_shard + index / LINE].0[index % LINE]
+    fn cell(&self, shard: usize, index: usize) -> &AtomicU64 {
+        &self.blocks[shard * self.blocks_per_shard + index / BLOCK_CELLS].0[index % BLOCK_CELLS]
     }
 
-    /// The words that this thread adds to.
+    /// The cells that this thread writes.
     #[inline]
-    fn words(&self) -> Words<'_> {
+    fn cells(&self) -> ShardCells<'_> {
         let shard = Shard::current();
-        Words {
-            lines: &self.lines[shard.index() * self.lines_per_shard..],
+        ShardCells {
+            blocks: &self.blocks[shard.index() * self.blocks_per_shard..],
             shard,
         }
     }
 
     #[inline]
     pub(crate) fn start(&self) {
-        self.words().add(STARTED, 1, Ordering::Relaxed);
+        self.cells().add(STARTED, 1, Ordering::Relaxed);
     }
 
     #[inline]
@@ -120,10 +121,10 @@ impl Series {
     }
 
     #[inline]
-    fn message(&self, word: usize, bytes: u32, histogram: fn(&Layout) -> Option<&Histogram>) {
-        self.words().add(word, 1, Ordering::Relaxed);
+    fn message(&self, cell: usize, bytes: u32, histogram: fn(&Layout) -> Option<&Histograms>) {
+        self.cells().add(cell, 1, Ordering::Relaxed);
         if self.sized
-            && let Some(histogram) = histogram(&self.plan.layout)
+            && let Some(histogram) = histogram(&self.schema.layout)
         {
             self.observe(histogram, u64::from(bytes));
         }
@@ -131,74 +132,74 @@ impl Series {
 
     #[inline]
     pub(crate) fn handled(&self, code: usize, nanos: u64, trace_id: TraceId) {
-        let layout = &self.plan.layout;
-        let words = self.words();
+        let layout = &self.schema.layout;
+        let cells = self.cells();
         if let Some(histogram) = &layout.handling {
-            let slot = self.plan.config.code_label.slot(code);
-            let bucket = words.observe(histogram, slot, nanos);
+            let index = self.schema.config.code_label.histogram_index(code);
+            let bucket = cells.observe(histogram, index, nanos);
             if trace_id != TraceId::NONE
                 && let Some(exemplars) = &self.exemplars
             {
-                exemplars[slot * histogram.buckets() + bucket].put(trace_id, nanos);
+                exemplars[index * histogram.buckets() + bucket].put(trace_id, nanos);
             }
         }
-        words.add(layout.handled(code), 1, Ordering::Release);
+        cells.add(layout.handled(code), 1, Ordering::Release);
     }
 
     #[inline(never)]
-    pub(crate) fn observe(&self, histogram: &Histogram, value: u64) {
-        self.words().observe(histogram, 0, value);
+    pub(crate) fn observe(&self, histogram: &Histograms, value: u64) {
+        self.cells().observe(histogram, 0, value);
     }
 
     pub(crate) fn read(&self) -> Reading {
-        let layout = &self.plan.layout;
-        let mut words = vec![0; layout.words].into_boxed_slice();
-        words[HANDLED_OK] = self.sum(HANDLED_OK, Ordering::Acquire);
-        for (index, word) in words.iter_mut().enumerate().skip(layout.failed) {
-            *word = self.sum(index, Ordering::Acquire);
+        let layout = &self.schema.layout;
+        let mut cells = vec![0; layout.cells].into_boxed_slice();
+        cells[HANDLED_OK] = self.sum(HANDLED_OK, Ordering::Acquire);
+        for (index, cell) in cells.iter_mut().enumerate().skip(layout.failed) {
+            *cell = self.sum(index, Ordering::Acquire);
         }
-        for (index, word) in words.iter_mut().enumerate().take(layout.failed) {
+        for (index, cell) in cells.iter_mut().enumerate().take(layout.failed) {
             if index != HANDLED_OK {
-                *word = self.sum(index, Ordering::Relaxed);
+                *cell = self.sum(index, Ordering::Relaxed);
             }
         }
         Reading {
-            words,
+            cells,
             failed: layout.failed,
         }
     }
 
     fn sum(&self, index: usize, ordering: Ordering) -> u64 {
-        let words = Shard::used().map(|shard| self.word(shard, index));
-        // A sum of times starts anew after 584 years of handling, as after a restart.
-        words.fold(0, |sum, word| sum.wrapping_add(word.load(ordering)))
+        let cells = Shard::used().map(|shard| self.cell(shard, index));
+        // Wraps after 584 years of handling time, like a restart.
+        cells.fold(0, |sum, cell| sum.wrapping_add(cell.load(ordering)))
     }
 
-    /// What the bucket shows; `slot` as in [`Reading::histogram`].
+    /// The exemplar of a bucket. `index` as in [`Reading::histogram`].
     pub(crate) fn exemplar(
         &self,
-        histogram: &Histogram,
-        slot: usize,
+        histogram: &Histograms,
+        index: usize,
         bucket: usize,
     ) -> Option<Exemplar> {
         let exemplars = self.exemplars.as_ref()?;
-        exemplars[slot * histogram.buckets() + bucket].get()
+        exemplars[index * histogram.buckets() + bucket].get()
     }
 }
 
-// === impl Words ===
+// === impl ShardCells ===
 
-impl Words<'_> {
+impl ShardCells<'_> {
     #[inline]
     fn add(&self, index: usize, value: u64, ordering: Ordering) {
-        let word = &self.lines[index / LINE].0[index % LINE];
-        self.shard.add(word, value, ordering);
+        let cell = &self.blocks[index / BLOCK_CELLS].0[index % BLOCK_CELLS];
+        self.shard.add(cell, value, ordering);
     }
 
-    /// Counts a value and says in which bucket.
+    /// Counts a value and returns the index of its bucket.
     #[inline]
-    fn observe(&self, histogram: &Histogram, slot: usize, value: u64) -> usize {
-        let sum = histogram.sum(slot);
+    fn observe(&self, histogram: &Histograms, index: usize, value: u64) -> usize {
+        let sum = histogram.sum(index);
         let bucket = histogram.bucket(value);
         self.add(sum, value, Ordering::Relaxed);
         self.add(sum + 1 + bucket, 1, Ordering::Relaxed);
@@ -218,21 +219,21 @@ impl fmt::Debug for Series {
 
 impl Reading {
     pub(crate) const fn started(&self) -> u64 {
-        self.words[STARTED]
+        self.cells[STARTED]
     }
 
     pub(crate) const fn received(&self) -> u64 {
-        self.words[RECEIVED]
+        self.cells[RECEIVED]
     }
 
     pub(crate) const fn sent(&self) -> u64 {
-        self.words[SENT]
+        self.cells[SENT]
     }
 
     pub(crate) const fn handled(&self, code: usize) -> u64 {
         match code {
-            0 => self.words[HANDLED_OK],
-            _ => self.words[self.failed + code - 1],
+            0 => self.cells[HANDLED_OK],
+            _ => self.cells[self.failed + code - 1],
         }
     }
 
@@ -241,11 +242,11 @@ impl Reading {
         self.started() - handled
     }
 
-    /// Sum and buckets, not cumulated; `slot` is that of the code label.
-    pub(crate) fn histogram(&self, histogram: &Histogram, slot: usize) -> (u64, &[u64]) {
-        let sum = histogram.sum(slot);
-        let buckets = &self.words[sum + 1..sum + histogram.stride()];
-        (self.words[sum], buckets)
+    /// Sum and non-cumulative buckets. `index` selects the histogram by code label.
+    pub(crate) fn histogram(&self, histogram: &Histograms, index: usize) -> (u64, &[u64]) {
+        let sum = histogram.sum(index);
+        let buckets = &self.cells[sum + 1..sum + histogram.stride()];
+        (self.cells[sum], buckets)
     }
 }
 
@@ -272,11 +273,11 @@ mod tests {
             timeout: None,
             exemplars: false,
         });
-        let series = Series::new(&store.plan, Labels::new(Vec::new()));
+        let series = Series::new(&store.schema, Labels::new(Vec::new()));
         let handle = |nanos| series.handled(0, nanos, TraceId::NONE);
         handle(u64::MAX);
         thread::scope(|scope| scope.spawn(|| handle(3)).join().unwrap());
-        let histogram = store.plan.layout.handling.as_ref().unwrap();
+        let histogram = store.schema.layout.handling.as_ref().unwrap();
         let reading = series.read();
         assert_eq!(reading.histogram(histogram, 0).0, 2);
         assert_eq!(reading.handled(0), 2);

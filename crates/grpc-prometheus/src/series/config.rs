@@ -1,4 +1,4 @@
-//! What the user chose.
+//! The options of a registration.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use super::{
     spelling::{CodeLabel, LabelStyle},
 };
 
-/// Which series of a known method exist before its first call.
+/// Which series of a method exist before its first call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ZeroInit {
-    /// Every series, with all 17 codes. The default, unless there are extra labels.
+    /// All series, with all 17 codes. The default without extra labels.
     #[default]
     All,
-    /// Every series, but of the codes only `OK`.
+    /// All series, but with the code `OK` only.
     OkOnly,
-    /// None: a series appears with its first call. The default with extra labels.
+    /// No series. The default with extra labels.
     None,
 }
 
-/// What the user chose; two registrations under the same names must agree on all of it.
+/// The options of a registration. Registrations that share series must agree on all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) side: Side,
@@ -37,7 +37,7 @@ pub(crate) struct Config {
     pub(crate) handling: Option<Buckets>,
     pub(crate) sizes: Option<Buckets>,
     pub(crate) message_times: Option<Buckets>,
-    /// After which a server ends calls.
+    /// The server's own timeout.
     pub(crate) timeout: Option<Duration>,
     pub(crate) exemplars: bool,
 }
@@ -53,14 +53,14 @@ impl Config {
         }
     }
 
-    /// Whether two registrations would print the same names with the same constant labels.
+    /// Whether both have the same metric names and constant labels, and so share series.
     pub(crate) fn same_series(&self, other: &Self) -> bool {
         self.side == other.side
             && self.namespace == other.namespace
             && self.const_labels == other.const_labels
     }
 
-    /// An option on which the two differ.
+    /// The first option in which they differ.
     pub(crate) fn difference(&self, other: &Self) -> Option<&'static str> {
         let options = [
             ("label style", self.style == other.style),

@@ -1,4 +1,4 @@
-//! Counts of a server's connections.
+//! Counters of a server's connections.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,9 +11,10 @@ pub(crate) struct Connections {
 // === impl Connections ===
 
 impl Connections {
-    /// Opened and closed; never more closed than opened.
+    /// Returns the numbers of opened and closed connections. The latter is never greater.
     pub(crate) fn read(&self) -> (u64, u64) {
-        // Each close follows its open, so the `Acquire` here shows the open of each close seen.
+        // `Acquire` pairs with the `Release` in `close`, so the opening of each counted closing is
+        // visible.
         let closed = self.closed.load(Ordering::Acquire);
         let opened = self.opened.load(Ordering::Relaxed);
         (opened, closed)

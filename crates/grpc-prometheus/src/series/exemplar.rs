@@ -1,40 +1,40 @@
-//! Trace ids on histogram buckets.
+//! Exemplars: the trace of the last sampled call of each bucket.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The id of a sampled trace, to be shown beside the bucket its call fell into.
+/// The id of a sampled trace, for exemplars.
 ///
-/// Put it into the extensions of a request (outside the layer) or of a response (inside); it must
-/// be there only if the trace is sampled. See [`Builder::exemplars`](crate::Builder::exemplars).
+/// Insert it into the extensions of a request outside the layer, or of a response inside it, and
+/// only if the trace is sampled. See [`Builder::exemplars`](crate::Builder::exemplars).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceId(pub [u8; 16]);
 
-/// The last sampled call of one bucket.
+/// The last sampled call of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exemplar {
     pub(crate) trace_id: TraceId,
     pub(crate) nanos: u64,
-    /// Since the Unix epoch.
+    /// Time since the Unix epoch.
     pub(crate) at: Duration,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Slot(Mutex<Option<Exemplar>>);
+pub(crate) struct LatestExemplar(Mutex<Option<Exemplar>>);
 
 // === impl TraceId ===
 
 impl TraceId {
-    /// What W3C trace context gives no trace.
+    /// The all-zero id, which W3C trace context forbids.
     pub(crate) const NONE: Self = Self([0; 16]);
 }
 
-// === impl Slot ===
+// === impl LatestExemplar ===
 
-impl Slot {
-    /// Never waits: of two calls that end at once one goes unshown.
+impl LatestExemplar {
+    /// Does not block: if two calls end at once, one is dropped.
     pub(crate) fn put(&self, trace_id: TraceId, nanos: u64) {
         let Ok(mut slot) = self.0.try_lock() else {
             return;

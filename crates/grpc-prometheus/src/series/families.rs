@@ -61,7 +61,7 @@ impl Family {
         Self::ConnectionsClosed,
     ];
 
-    /// What follows `grpc_server_` or `grpc_client_`.
+    /// The part of the name after `grpc_server_` or `grpc_client_`.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Started => "started_total",

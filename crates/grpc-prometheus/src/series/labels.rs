@@ -1,4 +1,4 @@
-//! Labels beyond the three of every series, and the text of a label set.
+//! Extra labels from requests, and label sets with their text.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -13,12 +13,12 @@ pub(crate) const RESERVED: [&str; 5] = [METHOD, SERVICE, TYPE, CODE, BUCKET];
 
 type FromExtensions = dyn for<'a> Fn(&'a Extensions) -> Option<&'a str> + Send + Sync;
 
-/// A label whose value comes from the request and is one of a few.
+/// A label whose value is taken from the request and limited to an allow-list.
 #[derive(Clone)]
 pub(crate) struct ExtraLabel {
     name: String,
     source: Source,
-    /// The first is the default.
+    /// The allowed values; the first is the default.
     values: Vec<String>,
 }
 
@@ -33,10 +33,10 @@ enum Source {
 pub(crate) struct Labels {
     /// Sorted by name.
     pub(crate) pairs: Box<[(String, String)]>,
-    /// The pairs that sort before `grpc_code`, each with a comma after it.
-    pub(crate) head: Box<str>,
-    /// The rest, without a comma at the end.
-    pub(crate) tail: Box<str>,
+    /// The pairs that sort before `grpc_code`, each followed by a comma.
+    pub(crate) before_code: Box<str>,
+    /// The other pairs, without a trailing comma.
+    pub(crate) after_code: Box<str>,
 }
 
 // === impl ExtraLabel ===
@@ -105,20 +105,20 @@ fn from_metadata<'a>(headers: &'a HeaderMap, key: &HeaderName) -> Option<&'a str
     headers.get(key)?.to_str().ok()
 }
 
-/// How many label sets the extra labels make.
+/// The number of label sets: the product of the allow-lists' sizes.
 pub(crate) fn combinations(labels: &[ExtraLabel]) -> usize {
     let sizes = labels.iter().map(|label| label.values.len());
     sizes.fold(1, usize::saturating_mul)
 }
 
-/// Which of them a request belongs to.
+/// The index of a request's label set.
 pub(crate) fn combination<B>(labels: &[ExtraLabel], request: &Request<B>) -> usize {
     labels.iter().fold(0, |index, label| {
         index * label.values.len() + label.index(request)
     })
 }
 
-/// The names and values of one of them.
+/// Names and values of the label set with this index.
 pub(crate) fn values(labels: &[ExtraLabel], mut index: usize) -> Vec<(String, String)> {
     let mut pairs = Vec::with_capacity(labels.len());
     for label in labels.iter().rev() {
@@ -139,27 +139,27 @@ impl Labels {
     pub(crate) fn new(mut pairs: Vec<(String, String)>) -> Self {
         pairs.sort();
         let split = pairs.partition_point(|(name, _)| name.as_str() < CODE);
-        let mut head = String::new();
+        let mut before_code = String::new();
         for (name, value) in &pairs[..split] {
-            push_pair(&mut head, name, value);
-            head.push(',');
+            push_pair(&mut before_code, name, value);
+            before_code.push(',');
         }
-        let mut tail = String::new();
+        let mut after_code = String::new();
         for (index, (name, value)) in pairs[split..].iter().enumerate() {
             if index > 0 {
-                tail.push(',');
+                after_code.push(',');
             }
-            push_pair(&mut tail, name, value);
+            push_pair(&mut after_code, name, value);
         }
         Self {
             pairs: pairs.into(),
-            head: head.into(),
-            tail: tail.into(),
+            before_code: before_code.into(),
+            after_code: after_code.into(),
         }
     }
 }
 
-/// `name="value"`, escaped.
+/// Appends `name="value"`, escaped.
 pub(crate) fn push_pair(out: &mut String, name: &str, value: &str) {
     out.push_str(name);
     out.push_str("=\"");

@@ -1,4 +1,4 @@
-//! Where in the cells of a series each number lives.
+//! Positions of the counters in the cells of a series.
 
 use super::{bounds::Bounds, spelling::CODES};
 
@@ -8,24 +8,24 @@ pub(crate) const SENT: usize = 2;
 pub(crate) const HANDLED_OK: usize = 3;
 const HANDLING: usize = 4;
 
-/// Positions of the numbers in [`Cells`]; the same for all series of a registration.
+/// Positions of the counters, the same for all series of a store.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    pub(crate) handling: Option<Histogram>,
-    pub(crate) received_bytes: Option<Histogram>,
-    pub(crate) sent_bytes: Option<Histogram>,
-    pub(crate) receive_time: Option<Histogram>,
-    pub(crate) send_time: Option<Histogram>,
-    /// Of the codes from 1 on.
+    pub(crate) handling: Option<Histograms>,
+    pub(crate) received_bytes: Option<Histograms>,
+    pub(crate) sent_bytes: Option<Histograms>,
+    pub(crate) receive_time: Option<Histograms>,
+    pub(crate) send_time: Option<Histograms>,
+    /// Start of the `handled` counters of codes 1 to 16.
     pub(crate) failed: usize,
-    pub(crate) words: usize,
+    pub(crate) cells: usize,
 }
 
-/// Some histograms with the same bounds, one after the other.
+/// Consecutive histograms with the same bounds: one, or one per value of the code label.
 #[derive(Debug)]
-pub(crate) struct Histogram {
+pub(crate) struct Histograms {
     offset: usize,
-    slots: usize,
+    count: usize,
     bounds: Bounds,
 }
 
@@ -37,27 +37,27 @@ impl Layout {
         bytes: Option<&Bounds>,
         times: Option<&Bounds>,
     ) -> Self {
-        let mut words = HANDLING;
-        let mut place = |bounds: Option<(Bounds, usize)>| {
-            let (bounds, slots) = bounds?;
-            let offset = words;
-            let histogram = Histogram {
+        let mut cells = HANDLING;
+        let mut allocate = |bounds: Option<(Bounds, usize)>| {
+            let (bounds, count) = bounds?;
+            let offset = cells;
+            let histogram = Histograms {
                 offset,
-                slots,
+                count,
                 bounds,
             };
-            words += histogram.stride() * slots;
+            cells += histogram.stride() * count;
             Some(histogram)
         };
         let single = |bounds: Option<&Bounds>| bounds.map(|bounds| (bounds.clone(), 1));
         Self {
-            handling: place(handling),
-            received_bytes: place(single(bytes)),
-            sent_bytes: place(single(bytes)),
-            receive_time: place(single(times)),
-            send_time: place(single(times)),
-            failed: words,
-            words: words + CODES - 1,
+            handling: allocate(handling),
+            received_bytes: allocate(single(bytes)),
+            sent_bytes: allocate(single(bytes)),
+            receive_time: allocate(single(times)),
+            send_time: allocate(single(times)),
+            failed: cells,
+            cells: cells + CODES - 1,
         }
     }
 
@@ -69,33 +69,33 @@ impl Layout {
     }
 }
 
-// === impl Histogram ===
+// === impl Histograms ===
 
-impl Histogram {
-    /// The sum, one word per bound, one for `+Inf`.
+impl Histograms {
+    /// Cells per histogram: the sum and the buckets.
     pub(crate) const fn stride(&self) -> usize {
         self.buckets() + 1
     }
 
-    /// With the one for `+Inf`.
+    /// Buckets per histogram, including `+Inf`.
     pub(crate) const fn buckets(&self) -> usize {
         self.bounds.units().len() + 1
     }
 
     pub(crate) fn bucket(&self, value: u64) -> usize {
-        // Bounds are few, and most calls are fast: they are in one of the first buckets.
+        // Linear search: bounds are few, and most calls fall into the first buckets.
         let bounds = self.bounds.units();
         let above = bounds.iter().position(|bound| value <= *bound);
         above.unwrap_or(bounds.len())
     }
 
-    /// Where the sum of a slot is; its buckets follow.
-    pub(crate) const fn sum(&self, slot: usize) -> usize {
-        self.offset + slot * self.stride()
+    /// Position of the sum of a histogram; its buckets follow.
+    pub(crate) const fn sum(&self, index: usize) -> usize {
+        self.offset + index * self.stride()
     }
 
-    pub(crate) const fn slots(&self) -> usize {
-        self.slots
+    pub(crate) const fn count(&self) -> usize {
+        self.count
     }
 
     pub(crate) const fn bounds(&self) -> &Bounds {

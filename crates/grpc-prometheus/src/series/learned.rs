@@ -1,76 +1,76 @@
-//! Methods that become known by their first call: for a client without descriptor sets.
+//! Methods that a client without descriptor sets learns from its calls.
 
 use std::sync::{Arc, OnceLock};
 
 use http::Request;
 
 use super::{
-    methods::{Entry, Keep, MethodSpec},
+    methods::{Entry, Filter, MethodSpec},
     paths::hash,
     spelling::Kind,
     store::Store,
 };
 
-/// Places in the table; a method finds none once those it may take are full, and is `unknown`.
-const PLACES: usize = 1_024;
+/// Slots of the table. Methods that find no free slot count as `unknown`.
+const SLOTS: usize = 1_024;
 
-/// Places that a method may take.
+/// Slots that are probed for one method.
 const PROBES: usize = 16;
 
-/// Grows without a lock and never moves: a place is written once.
-pub(crate) struct OpenTable {
+/// A lock-free hash table that only grows: each slot is written once.
+pub(crate) struct LearnedMethods {
     store: Arc<Store>,
-    keep: Arc<Keep>,
-    places: Box<[OnceLock<Place>]>,
+    filter: Arc<Filter>,
+    slots: Box<[OnceLock<LearnedMethod>]>,
 }
 
-struct Place {
+struct LearnedMethod {
     service: String,
     method: String,
     entry: Entry,
 }
 
-// === impl OpenTable ===
+// === impl LearnedMethods ===
 
-impl OpenTable {
-    pub(crate) fn new(store: Arc<Store>, keep: Arc<Keep>) -> Self {
+impl LearnedMethods {
+    pub(crate) fn new(store: Arc<Store>, filter: Arc<Filter>) -> Self {
         Self {
             store,
-            keep,
-            places: (0..PLACES).map(|_| OnceLock::new()).collect(),
+            filter,
+            slots: (0..SLOTS).map(|_| OnceLock::new()).collect(),
         }
     }
 
-    /// By the name that tonic's generated client puts into the request. It comes from the text of
-    /// a program, unlike the path, so there are only so many.
+    /// Finds a method by the name that tonic's generated client puts into the extensions. Unlike
+    /// paths these names are literals of the program, so there are few.
     pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&Entry> {
         let (service, method) = generated_name(request)?;
         let hash = hash(service.as_bytes()) ^ hash(method.as_bytes()).rotate_left(32);
-        // No overflow: below twice `PLACES`.
-        let start = hash as usize % PLACES;
-        let probes = (start..start + PROBES).map(|place| place % PLACES);
-        for place in probes {
-            let place = self.places[place].get_or_init(|| self.place(service, method));
-            if place.service == service && place.method == method {
-                return Some(&place.entry);
+        // Cannot overflow: less than twice `SLOTS`.
+        let start = hash as usize % SLOTS;
+        let probes = (start..start + PROBES).map(|method_slot| method_slot % SLOTS);
+        for method_slot in probes {
+            let method_slot = self.slots[method_slot].get_or_init(|| self.learn(service, method));
+            if method_slot.service == service && method_slot.method == method {
+                return Some(&method_slot.entry);
             }
         }
         None
     }
 
-    fn place(&self, service: &str, method: &str) -> Place {
+    fn learn(&self, service: &str, method: &str) -> LearnedMethod {
         let spec = MethodSpec {
             service: service.to_owned(),
             method: method.to_owned(),
             kind: Kind::Unknown,
-            listed: false,
+            declared: false,
         };
-        let entry = if (self.keep)(service, method) {
+        let entry = if (self.filter)(service, method) {
             Entry::new(self.store.method(&spec))
         } else {
-            Entry::Ignored
+            Entry::Excluded
         };
-        Place {
+        LearnedMethod {
             service: spec.service,
             method: spec.method,
             entry,

@@ -1,4 +1,4 @@
-//! Path → the series of one method, frozen at registration; `unknown` for the rest.
+//! Maps request paths to the series of methods, and all other paths to `unknown`.
 
 use std::{
     collections::HashMap,
@@ -12,10 +12,10 @@ use super::{
     cells::Series,
     config::ZeroInit,
     labels::{self, Labels},
-    learned::OpenTable,
-    paths::Paths,
+    learned::LearnedMethods,
+    paths::PathMap,
     spelling::{Kind, UNKNOWN},
-    store::{Plan, Store},
+    store::{Schema, Store},
 };
 
 const HEALTH_AND_REFLECTION: [&str; 3] = [
@@ -24,57 +24,57 @@ const HEALTH_AND_REFLECTION: [&str; 3] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-pub(crate) type Keep = dyn Fn(&str, &str) -> bool + Send + Sync;
+pub(crate) type Filter = dyn Fn(&str, &str) -> bool + Send + Sync;
 
-/// A method by name.
+/// A method's name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MethodSpec {
     pub(crate) service: String,
     pub(crate) method: String,
     pub(crate) kind: Kind,
-    /// From a descriptor set, hence with series before its first call.
-    pub(crate) listed: bool,
+    /// Whether a descriptor set declares it, so that its series exist before its first call.
+    pub(crate) declared: bool,
 }
 
-/// One method with its series, one per combination of extra labels.
+/// A method with its series: one per combination of extra labels.
 #[derive(Debug)]
 pub(crate) struct Method {
     pub(crate) spec: MethodSpec,
-    plan: Arc<Plan>,
+    schema: Arc<Schema>,
     series: Box<[OnceLock<Series>]>,
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {
-    /// The series of a method that has only one.
+    /// The only series of a method without extra labels.
     Series(&'static Series),
     Method(&'static Method),
-    /// Excluded by the user.
-    Ignored,
+    /// The user excluded the method.
+    Excluded,
 }
 
-pub(crate) struct Table {
-    by_path: Paths<Entry>,
-    /// Known service → its `unknown` method.
-    by_service: Paths<Entry>,
+pub(crate) struct MethodTable {
+    by_path: PathMap<Entry>,
+    /// Maps each known service to its `unknown` method.
+    by_service: PathMap<Entry>,
     unknown: Entry,
-    /// For a client that was given no descriptor set.
-    open: Option<OpenTable>,
+    /// For clients without descriptor sets.
+    learned: Option<LearnedMethods>,
 }
 
 // === impl Method ===
 
 impl Method {
-    pub(crate) fn new(plan: &Arc<Plan>, spec: MethodSpec) -> Self {
-        let combinations = labels::combinations(&plan.config.extra_labels);
+    pub(crate) fn new(schema: &Arc<Schema>, spec: MethodSpec) -> Self {
+        let combinations = labels::combinations(&schema.config.extra_labels);
         let method = Self {
             series: (0..combinations).map(|_| OnceLock::new()).collect(),
-            plan: Arc::clone(plan),
+            schema: Arc::clone(schema),
             spec,
         };
-        let zero_init = plan.config.zero_init != ZeroInit::None;
-        if method.spec.listed && (zero_init || combinations == 1) {
+        let zero_init = schema.config.zero_init != ZeroInit::None;
+        if method.spec.declared && (zero_init || combinations == 1) {
             for combination in 0..combinations {
                 method.series(combination);
             }
@@ -82,22 +82,25 @@ impl Method {
         method
     }
 
-    /// The series that exist, each with its combination of extra labels.
+    /// The existing series with their combinations of extra labels.
     pub(crate) fn existing(&self) -> impl Iterator<Item = (usize, &Series)> {
         let series = self.series.iter().enumerate();
         series.filter_map(|(combination, series)| Some((combination, series.get()?)))
     }
 
     pub(crate) fn series_of<B>(&self, request: &Request<B>) -> &Series {
-        self.series(labels::combination(&self.plan.config.extra_labels, request))
+        self.series(labels::combination(
+            &self.schema.config.extra_labels,
+            request,
+        ))
     }
 
     pub(crate) fn series(&self, combination: usize) -> &Series {
-        self.series[combination].get_or_init(|| Series::new(&self.plan, self.labels(combination)))
+        self.series[combination].get_or_init(|| Series::new(&self.schema, self.labels(combination)))
     }
 
     fn labels(&self, combination: usize) -> Labels {
-        let config = &self.plan.config;
+        let config = &self.schema.config;
         let mut pairs = labels::values(&config.extra_labels, combination);
         pairs.extend(config.const_labels.iter().cloned());
         let kind = config.style.kind(self.spec.kind).to_owned();
@@ -123,21 +126,21 @@ impl Entry {
         match self {
             Self::Series(series) => Some(series),
             Self::Method(method) => Some(method.series_of(request)),
-            Self::Ignored => None,
+            Self::Excluded => None,
         }
     }
 }
 
-// === impl Table ===
+// === impl MethodTable ===
 
-impl Table {
-    /// `open` makes methods that are in no descriptor set known by their first call.
+impl MethodTable {
+    /// With `learns`, methods that no descriptor set declares are added at their first call.
     pub(crate) fn new(
         store: &Arc<Store>,
         specs: &[MethodSpec],
         exclude_health_and_reflection: bool,
-        keep: Arc<Keep>,
-        open: bool,
+        filter: Arc<Filter>,
+        learns: bool,
     ) -> Self {
         let mut by_path = HashMap::new();
         let mut by_service = HashMap::new();
@@ -148,10 +151,10 @@ impl Table {
             if excluded(&spec.service) {
                 continue;
             }
-            let entry = if keep(&spec.service, &spec.method) {
+            let entry = if filter(&spec.service, &spec.method) {
                 Entry::new(store.method(spec))
             } else {
-                Entry::Ignored
+                Entry::Excluded
             };
             by_path.insert(path(spec), entry);
             by_service
@@ -159,29 +162,29 @@ impl Table {
                 .or_insert_with(|| unknown(store, &spec.service));
         }
         let excluded = HEALTH_AND_REFLECTION.into_iter().filter(|s| excluded(s));
-        by_service.extend(excluded.map(|service| (service.into(), Entry::Ignored)));
+        by_service.extend(excluded.map(|service| (service.into(), Entry::Excluded)));
         Self {
             by_path: by_path.into(),
             by_service: by_service.into(),
             unknown: unknown(store, UNKNOWN),
-            open: open.then(|| OpenTable::new(Arc::clone(store), keep)),
+            learned: learns.then(|| LearnedMethods::new(Arc::clone(store), filter)),
         }
     }
 
-    /// The entry of a method that is known or excluded; `None` for any other path.
+    /// The entry of a counted or excluded method; `None` for other paths.
     pub(crate) fn method(&self, path: &str) -> Option<&Entry> {
         let nested = || {
             let (service, path) = last_segments(path)?;
             let excluded = || {
                 let entry = self.by_service.get(service)?;
-                matches!(entry, Entry::Ignored).then_some(entry)
+                matches!(entry, Entry::Excluded).then_some(entry)
             };
             self.by_path.get(path).or_else(excluded)
         };
         self.by_path.get(path).or_else(nested)
     }
 
-    /// The series of a request's path; `None` if the user excluded it.
+    /// The series for a request; `None` if its method is excluded.
     #[inline]
     pub(crate) fn find<B>(&self, request: &Request<B>) -> Option<&'static Series> {
         let path = request.uri().path();
@@ -198,15 +201,15 @@ impl Table {
             let by_service = || self.by_service.get(service);
             self.by_path.get(path).or_else(by_service)
         };
-        let open = || self.open.as_ref()?.find(request);
-        let entry = nested().or_else(open);
+        let learned = || self.learned.as_ref()?.find(request);
+        let entry = nested().or_else(learned);
         entry.unwrap_or(&self.unknown).series(request)
     }
 }
 
-impl fmt::Debug for Table {
+impl fmt::Debug for MethodTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table")
+        f.debug_struct("MethodTable")
             .field("paths", &self.by_path)
             .finish_non_exhaustive()
     }
@@ -217,11 +220,12 @@ fn unknown(store: &Store, service: &str) -> Entry {
         service: service.to_owned(),
         method: UNKNOWN.to_owned(),
         kind: Kind::Unknown,
-        listed: false,
+        declared: false,
     }))
 }
 
-/// The service, and the path without what a router may have put before it.
+/// Splits off the prefix that a router may have added: returns the service and the rest of the
+/// path.
 fn last_segments(path: &str) -> Option<(&str, &str)> {
     let (rest, _) = path.rsplit_once('/')?;
     let (prefix, service) = rest.rsplit_once('/')?;

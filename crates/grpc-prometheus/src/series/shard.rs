@@ -1,16 +1,16 @@
-//! Which shard of the numbers a thread writes to.
+//! Assigns threads to the shards of all series.
 //!
-//! An atomic read-modify-write costs several nanoseconds even if nobody else wants the word, and a
-//! call makes six. So each thread that counts owns a shard, in all series of the process, and adds
-//! to it by a load and a store, as long as there are shards: as many as processors, but 16 to 64.
-//! Threads beyond them share a shard and add to that by read-modify-writes. A thread that ends
-//! gives its shard to the next.
+//! An uncontended atomic read-modify-write costs several nanoseconds, and a call needs six. So each
+//! recording thread owns a shard, in all series of the process, and increments its cells by a load
+//! and a store. There are as many owned shards as processors, but at least 16 and at most 64.
+//! Further threads share one shard and use read-modify-writes. A thread that exits returns its
+//! shard.
 //!
 //! # Memory ordering
 //!
-//! Only its owner stores to an owned shard. The owner before it has released the shard's bit after
-//! its last store, and the new one has acquired that bit before its first load: no add is lost,
-//! and a word never goes back.
+//! Only the owner stores to an owned shard. The previous owner released the shard's bit after its
+//! last store, and the new owner acquired that bit before its first load. So no increment is lost,
+//! and no cell goes back.
 
 use std::{
     cell::Cell,
@@ -21,30 +21,30 @@ use std::{
     thread,
 };
 
-const LEAST: usize = 16;
-const MOST: usize = 64;
+const MIN_OWNED: usize = 16;
+const MAX_OWNED: usize = 64;
 
-/// Threads that may own a shard.
+/// The number of owned shards.
 static OWNED: LazyLock<usize> = LazyLock::new(|| {
-    let processors = thread::available_parallelism().map_or(LEAST, usize::from);
-    processors.clamp(LEAST, MOST)
+    let processors = thread::available_parallelism().map_or(MIN_OWNED, usize::from);
+    processors.clamp(MIN_OWNED, MAX_OWNED)
 });
 
-/// One bit for each owned shard that has an owner.
+/// The owned shards that have an owner, one bit each.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// Owned shards that have had an owner: the others are all zeros.
+/// The number of owned shards that ever had an owner. The others are zero.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
-/// Where the current thread counts; not to be kept across an await.
+/// The shard of the current thread. Must not be held across an await.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shard(usize);
 
-/// Held by a thread that owns a shard.
+/// Returns an owned shard on drop.
 struct Owner(Shard);
 
 thread_local! {
-    /// Has no destructor, so that a call that ends while its thread is torn down is counted too.
+    /// Has no destructor, so calls that end while their thread exits are counted too.
     static CURRENT: Cell<Option<Shard>> = const { Cell::new(None) };
     static OWNER: Cell<Option<Owner>> = const { Cell::new(None) };
 }
@@ -52,10 +52,10 @@ thread_local! {
 // === impl Shard ===
 
 impl Shard {
-    /// The owned ones follow.
+    /// The owned shards follow.
     const SHARED: Self = Self(0);
 
-    /// How many shards a series has.
+    /// The number of shards of each series.
     pub(crate) fn count() -> usize {
         *OWNED + 1
     }
@@ -70,13 +70,13 @@ impl Shard {
         let owner = Owner::new();
         let shard = owner.as_ref().map_or(Self::SHARED, |owner| owner.0);
         CURRENT.set(Some(shard));
-        // While the thread is torn down this drops the owner, which gives its shard back.
+        // If the thread is exiting, this drops the owner, which returns its shard.
         _ = OWNER.try_with(|place| place.set(owner));
         CURRENT.get().unwrap_or(shard)
     }
 
-    /// The shards to read, by index. Who has seen a number that depends on another, and asks after
-    /// that, is told the shard of the other too.
+    /// The indices of all shards in use. A caller that has read a counter, and calls this
+    /// afterwards, also gets the shards of all counters written before it.
     pub(crate) fn used() -> impl Iterator<Item = usize> {
         0..=USED.load(Ordering::Relaxed)
     }
@@ -86,7 +86,7 @@ impl Shard {
         self.0
     }
 
-    /// Adds to a word of this shard; `ordering` is that of the write.
+    /// Adds to a cell of this shard. `ordering` is that of the store.
     #[inline]
     pub(crate) fn add(self, word: &AtomicU64, value: u64, ordering: Ordering) {
         if self == Self::SHARED {
@@ -130,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    /// The other tests of this process own shards too, and the threads of these must not end
-    /// between one another's looks.
+    /// Other tests of this process own shards too. All threads wait for each other, so that none
+    /// exits early.
     fn shards_of(threads: usize) -> Vec<Shard> {
         let (barrier, shards) = (Barrier::new(threads), Mutex::new(Vec::new()));
         thread::scope(|scope| {
@@ -159,17 +159,17 @@ mod tests {
 
     #[test]
     fn a_thread_that_ends_gives_its_shard_back() {
-        // A thousand owners would be many times too many at once.
+        // More than a thousand owners cannot exist at once.
         let owned = (0..1_000).filter(|_| shards_of(1) != [Shard::SHARED]);
-        assert!(owned.count() > MOST);
+        assert!(owned.count() > MAX_OWNED);
     }
 
     #[test]
     fn nothing_is_lost_when_shards_change_hands_under_load() {
-        const THREADS: u64 = MOST as u64 + 16;
+        const THREADS: u64 = MAX_OWNED as u64 + 16;
         const ADDS: u64 = 100_000;
         let all_there = Barrier::new(THREADS as usize);
-        let words = [const { AtomicU64::new(0) }; MOST + 1];
+        let words = [const { AtomicU64::new(0) }; MAX_OWNED + 1];
         for _ in 0..5 {
             thread::scope(|scope| {
                 for _ in 0..THREADS {
@@ -199,7 +199,7 @@ mod tests {
         static SEEN: AtomicU64 = AtomicU64::new(u64::MAX);
         thread_local!(static LATE: Late = const { Late });
         thread::spawn(|| {
-            // Destructors run in the reverse order of first use, so this one after the owner's.
+            // Destructors run in reverse order of first use, so this one runs after the owner's.
             LATE.with(|_| ());
             Shard::current();
         })

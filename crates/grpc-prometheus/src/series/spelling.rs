@@ -1,4 +1,4 @@
-//! Spelling of the label values: types of methods and codes.
+//! Values of the labels `grpc_type` and `grpc_code`.
 
 /// Spelling of the values of `grpc_type` and `grpc_code`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum CodeLabel {
     Full,
 }
 
-/// The four kinds of RPC, as far as they are known.
+/// The four types of RPC, and `Unknown` for undeclared methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Unary,
@@ -76,7 +76,7 @@ const PYTHON_CODES: [&str; CODES] = [
     "UNAUTHENTICATED",
 ];
 
-/// Label value for a service or a method that is in no table.
+/// Label value of unknown services and methods.
 pub(crate) const UNKNOWN: &str = "unknown";
 
 // === impl LabelStyle ===
@@ -108,7 +108,7 @@ impl LabelStyle {
 // === impl CodeLabel ===
 
 impl CodeLabel {
-    /// How many histograms one series has.
+    /// The number of handling-time histograms of a series.
     pub(crate) const fn histograms(self) -> usize {
         match self {
             Self::None => 1,
@@ -117,7 +117,7 @@ impl CodeLabel {
         }
     }
 
-    pub(crate) const fn slot(self, code: usize) -> usize {
+    pub(crate) const fn histogram_index(self, code: usize) -> usize {
         match self {
             Self::None => 0,
             Self::OkError => (code != 0) as usize,
@@ -125,8 +125,8 @@ impl CodeLabel {
         }
     }
 
-    pub(crate) const fn value(self, style: LabelStyle, slot: usize) -> Option<&'static str> {
-        match (self, slot) {
+    pub(crate) const fn value(self, style: LabelStyle, index: usize) -> Option<&'static str> {
+        match (self, index) {
             (Self::None, _) => None,
             (Self::OkError, 0) => Some("OK"),
             (Self::OkError, _) => Some("error"),

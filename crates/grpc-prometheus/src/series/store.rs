@@ -1,4 +1,4 @@
-//! What all layers of one side of one registry share: a configuration and the methods.
+//! The series of one side: shared by all registrations with the same names.
 
 use std::{
     collections::BTreeMap,
@@ -9,32 +9,32 @@ use super::{
     config::Config,
     connections::Connections,
     families::Family,
-    layout::{Histogram, Layout},
+    layout::{Histograms, Layout},
     methods::{Method, MethodSpec},
     spelling::Kind,
 };
 
-/// What a call needs to know of the configuration.
+/// The options of a store, and the layout of its series that follows from them.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Schema {
     pub(crate) config: Config,
     pub(crate) layout: Layout,
 }
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    pub(crate) plan: Arc<Plan>,
-    /// Empty until somebody counts connections.
+    pub(crate) schema: Arc<Schema>,
+    /// Set by the first counted connection.
     pub(crate) connections: OnceLock<Arc<Connections>>,
     methods: Mutex<Methods>,
 }
 
-/// By service, method and kind: as they are printed.
+/// By service, method and type, in the order of the page.
 type Methods = BTreeMap<(String, String, Kind), &'static Method>;
 
-// === impl Plan ===
+// === impl Schema ===
 
-impl Plan {
+impl Schema {
     fn new(config: Config) -> Self {
         Self {
             layout: config.layout(),
@@ -42,7 +42,7 @@ impl Plan {
         }
     }
 
-    pub(crate) fn histogram(&self, family: Family) -> Option<&Histogram> {
+    pub(crate) fn histogram(&self, family: Family) -> Option<&Histograms> {
         match family {
             Family::Handling => self.layout.handling.as_ref(),
             Family::ReceivedBytes => self.layout.received_bytes.as_ref(),
@@ -59,26 +59,25 @@ impl Plan {
 impl Store {
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            plan: Arc::new(Plan::new(config)),
+            schema: Arc::new(Schema::new(config)),
             connections: OnceLock::new(),
             methods: Mutex::new(BTreeMap::new()),
         }
     }
 
-    /// Taken at registration, at a scrape and when a method shows up; never by a call of a method
-    /// that is in the table.
+    /// Locked at registration, at scrapes and for new methods; never by a call of a known method.
     pub(crate) fn methods(&self) -> MutexGuard<'_, Methods> {
         self.methods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The method of that name, added if nobody did so before.
+    /// Returns the method with this name, and adds it if it is new.
     ///
-    /// It lives as long as the process: a call points to its numbers, and to count who does would
-    /// cost each call more than to find them.
+    /// It is leaked: calls refer to its counters, and reference counting would cost each call more
+    /// than the look-up.
     pub(crate) fn method(&self, spec: &MethodSpec) -> &'static Method {
         let mut methods = self.methods();
         let name = (spec.service.clone(), spec.method.clone(), spec.kind);
-        let new = || &*Box::leak(Box::new(Method::new(&self.plan, spec.clone())));
+        let new = || &*Box::leak(Box::new(Method::new(&self.schema, spec.clone())));
         methods.entry(name).or_insert_with(new)
     }
 }

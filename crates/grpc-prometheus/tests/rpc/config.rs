@@ -201,7 +201,7 @@ fn a_descriptor_set_that_does_not_parse_is_an_error() {
         .register(&Exposition::default())
         .unwrap_err();
     assert!(matches!(error, Error::DescriptorSet(_)), "{error:?}");
-    assert_eq!(error.to_string(), "descriptor set does not parse");
+    assert_eq!(error.to_string(), "cannot decode the descriptor set");
 }
 
 #[test]
