@@ -20,13 +20,8 @@ pub(crate) fn status(error: &hyper::Error) -> Status {
 }
 
 fn stream_status(error: &h2::Error) -> Status {
-    let code = match error.reason() {
-        // Ours, against a response with too many headers: the peer has run the call.
-        Some(Reason::REFUSED_STREAM) if !error.is_remote() => Code::Internal,
-        Some(reason) => reset_code(reason),
-        // The request violates HTTP/2.
-        None => Code::Internal,
-    };
+    // No reason: the request violates HTTP/2.
+    let code = error.reason().map_or(Code::Internal, reset_code);
     Status::new(code, format!("the stream failed: {error}"))
 }
 

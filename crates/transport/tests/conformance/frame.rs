@@ -85,9 +85,13 @@ impl Frame {
         self.flags & flag != 0
     }
 
-    /// The error code of RST_STREAM, which is its whole payload.
+    /// The error code of RST_STREAM, or of GOAWAY, where it follows the last stream.
     pub(crate) fn error_code(&self) -> u32 {
-        self.payload.clone().get_u32()
+        let mut payload = self.payload.clone();
+        if self.kind == kind::GOAWAY {
+            payload.advance(4);
+        }
+        payload.get_u32()
     }
 }
 

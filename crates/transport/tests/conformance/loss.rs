@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use crate::client::{Client, code, dial, next_connection, quiet, read, unary};
-use crate::frame::error;
+use crate::frame::{error, kind};
 use crate::peer::{MESSAGE, Peer};
 use crate::stack::Stack;
 use crate::wire::Wire;
@@ -106,17 +106,34 @@ pub(crate) async fn an_idle_loss_is_not_seen_by_the_next_call<S: Stack>() {
     assert_eq!(wire.attempts().await, 2);
 }
 
-pub(crate) async fn a_request_that_was_not_sent_goes_over_the_next_connection<S: Stack>() {
+pub(crate) async fn an_idle_connection_that_is_shut_down_is_replaced<S: Stack>() {
     let (client, mut wire) = dial::<S>();
     let mut first = answered(&client, &mut wire).await;
     first.shut_down(1);
     first.ping().await;
+    answered(&client, &mut wire).await;
+    assert_eq!(first.closed().await, [0_u32; 0]);
+    assert_eq!(wire.attempts().await, 2);
+}
+
+pub(crate) async fn a_request_that_was_not_sent_goes_over_the_next_connection<S: Stack>() {
+    let (client, mut wire) = dial::<S>();
+    let open = client.start(unary());
+    let mut first = wire.accept().await;
+    let stream = first.whole_request().await;
+    // The open stream keeps the connection, which takes no other.
+    first.shut_down(stream);
+    first.ping().await;
     let mut call = client.start(unary());
     let mut second = next_connection(&mut wire, &mut call).await;
-    let stream = second.whole_request().await;
-    second.answer(stream);
-    let answer = call.await.unwrap().unwrap();
-    assert_eq!((&answer.data[..], answer.code()), (MESSAGE, Code::Ok));
+    let again = second.request().await;
+    let data = second.next().await.unwrap();
+    assert_eq!((data.kind, data.stream), (kind::DATA, again));
+    assert_eq!(data.payload, MESSAGE);
+    second.answer(again);
+    assert_eq!(call.await.unwrap().unwrap().code(), Code::Ok);
+    first.answer(stream);
+    assert_eq!(open.await.unwrap().unwrap().code(), Code::Ok);
     assert_eq!(first.closed().await, [0_u32; 0]);
     assert_eq!(wire.attempts().await, 2);
 }

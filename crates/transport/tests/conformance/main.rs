@@ -142,6 +142,7 @@ suite! {
             a_connection_lost_during_the_response_is_unavailable
             what_arrived_before_the_loss_can_be_read
             a_loss_fails_every_call_of_the_connection
+            an_idle_connection_that_is_shut_down_is_replaced
             a_request_that_was_not_sent_goes_over_the_next_connection
         }
         resets {

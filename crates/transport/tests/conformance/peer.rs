@@ -72,7 +72,8 @@ impl Peer {
                 self.goodbye = Some(frame);
             }
         }
-        panic!("the client closed the connection: {:?}", self.goodbye);
+        let code = self.goodbye.as_ref().map(Frame::error_code);
+        panic!("the client closed the connection, error code {code:?}");
     }
 
     /// Waits for the next request's HEADERS; returns its stream.
@@ -200,8 +201,9 @@ async fn drive(
         tokio::select! {
             biased;
             bytes = out.recv() => match bytes {
-                Some(bytes) if io.write_all(&bytes).await.is_ok() => {}
-                _ => return,
+                // What the client sent before it closed can still be read.
+                Some(bytes) => _ = io.write_all(&bytes).await,
+                None => return,
             },
             read = io.read_buf(&mut buffer) => if read.unwrap_or(0) == 0 {
                 return;
@@ -224,8 +226,7 @@ async fn drive(
                 _ => None,
             };
             match reply {
-                Some(reply) if io.write_all(&reply.encode()).await.is_err() => return,
-                Some(_) => {}
+                Some(reply) => _ = io.write_all(&reply.encode()).await,
                 // A test that is not interested in more has dropped its end.
                 None => drop(received.send(frame)),
             }
