@@ -15,6 +15,8 @@ struct Package {
     programs: Vec<String>,
     normal: BTreeSet<String>,
     dev: BTreeSet<String>,
+    /// The features of tonic that it enables outside of its own tests.
+    tonic: BTreeSet<String>,
 }
 
 fn packages() -> BTreeMap<String, Package> {
@@ -58,6 +60,10 @@ impl Package {
                 _ => &mut read.normal,
             };
             kind.insert(text(&dependency["name"]));
+            if dependency["name"] == "tonic" && dependency["kind"] != "dev" {
+                let features = dependency["features"].as_array().unwrap().iter();
+                read.tonic.extend(features.map(text));
+            }
         }
         read
     }
@@ -300,7 +306,8 @@ fn a_crate_with_a_global_or_a_wire_has_few_users() {
         ("tonic-health", &["vitalmesh-chassis", "vitalmesh-server"]),
         ("tonic-reflection", &["vitalmesh-server"]),
         ("tokio-cron-scheduler", &["vitalmesh-tasks"]),
-        ("h2", &["grpc-prometheus"]),
+        // Both read the reason of a reset stream.
+        ("h2", &["grpc-prometheus", "vitalmesh-transport"]),
     ] {
         let normal = all
             .iter()
@@ -308,4 +315,19 @@ fn a_crate_with_a_global_or_a_wire_has_few_users() {
         let users: BTreeSet<_> = normal.map(|(user, _)| user.as_str()).collect();
         assert_eq!(users, allowed.iter().copied().collect(), "{name}");
     }
+}
+
+/// Only `vitalmesh-transport` knows how a call reaches the wire, and only `vitalmesh-server` how one
+/// arrives.
+#[test]
+fn only_the_tests_of_the_mesh_enable_tonics_own_transport() {
+    let all = packages();
+    let own = ["channel", "server", "transport"];
+    let users = all.iter().filter(|(_, package)| {
+        let mut features = package.tonic.iter();
+        features.any(|feature| own.contains(&feature.as_str()))
+    });
+    let users: Vec<_> = users.map(|(user, _)| user.as_str()).collect();
+    // The baseline of the benches is a stock tonic service, and clients of other stacks call.
+    assert_eq!(users, ["vitalmesh-tests"]);
 }
