@@ -84,7 +84,7 @@ impl FromStr for Schedule {
                 expression: OFF.to_owned(),
             });
         }
-        // The same parser settings as tokio-cron-scheduler, which silently drops a job that never runs.
+        // The parser settings of tokio-cron-scheduler, which silently drops a job that never runs.
         let cron = CronParser::builder()
             .seconds(Seconds::Required)
             .dom_and_dow(true)

@@ -10,25 +10,26 @@ use super::record::LogLine;
 use crate::export::ExportQueue;
 
 /// Targets, with all modules below them, of the code that an export runs: sending one line can log
-/// further lines here, which would be exported and log again. Each entry names when it logs.
+/// further lines here, which would be exported and log again. The comments say when each one logs;
+/// `*` means only if it is built with its logging feature.
 const EXPORT_TARGETS: [&str; 10] = [
     "h2",                          // each frame
-    "hyper",                       // built with its feature `tracing`
+    "hyper",                       // * each frame
     "hyper_util",                  // each connection
-    "mio",                         // each connection, by the crate `log`
-    "runtime::resource", // tokio built with its feature `tracing`: also each push to a queue
-    "tokio",             // as above
-    "tokio_util",        // built with its feature `tracing`: each frame
-    "tonic",             // a failed response
+    "mio",                         // * each connection
+    "runtime::resource",           // * tokio: each operation of a queue or timer
+    "tokio",                       // * each wake-up
+    "tokio_util",                  // * each frame
+    "tonic",                       // a failed response
     "vitalmesh_telemetry::export", // the first success after a failure
-    "vitalmesh_transport", // a lost connection
+    "vitalmesh_transport",         // a lost connection
 ];
 
 /// The process's log as a tracing layer that queues lines for export.
 ///
-/// Drops lines until [`export_log`](crate::export_log) opens it. Clones share one queue. Lines below
-/// WARN of the code that an export runs, such as HTTP/2, are not exported: the README lists their
-/// targets.
+/// Drops lines until [`export_log`](crate::export_log) opens it. Clones share one queue. Lines
+/// below WARN of the code that an export runs, such as HTTP/2, are not exported: the README lists
+/// their targets.
 #[derive(Clone, Debug, Default)]
 pub struct LogSink {
     lines: Arc<OnceLock<ExportQueue<LogLine>>>,
