@@ -58,7 +58,7 @@ async fn a_bookstore_that_is_away_is_named_and_no_file_is_made() {
     refused(
         &output,
         1,
-        &format!("no bookstore answers at {url}/: Connection refused"),
+        &format!("no bookstore at {url}/: Connection refused"),
     );
     assert!(!file.exists());
 }

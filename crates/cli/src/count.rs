@@ -1,6 +1,6 @@
-//! `mesh count`: asks for the next number until one is reached, and prints how long that took.
+//! `mesh count`: calls the counter with each number that it responds, and prints the time.
 
-mod asker;
+mod caller;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -10,44 +10,44 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 use vitalmesh_chassis::{BoxError, Uri, service_url};
 
-use self::asker::{Asker, Source};
+use self::caller::{Caller, Target};
 
 /// The flags of `mesh count`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Count {
-    /// The number to count to, from 0: as many calls
+    /// The number to count to from 0, one call per number
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(i32).range(1..))]
     to: i32,
 
-    /// How the next number is asked for
+    /// How the counter is called
     #[arg(long, value_enum)]
     via: Via,
 
-    /// How many count at once, each a share of the numbers
+    /// Concurrent callers; each counts a share of the numbers
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     callers: u16,
 
-    /// Where the counter serves gRPC
+    /// The URL of the counter's gRPC port
     #[arg(long, default_value = "http://127.0.0.1:50055", value_parser = service_url)]
     url: Uri,
 
-    /// Where the counter serves REST
+    /// The URL of the counter's REST port
     #[arg(long, default_value = "http://127.0.0.1:8014", value_parser = service_url)]
     rest_url: Uri,
 }
 
-/// Every way to ask.
+/// The ways to call the counter.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Via {
-    /// A function of this process, without a server
+    /// A function in this process, without a server
     Function,
-    /// GET requests, on one connection a caller
+    /// GET requests, on a connection per caller
     Rest,
-    /// Unary calls, on one connection for all
+    /// Unary calls, on one shared connection
     Unary,
-    /// One stream a caller, answered in order
+    /// A stream per caller, with responses in order
     Stream,
-    /// One stream for all callers, answered by id
+    /// One shared stream, with responses matched by id
     Matched,
 }
 
@@ -68,46 +68,46 @@ impl Count {
             "counted to {} via {}, {callers}: {}, {} a call",
             self.to,
             via.as_ref().map_or("", |via| via.get_name()),
-            spelled(took.as_secs_f64()),
-            spelled(took.as_secs_f64() / f64::from(self.to)),
+            formatted(took.as_secs_f64()),
+            formatted(took.as_secs_f64() / f64::from(self.to)),
         );
         Ok(())
     }
 
-    /// How long it took, connecting not included.
+    /// Returns the time, without that of connecting.
     async fn count(&self) -> Result<Duration, BoxError> {
-        let source = match self.via {
-            Via::Function => Source::Function,
-            Via::Rest => Source::Rest(self.rest_url.clone()),
-            Via::Unary => Source::unary(self.url.clone()).await?,
-            Via::Stream => Source::stream(self.url.clone()).await?,
-            Via::Matched => Source::matched(self.url.clone(), self.callers).await?,
+        let target = match self.via {
+            Via::Function => Target::Function,
+            Via::Rest => Target::Rest(self.rest_url.clone()),
+            Via::Unary => Target::unary(self.url.clone()).await?,
+            Via::Stream => Target::stream(self.url.clone()).await?,
+            Via::Matched => Target::matched(self.url.clone(), self.callers).await?,
         };
-        let askers = try_join_all((0..self.callers).map(|_| source.asker())).await?;
-        let shares = askers.into_iter().zip(shares(self.to, self.callers));
-        let begun = Instant::now();
-        let counts = shares.map(|(asker, share)| tokio::spawn(count(asker, share)));
+        let callers = try_join_all((0..self.callers).map(|_| target.caller())).await?;
+        let shares = callers.into_iter().zip(shares(self.to, self.callers));
+        let started = Instant::now();
+        let counts = shares.map(|(caller, share)| tokio::spawn(count(caller, share)));
         for counted in try_join_all(counts).await? {
             counted?;
         }
-        Ok(begun.elapsed())
+        Ok(started.elapsed())
     }
 }
 
-/// Asks with each answer for the next one.
-async fn count(mut asker: Asker, share: Range<i32>) -> Result<(), BoxError> {
+/// Calls the counter with each number of its share.
+async fn count(mut caller: Caller, share: Range<i32>) -> Result<(), BoxError> {
     let mut num = share.start;
     while num < share.end {
-        let next = asker.next(num).await?;
+        let next = caller.next(num).await?;
         if next != num + 1 {
-            return Err(format!("asked for the number after {num} and was told {next}").into());
+            return Err(format!("the counter responded {next} to {num}").into());
         }
         num = next;
     }
     Ok(())
 }
 
-/// The numbers from 0 to `to` in as many parts as there are callers, alike but for one.
+/// Splits the numbers from 0 to `to` into a share per caller. Sizes differ by one at most.
 fn shares(to: i32, callers: u16) -> impl Iterator<Item = Range<i32>> {
     let (to, callers) = (i64::from(to), i64::from(callers));
     // At most `to`, so it fits.
@@ -115,8 +115,8 @@ fn shares(to: i32, callers: u16) -> impl Iterator<Item = Range<i32>> {
     (0..callers).map(move |part| bound(part)..bound(part + 1))
 }
 
-/// A time with three digits or more, in the unit that it is read best in.
-fn spelled(seconds: f64) -> String {
+/// Formats a time in the largest unit that leaves a whole number.
+fn formatted(seconds: f64) -> String {
     match seconds {
         seconds if seconds >= 1.0 => format!("{seconds:.2} s"),
         seconds if seconds >= 1e-3 => format!("{:.1} ms", seconds * 1e3),
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shares_are_all_numbers_once_and_alike_but_for_one() {
+    fn the_shares_have_every_number_once_and_differ_by_one_at_most() {
         for (to, callers) in [(1, 1), (10, 3), (2, 5), (i32::MAX, 1000)] {
             let shares: Vec<_> = shares(to, callers).collect();
             assert_eq!(shares.len(), usize::from(callers));
@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_spelled_in_its_unit() {
+    fn a_time_is_formatted_in_its_unit() {
         for (seconds, expected) in [
             (12.345, "12.35 s"),
             (0.5, "500.0 ms"),
             (51.23e-6, "51.2 µs"),
             (0.4e-9, "0.4 ns"),
         ] {
-            assert_eq!(spelled(seconds), expected);
+            assert_eq!(formatted(seconds), expected);
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use vitalmesh_chassis::{BoxError, run_until};
 
 use self::api::Api;
-use self::load::{Load, Tally};
+use self::load::{CallCounts, Load};
 use self::tour::Tour;
 use crate::prometheus::{HOW_TO_GET, Prometheus};
 use crate::up::Mesh;
@@ -20,7 +20,7 @@ use crate::up::Mesh;
 /// The flags of `mesh demo`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Demo {
-    /// Keep the mesh and Prometheus for a look around after the tour, until Ctrl-C
+    /// Keep the mesh and Prometheus running after the tour, until Ctrl-C
     #[arg(long)]
     stay: bool,
 }
@@ -28,8 +28,8 @@ pub(crate) struct Demo {
 // === impl Demo ===
 
 impl Demo {
-    /// Runs the mesh and a Prometheus with data of their own: the faults of an earlier tour would
-    /// still be in the windows of the alerts.
+    /// Runs the mesh and Prometheus on new data: the windows of the alerts would still contain the
+    /// faults of an earlier tour.
     pub(crate) fn run(self) -> Result<(), BoxError> {
         let data = tempfile::Builder::new().prefix("mesh-demo-").tempdir()?;
         let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -38,35 +38,35 @@ impl Demo {
         let prometheus = Prometheus::start(&mesh.targets(), data.path(), ip)?.ok_or(HOW_TO_GET)?;
         let api = Api::new(prometheus.address());
 
-        let mut ended = None;
+        let mut outcome = None;
         run_until(mesh.start(), async {
-            ended = Some(self.tour(edge, api).await);
-            if self.stay && matches!(ended, Some(Ok(()))) {
-                println!("\nThe mesh and Prometheus stay until Ctrl-C; the load has ended.");
+            outcome = Some(self.tour(edge, api).await);
+            if self.stay && matches!(outcome, Some(Ok(()))) {
+                println!("\nThe mesh and Prometheus run until Ctrl-C; the load has ended.");
                 std::future::pending().await
             }
         })?;
         drop(prometheus);
-        match ended {
+        match outcome {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => {
                 let kept = data.keep();
                 Err(format!(
-                    "{error}; Prometheus' data and log are in {}",
+                    "{error}; the data and the log of Prometheus are in {}",
                     kept.display()
                 )
                 .into())
             }
-            None => Err("the tour was stopped before its end".into()),
+            None => Err("the tour was interrupted".into()),
         }
     }
 
-    /// The tour under its load, which ends with it.
+    /// Runs the tour and its load, which ends with it.
     async fn tour(&self, edge: SocketAddr, api: Api) -> Result<(), BoxError> {
-        let tally = Arc::new(Tally::default());
-        let (load, plan) = Load::new(edge, Arc::clone(&tally));
-        let began = Instant::now();
-        let mut tour = Tour::new(api, plan);
+        let counts = Arc::new(CallCounts::default());
+        let (load, profile) = Load::new(edge, Arc::clone(&counts));
+        let started = Instant::now();
+        let mut tour = Tour::new(api, profile);
         tour.ready().await?;
         let [graph, alerts] = api.pages().await;
         println!(
@@ -80,9 +80,9 @@ impl Demo {
             never = load.run() => match never {},
         }
         println!(
-            "\nGreen again after {} s and {tally}.\n\
+            "\nGreen again after {} s and {counts}.\n\
              Alerts that look back over hours may stay pending.",
-            began.elapsed().as_secs()
+            started.elapsed().as_secs()
         );
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `mesh recommend`: writes recommendations to a file as they come from the bookstore.
+//! `mesh recommend`: writes recommendations to a file as the bookstore streams them.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,35 +19,35 @@ const BAR: &str = "{wide_bar} {human_pos} of {human_len}, {per_sec}, {eta} left"
 /// The flags of `mesh recommend`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Recommend {
-    /// How many: 1 to 10000000
+    /// The number of recommendations, 1 to 10000000
     #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(1..=10_000_000))]
     n: i32,
 
-    /// The file to write: a line `id, title` each
+    /// The file to write, with a line `id, title` for each
     #[arg(long, default_value = "recommend_books_from_server.txt")]
     to: PathBuf,
 
-    /// For whom; the same user is recommended the same books
+    /// The user to recommend to; the same user gets the same books
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     user_id: i32,
 
-    /// Where the bookstore serves gRPC
+    /// The URL of the bookstore's gRPC port
     #[arg(long, default_value = "http://127.0.0.1:50054", value_parser = service_url)]
     url: Uri,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum RecommendError {
-    #[error("no bookstore answers at {url}: {reason}; start one with `mesh up`, or set --url")]
-    Away { url: Uri, reason: String },
+    #[error("no bookstore at {url}: {reason}; start one with `mesh up`, or set --url")]
+    Unreachable { url: Uri, reason: String },
     #[error("the bookstore ended the stream after {written} of {n}: {reason}; {to} is incomplete")]
-    Cut {
+    Incomplete {
         written: u64,
         n: i32,
         reason: String,
         to: String,
     },
-    #[error("cannot write {to}: {source}; {written} of {n} were written")]
+    #[error("cannot write {to}: {source}; {written} of {n} are written")]
     Write {
         to: String,
         written: u64,
@@ -60,11 +60,11 @@ enum RecommendError {
 
 impl Recommend {
     pub(crate) fn run(self) -> Result<(), BoxError> {
-        // One thread: while it writes it does not read, and what is not read is not made.
+        // One thread: it does not read while it writes, and the server produces no more than is read.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let begun = Instant::now();
+        let started = Instant::now();
         runtime.block_on(async {
             let stream = self.stream().await?;
             self.save(stream).await
@@ -72,7 +72,7 @@ impl Recommend {
         let (n, to) = (self.n, self.to.display());
         println!(
             "{n} recommendations in {to} after {:.2} s",
-            begun.elapsed().as_secs_f64()
+            started.elapsed().as_secs_f64()
         );
         Ok(())
     }
@@ -80,19 +80,19 @@ impl Recommend {
     async fn stream(&self) -> Result<Streaming<Recommendation>, BoxError> {
         let transport = Transport::new(self.url.clone());
         let connected = transport.connect().await;
-        connected.map_err(|error| RecommendError::Away {
+        connected.map_err(|error| RecommendError::Unreachable {
             url: self.url.clone(),
-            reason: deepest(&error),
+            reason: root_cause(&error),
         })?;
         let request = RecommendBooksRequest {
             user_id: self.user_id,
             max_results: self.n,
         };
-        let answer = BookstoreServiceClient::new(transport)
+        let response = BookstoreServiceClient::new(transport)
             .recommend_books(request)
             .await;
-        Ok(answer
-            .map_err(|status| self.cut(0, status.message()))?
+        Ok(response
+            .map_err(|status| self.incomplete(0, status.message()))?
             .into_inner())
     }
 
@@ -112,7 +112,7 @@ impl Recommend {
                 Err(status) => {
                     file.flush()
                         .map_err(|error| self.unwritable(written, error))?;
-                    return Err(self.cut(written, status.message()).into());
+                    return Err(self.incomplete(written, status.message()).into());
                 }
             }
             written += 1;
@@ -125,12 +125,12 @@ impl Recommend {
         bar.finish_and_clear();
         match written == u64::from(self.n.unsigned_abs()) {
             true => Ok(()),
-            false => Err(self.cut(written, "there were no more").into()),
+            false => Err(self.incomplete(written, "it sent no more").into()),
         }
     }
 
-    fn cut(&self, written: u64, reason: &str) -> RecommendError {
-        RecommendError::Cut {
+    fn incomplete(&self, written: u64, reason: &str) -> RecommendError {
+        RecommendError::Incomplete {
             written,
             n: self.n,
             reason: reason.to_owned(),
@@ -148,11 +148,10 @@ impl Recommend {
     }
 }
 
-/// What the system said, below what the layers say of it.
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    deepest.to_string()
+    cause.to_string()
 }

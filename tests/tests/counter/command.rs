@@ -50,10 +50,10 @@ async fn mesh_count_says_in_one_line_that_no_counter_answers() {
         let output = run("mesh", &words, &[]).await;
         let line = String::from_utf8(output.stderr).unwrap();
         assert!(
-            line.starts_with(&format!("no counter answers at {nobody}/: ")),
+            line.starts_with(&format!("no counter at {nobody}/: ")),
             "{line}"
         );
-        assert!(line.ends_with("; `mesh up` runs one\n"), "{line}");
+        assert!(line.ends_with("; start one with `mesh up`\n"), "{line}");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     }
 }

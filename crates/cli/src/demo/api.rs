@@ -1,4 +1,4 @@
-//! What the tour asks of Prometheus' HTTP API.
+//! The queries of the tour to Prometheus's HTTP API.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use vitalmesh_chassis::BoxError;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A Prometheus.
+/// The HTTP API of a Prometheus.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Api {
     address: SocketAddr,
@@ -26,9 +26,9 @@ impl Api {
         Self { address }
     }
 
-    /// Where a person can ask an expression, and where the alerts are.
+    /// The URLs of the pages for expressions and for alerts.
     pub(super) async fn pages(&self) -> [String; 2] {
-        // Debian's package has no other.
+        // The only pages in Debian's package.
         let classic = get(self.address, "/classic/alerts").await;
         let alerts = match classic {
             Ok((200, _)) => "/classic/alerts",
@@ -41,12 +41,12 @@ impl Api {
         matches!(get(self.address, "/-/ready").await, Ok((200, _)))
     }
 
-    /// The value of an expression that gives one series or none.
+    /// The value of an expression that has one series or none.
     pub(super) async fn value(&self, expression: &str) -> Result<Option<f64>, BoxError> {
         value(&self.series(expression).await?)
     }
 
-    /// The names of the alerts that fire.
+    /// The names of the firing alerts.
     pub(super) async fn firing(&self) -> Result<Vec<String>, BoxError> {
         let series = self.series(r#"ALERTS{alertstate="firing"}"#).await?;
         let names = series.iter().map(|one| &one["metric"]["alertname"]);
@@ -60,10 +60,13 @@ impl Api {
     }
 }
 
-fn series(mut answer: Value) -> Result<Vec<Value>, BoxError> {
-    match (answer["data"]["result"].take(), answer["error"].as_str()) {
+fn series(mut response: Value) -> Result<Vec<Value>, BoxError> {
+    match (
+        response["data"]["result"].take(),
+        response["error"].as_str(),
+    ) {
         (Value::Array(series), None) => Ok(series),
-        (_, error) => Err(error.unwrap_or("the answer holds no result").into()),
+        (_, error) => Err(error.unwrap_or("the response has no result").into()),
     }
 }
 
@@ -84,19 +87,19 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> Result<(u16, Bytes),
         let request = hyper::Request::get(path)
             .header("host", address.to_string())
             .body(Empty::<Bytes>::new())?;
-        let answer = async {
+        let response = async {
             let (head, body) = sender.send_request(request).await?.into_parts();
             let body = body.collect().await?.to_bytes();
             Ok((head.status.as_u16(), body))
         };
         tokio::pin!(connection);
         tokio::select! {
-            answer = answer => answer,
-            // Done once the last byte of the answer is read: read on.
+            response = response => response,
+            // The connection may be done before the last byte of the response is read.
             Err(error) = &mut connection => Err(error.into()),
         }
     };
-    let late = |_| format!("http://{address}{path} did not answer within {TIMEOUT:?}");
+    let late = |_| format!("http://{address}{path} did not respond within {TIMEOUT:?}");
     tokio::time::timeout(TIMEOUT, exchange)
         .await
         .map_err(late)?
@@ -109,21 +112,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_a_value_nothing_or_the_reason() {
+    fn a_response_is_a_value_none_or_an_error() {
         let one = json!({"metric": {}, "value": [1.5, "0.25"]});
-        let asked = |answer: Value| match series(answer).and_then(|series| value(&series)) {
+        let parsed = |response: Value| match series(response).and_then(|series| value(&series)) {
             Ok(value) => Ok(value),
             Err(error) => Err(error.to_string()),
         };
-        let answer = |series: &[&Value]| json!({"data": {"result": series}});
+        let response = |series: &[&Value]| json!({"data": {"result": series}});
         let error = |text: &str| Err(text.to_owned());
-        assert_eq!(asked(answer(&[&one])), Ok(Some(0.25)));
-        assert_eq!(asked(answer(&[])), Ok(None));
+        assert_eq!(parsed(response(&[&one])), Ok(Some(0.25)));
+        assert_eq!(parsed(response(&[])), Ok(None));
         assert_eq!(
-            asked(answer(&[&one, &one])),
+            parsed(response(&[&one, &one])),
             error("2 series where one was expected")
         );
-        assert_eq!(asked(json!({"error": "parse error"})), error("parse error"));
-        assert_eq!(asked(json!({})), error("the answer holds no result"));
+        assert_eq!(
+            parsed(json!({"error": "parse error"})),
+            error("parse error")
+        );
+        assert_eq!(parsed(json!({})), error("the response has no result"));
     }
 }

@@ -1,4 +1,4 @@
-//! The load of the tour: calls of the edge's REST API at a set pace, some of them faults on demand.
+//! The load of the tour: requests to the edge at a given rate, some of them for faults on demand.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,55 +12,55 @@ use tokio::task::JoinSet;
 
 use super::api::get;
 
-/// More than these would only wait for each other.
-const AT_ONCE: usize = 32;
+/// Limit of concurrent requests.
+const MAX_CONCURRENT: usize = 32;
 
-/// How much, and how much of it fails.
+/// The rate of requests and the share of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct LoadProfile {
     pub(super) calls_per_second: u32,
-    /// Of ten calls, this many ask for a fault.
+    /// Of ten requests, this many are for a fault.
     pub(super) faults_in_ten: u64,
 }
 
-/// What became of the calls.
+/// Requests by their outcome.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    answered: AtomicU64,
+pub(super) struct CallCounts {
+    succeeded: AtomicU64,
     faults: AtomicU64,
     lost: AtomicU64,
 }
 
-/// The load until it is dropped.
+/// The load. Dropping it stops it.
 pub(super) struct Load {
     edge: SocketAddr,
-    plan: watch::Receiver<Plan>,
-    tally: Arc<Tally>,
+    profile: watch::Receiver<LoadProfile>,
+    counts: Arc<CallCounts>,
 }
 
-// === impl Plan ===
+// === impl LoadProfile ===
 
-impl Plan {
-    pub(super) const NOTHING: Self = Self {
+impl LoadProfile {
+    pub(super) const IDLE: Self = Self {
         calls_per_second: 0,
         faults_in_ten: 0,
     };
 
-    /// The path of the `turn`th call: faults are spread evenly.
-    const fn path(self, turn: u64) -> &'static str {
-        match turn * 3 % 10 < self.faults_in_ten {
+    /// The path of the `index`th request. Faults are spread evenly.
+    const fn path(self, index: u64) -> &'static str {
+        match index * 3 % 10 < self.faults_in_ten {
             true => "/proxy/internal",
             false => "/proxy/Ana",
         }
     }
 }
 
-// === impl Tally ===
+// === impl CallCounts ===
 
-impl Tally {
+impl CallCounts {
     fn count(&self, status: Option<u16>) {
         let counter = match status {
-            Some(200) => &self.answered,
+            Some(200) => &self.succeeded,
             Some(_) => &self.faults,
             None => &self.lost,
         };
@@ -68,14 +68,14 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for CallCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let [answered, faults, lost] = [&self.answered, &self.faults, &self.lost].map(read);
-        write!(f, "{} calls, {faults} of them faults", answered + faults)?;
+        let [succeeded, faults, lost] = [&self.succeeded, &self.faults, &self.lost].map(read);
+        write!(f, "{} calls, {faults} of them faults", succeeded + faults)?;
         match lost {
             0 => Ok(()),
-            lost => write!(f, ", and {lost} without an answer"),
+            lost => write!(f, ", and {lost} without a response"),
         }
     }
 }
@@ -83,35 +83,45 @@ impl fmt::Display for Tally {
 // === impl Load ===
 
 impl Load {
-    /// A load that does nothing until it is given a plan.
-    pub(super) fn new(edge: SocketAddr, tally: Arc<Tally>) -> (Self, watch::Sender<Plan>) {
-        let (sender, plan) = watch::channel(Plan::NOTHING);
-        (Self { edge, plan, tally }, sender)
+    /// An idle load, and the sender of its profile.
+    pub(super) fn new(
+        edge: SocketAddr,
+        counts: Arc<CallCounts>,
+    ) -> (Self, watch::Sender<LoadProfile>) {
+        let (sender, profile) = watch::channel(LoadProfile::IDLE);
+        (
+            Self {
+                edge,
+                profile,
+                counts,
+            },
+            sender,
+        )
     }
 
-    /// Calls, at most [`AT_ONCE`] at a time: a slow mesh gets less load, not more.
+    /// Sends requests, at most [`MAX_CONCURRENT`] at a time: a slow mesh gets less load.
     pub(super) async fn run(mut self) -> Infallible {
         let mut calls = JoinSet::new();
-        let mut turn = 0;
+        let mut index = 0;
         loop {
-            let plan = *self.plan.borrow_and_update();
-            if plan == Plan::NOTHING {
-                if self.plan.changed().await.is_err() {
+            let profile = *self.profile.borrow_and_update();
+            if profile == LoadProfile::IDLE {
+                if self.profile.changed().await.is_err() {
                     return std::future::pending().await;
                 }
                 continue;
             }
-            tokio::time::sleep(Duration::from_secs(1) / plan.calls_per_second).await;
+            tokio::time::sleep(Duration::from_secs(1) / profile.calls_per_second).await;
             while calls.try_join_next().is_some() {}
-            if calls.len() >= AT_ONCE {
+            if calls.len() >= MAX_CONCURRENT {
                 calls.join_next().await;
             }
-            let (edge, tally) = (self.edge, Arc::clone(&self.tally));
+            let (edge, counts) = (self.edge, Arc::clone(&self.counts));
             calls.spawn(async move {
-                let answer = get(edge, plan.path(turn)).await;
-                tally.count(answer.ok().map(|(status, _)| status));
+                let response = get(edge, profile.path(index)).await;
+                counts.count(response.ok().map(|(status, _)| status));
             });
-            turn += 1;
+            index += 1;
         }
     }
 }
@@ -121,27 +131,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_three_in_ten_and_never_follow_each_other() {
-        let plan = Plan {
+    fn faults_are_three_in_ten_and_never_consecutive() {
+        let profile = LoadProfile {
             calls_per_second: 1,
             faults_in_ten: 3,
         };
         let fails: Vec<_> = (0..20)
-            .map(|turn| plan.path(turn) == "/proxy/internal")
+            .map(|index| profile.path(index) == "/proxy/internal")
             .collect();
         assert_eq!(fails.iter().filter(|fails| **fails).count(), 6);
         assert!(!fails.windows(2).any(|pair| pair == [true, true]));
     }
 
     #[test]
-    fn a_tally_tells_lost_calls_only_where_there_are() {
-        let tally = Tally::default();
+    fn lost_calls_are_mentioned_only_where_there_are_some() {
+        let counts = CallCounts::default();
         for status in [Some(200), Some(200), Some(500)] {
-            tally.count(status);
+            counts.count(status);
         }
-        assert_eq!(tally.to_string(), "3 calls, 1 of them faults");
-        tally.count(None);
-        let expected = "3 calls, 1 of them faults, and 1 without an answer";
-        assert_eq!(tally.to_string(), expected);
+        assert_eq!(counts.to_string(), "3 calls, 1 of them faults");
+        counts.count(None);
+        let expected = "3 calls, 1 of them faults, and 1 without a response";
+        assert_eq!(counts.to_string(), expected);
     }
 }

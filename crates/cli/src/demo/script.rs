@@ -1,20 +1,20 @@
-//! The script of the tour. Its alert is the real one, with its windows and its minute of patience.
+//! The steps of the tour. The alert is the real one, with its windows and its `for` of one minute.
 
 use std::time::Duration;
 
-use super::load::Plan;
+use super::load::LoadProfile;
 use super::tour::{Check, Step, Unit};
 
-const LIGHT: Plan = Plan {
+const LIGHT: LoadProfile = LoadProfile {
     calls_per_second: 5,
     faults_in_ten: 0,
 };
-const FAULTY: Plan = Plan {
+const FAULTY: LoadProfile = LoadProfile {
     faults_in_ten: 3,
     ..LIGHT
 };
-/// The windows of the alert forget nothing for half an hour: good calls outnumber the faults.
-const HEALING: Plan = Plan {
+/// The windows of the alert keep the faults for half an hour: successful calls outnumber them.
+const RECOVERY: LoadProfile = LoadProfile {
     calls_per_second: 100,
     ..LIGHT
 };
@@ -22,8 +22,8 @@ const HEALING: Plan = Plan {
 pub(super) const STEPS: [Step; 5] = [
     Step {
         title: "Light load: GET /proxy/Ana, 5 a second",
-        plan: LIGHT,
-        look: &[
+        profile: LIGHT,
+        panels: &[
             ("Mesh overview", "Calls by service"),
             ("Mesh overview", "Topology"),
         ],
@@ -46,8 +46,8 @@ pub(super) const STEPS: [Step; 5] = [
     },
     Step {
         title: "Of the calls of revert-name, 30 % fail: GET /proxy/internal",
-        plan: FAULTY,
-        look: &[
+        profile: FAULTY,
+        panels: &[
             ("Mesh overview", "Topology"),
             ("Mesh overview", "Fault share by service"),
             ("Mesh client", "Faults by code"),
@@ -70,8 +70,8 @@ pub(super) const STEPS: [Step; 5] = [
     },
     Step {
         title: "The error budget burns: the alert is pending",
-        plan: FAULTY,
-        look: &[
+        profile: FAULTY,
+        panels: &[
             ("Mesh SLO", "Burn rate over 5m and 1h"),
             ("Mesh overview", "Alerts"),
         ],
@@ -85,8 +85,8 @@ pub(super) const STEPS: [Step; 5] = [
     },
     Step {
         title: "It lasts for a minute: the alert fires",
-        plan: FAULTY,
-        look: &[("Mesh overview", "Firing alerts")],
+        profile: FAULTY,
+        panels: &[("Mesh overview", "Firing alerts")],
         checks: &[Check {
             expression: r#"ALERTS{alertname="MeshErrorBudgetBurnFast",job="revert-name",alertstate="firing"}"#,
             expected: 1.0..=1.0,
@@ -96,9 +96,9 @@ pub(super) const STEPS: [Step; 5] = [
         within: Duration::from_secs(120),
     },
     Step {
-        title: "The faults stop, and 100 good calls a second outnumber them",
-        plan: HEALING,
-        look: &[
+        title: "The faults stop, and 100 successful calls a second outnumber them",
+        profile: RECOVERY,
+        panels: &[
             ("Mesh overview", "Fault share by service"),
             ("Mesh overview", "Firing alerts"),
         ],
@@ -121,7 +121,7 @@ pub(super) const STEPS: [Step; 5] = [
     },
 ];
 
-/// As the panel has it.
+/// The expression of the panel.
 const FAULT_SHARE: &str = r#"sum(rate(grpc_server_handled_total{job="revert-name",grpc_code="Internal"}[30s])) / sum(rate(grpc_server_handled_total{job="revert-name"}[30s]))"#;
 
 const NO_ALERT: Check = Check {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_panels_to_look_at_are_in_the_dashboards() {
+    fn the_panels_of_each_step_are_in_the_dashboards() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../grafana/dashboards");
         let mut panels = BTreeSet::new();
         for file in std::fs::read_dir(folder).unwrap() {
@@ -151,7 +151,7 @@ mod tests {
                 panels.insert((title(&board), title(panel)));
             }
         }
-        for (dashboard, panel) in STEPS.iter().flat_map(|step| step.look) {
+        for (dashboard, panel) in STEPS.iter().flat_map(|step| step.panels) {
             let named = ((*dashboard).to_owned(), (*panel).to_owned());
             assert!(panels.contains(&named), "{named:?}");
         }

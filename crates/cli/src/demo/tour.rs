@@ -1,4 +1,4 @@
-//! Walks through the steps: says what to look at, and waits until Prometheus says the same.
+//! Runs the steps: sets the load, names the panels to watch, and waits until the checks pass.
 
 use std::fmt;
 use std::io::{IsTerminal, Write, stdout};
@@ -10,56 +10,56 @@ use tokio::time::{Instant, sleep, timeout};
 use vitalmesh_chassis::BoxError;
 
 use super::api::Api;
-use super::load::Plan;
+use super::load::LoadProfile;
 
-const EVERY: Duration = Duration::from_secs(1);
-const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A change of the load, and what follows from it.
+/// A load, and the checks that it makes pass.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) title: &'static str,
-    pub(super) plan: Plan,
-    /// Dashboard and panel.
-    pub(super) look: &'static [(&'static str, &'static str)],
-    /// One after the other.
+    pub(super) profile: LoadProfile,
+    /// The panels that show it: dashboard and title.
+    pub(super) panels: &'static [(&'static str, &'static str)],
+    /// Run in sequence.
     pub(super) checks: &'static [Check],
-    /// How long all of them may take.
+    /// Timeout of all checks.
     pub(super) within: Duration,
 }
 
-/// What an expression has to become.
+/// A condition on the value of an expression.
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) expression: &'static str,
     pub(super) expected: RangeInclusive<f64>,
-    /// What the value is, to be read after it.
+    /// What the value means; printed after it.
     pub(super) meaning: &'static str,
     pub(super) unit: Unit,
 }
 
-/// How a value is spelled.
+/// How a value is printed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unit {
     Number,
     Share,
-    /// 1 for what is so: its meaning says enough.
+    /// 1 where a condition holds. Only the meaning is printed.
     State,
 }
 
 /// A value in its unit, or none.
-struct Spelled(Option<f64>, Unit);
+struct Reading(Option<f64>, Unit);
 
-/// Why a step did not come.
+/// Why the tour failed.
 #[derive(Debug, thiserror::Error)]
 enum TourError {
-    #[error("prometheus did not answer within {STARTS_WITHIN:?}")]
+    #[error("prometheus did not respond within {START_TIMEOUT:?}")]
     Start,
     #[error(
-        "step {step} did not come within {within:?}: `{expression}` is {last}, not {expected}; \
-         alerts that fire: {firing:?}"
+        "step {step} was not reached within {within:?}: `{expression}` is {last}, not {expected}; \
+         firing alerts: {firing:?}"
     )]
-    Missing {
+    NotReached {
         step: usize,
         within: Duration,
         expression: &'static str,
@@ -69,43 +69,43 @@ enum TourError {
     },
 }
 
-/// A tour under way.
+/// A tour of the mesh behind a Prometheus.
 #[derive(Debug)]
 pub(super) struct Tour {
     api: Api,
-    plan: watch::Sender<Plan>,
+    profile: watch::Sender<LoadProfile>,
 }
 
 // === impl Tour ===
 
 impl Tour {
-    pub(super) const fn new(api: Api, plan: watch::Sender<Plan>) -> Self {
-        Self { api, plan }
+    pub(super) const fn new(api: Api, profile: watch::Sender<LoadProfile>) -> Self {
+        Self { api, profile }
     }
 
-    /// Waits until Prometheus can be asked.
+    /// Waits until Prometheus responds.
     pub(super) async fn ready(&self) -> Result<(), BoxError> {
-        let started = async {
+        let ready = async {
             while !self.api.is_ready().await {
-                sleep(EVERY).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
-        let started = timeout(STARTS_WITHIN, started).await;
-        started.map_err(|_| TourError::Start.into())
+        let ready = timeout(START_TIMEOUT, ready).await;
+        ready.map_err(|_| TourError::Start.into())
     }
 
     pub(super) async fn run(&mut self, steps: &[Step]) -> Result<(), BoxError> {
         for (number, step) in steps.iter().enumerate() {
             println!("\n{}/{} {}", number + 1, steps.len(), step.title);
-            let panels = step.look.iter();
+            let panels = step.panels.iter();
             let panels: Vec<_> = panels
                 .map(|(board, panel)| format!("{board} > {panel}"))
                 .collect();
             println!("    see {}", panels.join("; "));
-            self.plan.send_replace(step.plan);
-            let began = Instant::now();
+            self.profile.send_replace(step.profile);
+            let started = Instant::now();
             for check in step.checks {
-                self.wait(number + 1, step, check, began).await?;
+                self.wait(number + 1, step, check, started).await?;
             }
         }
         Ok(())
@@ -116,45 +116,45 @@ impl Tour {
         number: usize,
         step: &Step,
         check: &Check,
-        began: Instant,
+        started: Instant,
     ) -> Result<(), BoxError> {
         println!("    {}", check.expression);
         loop {
             let value = self.api.value(check.expression).await;
-            let spelled = Spelled(value.as_ref().ok().copied().flatten(), check.unit);
-            let passed = began.elapsed();
-            if spelled
+            let reading = Reading(value.as_ref().ok().copied().flatten(), check.unit);
+            let passed = started.elapsed();
+            if reading
                 .0
                 .is_some_and(|value| check.expected.contains(&value))
             {
-                say(&format!(
+                print_status(&format!(
                     "ok: {} ({} s)\n",
-                    check.said(&spelled),
+                    check.describe(&reading),
                     passed.as_secs()
                 ))?;
                 return Ok(());
             }
             if passed > step.within {
                 let firing = self.api.firing().await.unwrap_or_default();
-                return Err(Box::new(TourError::Missing {
+                return Err(Box::new(TourError::NotReached {
                     step: number,
                     within: step.within,
                     expression: check.expression,
-                    last: value.map_or_else(|error| error.to_string(), |_| spelled.to_string()),
+                    last: value.map_or_else(|error| error.to_string(), |_| reading.to_string()),
                     expected: check.to_string(),
                     firing,
                 }));
             }
             if stdout().is_terminal() {
-                say(&format!("... {spelled} ({} s)", passed.as_secs()))?;
+                print_status(&format!("... {reading} ({} s)", passed.as_secs()))?;
             }
-            sleep(EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-/// Prints over what a terminal's last line holds.
-fn say(text: &str) -> std::io::Result<()> {
+/// Prints over the last line of a terminal.
+fn print_status(text: &str) -> std::io::Result<()> {
     let mut out = stdout().lock();
     if out.is_terminal() {
         out.write_all(b"\r\x1b[K")?;
@@ -166,7 +166,7 @@ fn say(text: &str) -> std::io::Result<()> {
 // === impl Check ===
 
 impl Check {
-    fn said(&self, value: &Spelled) -> String {
+    fn describe(&self, value: &Reading) -> String {
         match self.unit {
             Unit::State => self.meaning.to_owned(),
             _ => format!("{value} {}", self.meaning),
@@ -176,19 +176,19 @@ impl Check {
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (least, most) = (*self.expected.start(), *self.expected.end());
-        let [least, most] = [least, most].map(|bound| Spelled(Some(bound), self.unit));
+        let (min, max) = (*self.expected.start(), *self.expected.end());
+        let [min, max] = [min, max].map(|bound| Reading(Some(bound), self.unit));
         match (self.expected.start(), self.expected.end()) {
-            (start, end) if start == end => write!(f, "{least}"),
-            (_, &f64::INFINITY) => write!(f, "{least} or more"),
-            _ => write!(f, "{least} to {most}"),
+            (start, end) if start == end => write!(f, "{min}"),
+            (_, &f64::INFINITY) => write!(f, "{min} or more"),
+            _ => write!(f, "{min} to {max}"),
         }
     }
 }
 
-// === impl Spelled ===
+// === impl Reading ===
 
-impl fmt::Display for Spelled {
+impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0, self.1) {
             (None, _) => f.write_str("nothing"),
@@ -208,12 +208,12 @@ mod tests {
 
     use super::*;
 
-    const LIGHT: Plan = Plan {
+    const LIGHT: LoadProfile = LoadProfile {
         calls_per_second: 5,
         faults_in_ten: 0,
     };
 
-    /// A Prometheus for which each expression has this one series.
+    /// A Prometheus that responds with this one series to each query.
     async fn prometheus(value: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -224,16 +224,16 @@ mod tests {
                 );
                 let body = format!(r#"{{"data":{{"result":[{series}]}}}}"#);
                 let length = body.len();
-                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+                let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
                 let _ = stream.read(&mut [0; 4096]).await;
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(response.as_bytes()).await.unwrap();
             }
         });
         address
     }
 
-    /// Tours one step with this check; the plan afterwards, and how it ended.
-    async fn tour(value: &'static str, expected: RangeInclusive<f64>) -> (Plan, String) {
+    /// Runs one step with this check. Returns the load after it and the outcome.
+    async fn tour(value: &'static str, expected: RangeInclusive<f64>) -> (LoadProfile, String) {
         let check = Check {
             expression: "min(up)",
             expected,
@@ -242,17 +242,17 @@ mod tests {
         };
         let step = Step {
             title: "Light load",
-            plan: LIGHT,
-            look: &[],
+            profile: LIGHT,
+            panels: &[],
             checks: Box::leak(Box::new([check])),
             within: Duration::ZERO,
         };
-        let (plan, planned) = watch::channel(Plan::NOTHING);
-        let mut tour = Tour::new(Api::new(prometheus(value).await), plan);
+        let (profile, current) = watch::channel(LoadProfile::IDLE);
+        let mut tour = Tour::new(Api::new(prometheus(value).await), profile);
         tour.ready().await.unwrap();
         let ended = tour.run(&[step]).await;
         let ended = ended.map_or_else(|error| error.to_string(), |()| "green".to_owned());
-        (*planned.borrow(), ended)
+        (*current.borrow(), ended)
     }
 
     #[tokio::test]
@@ -261,17 +261,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_that_does_not_come_says_what_was_seen_and_what_fires() {
+    async fn a_step_that_is_not_reached_is_an_error_with_the_value_and_the_firing_alerts() {
         let (_, ended) = tour("0", 1.0..=1.0).await;
         assert_eq!(
             ended,
-            "step 1 did not come within 0ns: `min(up)` is 0, not 1; \
-             alerts that fire: [\"MeshTargetDown\"]"
+            "step 1 was not reached within 0ns: `min(up)` is 0, not 1; \
+             firing alerts: [\"MeshTargetDown\"]"
         );
     }
 
     #[test]
-    fn bounds_and_values_are_spelled_in_their_unit() {
+    fn bounds_and_values_are_printed_in_their_unit() {
         let bounds = |expected, unit| {
             let check = Check {
                 expression: "",
@@ -283,7 +283,7 @@ mod tests {
         };
         assert_eq!(bounds(0.2..=0.4, Unit::Share), "20 % to 40 %");
         assert_eq!(bounds(0.1..=f64::INFINITY, Unit::Number), "0.1 or more");
-        assert_eq!(Spelled(Some(4.94), Unit::Number).to_string(), "4.9");
-        assert_eq!(Spelled(None, Unit::State).to_string(), "nothing");
+        assert_eq!(Reading(Some(4.94), Unit::Number).to_string(), "4.9");
+        assert_eq!(Reading(None, Unit::State).to_string(), "nothing");
     }
 }

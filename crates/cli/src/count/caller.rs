@@ -1,4 +1,4 @@
-//! The five ways to ask the counter for the next number.
+//! The five ways to call the counter.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -27,9 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 type Client = CounterServiceClient<Transport>;
 
-/// What the callers have in common.
+/// Connections that the callers share.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum Target {
     Function,
     Rest(Uri),
     Unary(Client),
@@ -37,9 +37,9 @@ pub(crate) enum Source {
     Matched(Matched<Increase<Transport>>),
 }
 
-/// One caller's own end of it.
+/// A caller and its own connection or stream.
 #[derive(Debug)]
-pub(crate) enum Asker {
+pub(crate) enum Caller {
     Function,
     Rest(SendRequest<Empty<Bytes>>, Uri),
     Unary(Client),
@@ -50,9 +50,9 @@ pub(crate) enum Asker {
     Matched(Matched<Increase<Transport>>),
 }
 
-// === impl Source ===
+// === impl Target ===
 
-impl Source {
+impl Target {
     pub(crate) async fn unary(url: Uri) -> Result<Self, BoxError> {
         Ok(Self::Unary(connect(url).await?))
     }
@@ -71,29 +71,29 @@ impl Source {
         Ok(Self::Matched(Matched::new(increase, settings)))
     }
 
-    pub(crate) async fn asker(&self) -> Result<Asker, BoxError> {
+    pub(crate) async fn caller(&self) -> Result<Caller, BoxError> {
         Ok(match self {
-            Self::Function => Asker::Function,
-            Self::Rest(url) => Asker::rest(url)
+            Self::Function => Caller::Function,
+            Self::Rest(url) => Caller::rest(url)
                 .await
-                .map_err(|error| absent(url, &*error))?,
-            Self::Unary(client) => Asker::Unary(client.clone()),
-            Self::Stream(client) => Asker::stream(client.clone()).await?,
-            Self::Matched(matched) => Asker::Matched(matched.clone()),
+                .map_err(|error| unreachable(url, &*error))?,
+            Self::Unary(client) => Caller::Unary(client.clone()),
+            Self::Stream(client) => Caller::stream(client.clone()).await?,
+            Self::Matched(matched) => Caller::Matched(matched.clone()),
         })
     }
 }
 
-// === impl Asker ===
+// === impl Caller ===
 
-impl Asker {
+impl Caller {
     async fn rest(url: &Uri) -> Result<Self, BoxError> {
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with its sender.
+        // It ends when the sender is dropped.
         tokio::spawn(connection);
         Ok(Self::Rest(sender, url.clone()))
     }
@@ -110,7 +110,7 @@ impl Asker {
         })
     }
 
-    /// The number after `num`.
+    /// Calls the counter for the number after `num`.
     pub(crate) async fn next(&mut self, num: i32) -> Result<i32, BoxError> {
         let request = IncreaseStreamRequest { num, request_id: 0 };
         match self {
@@ -124,7 +124,7 @@ impl Asker {
                 requests,
                 responses,
             } => {
-                // Fails where the stream has ended, which its status says better.
+                // Where this fails, the stream has ended, and its status is the better error.
                 let _ = requests.send(request).await;
                 let response = responses.message().await?;
                 Ok(response.ok_or("the stream ended before the response")?.num)
@@ -144,20 +144,20 @@ async fn get(sender: &mut SendRequest<Empty<Bytes>>, url: &Uri, num: i32) -> Res
     let body = response.into_body().collect().await?.to_bytes();
     let body: Value = serde_json::from_slice(&body)?;
     let next = body["num"].as_i64().and_then(|num| i32::try_from(num).ok());
-    next.ok_or_else(|| format!("GET /increase/{num} was answered with {body}").into())
+    next.ok_or_else(|| format!("the response to GET /increase/{num} is {body}").into())
 }
 
 async fn connect(url: Uri) -> Result<Client, BoxError> {
     let transport = Transport::new(url.clone());
     let connected = transport.connect().await;
-    connected.map_err(|error| absent(&url, &error))?;
+    connected.map_err(|error| unreachable(&url, &error))?;
     Ok(CounterServiceClient::new(transport))
 }
 
-fn absent(url: &Uri, error: &dyn std::error::Error) -> BoxError {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+fn unreachable(url: &Uri, error: &dyn std::error::Error) -> BoxError {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    format!("no counter answers at {url}: {deepest}; `mesh up` runs one").into()
+    format!("no counter at {url}: {cause}; start one with `mesh up`").into()
 }
