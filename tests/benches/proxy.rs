@@ -1,7 +1,7 @@
-//! `GET /proxy/name` under wrk: the mesh with everything on against a stock prototype of it.
+//! `GET /proxy/name` under wrk: the mesh with all its features against a stock tonic and axum one.
 //!
 //! `cargo bench -p vitalmesh-tests --bench proxy -- [--quick] [--pairs 5] [--seconds 5]`. Each
-//! runs in a process of its own, all three services in one, and they take turns.
+//! runs its three services in one process, and they take turns.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![expect(clippy::disallowed_types, reason = "measures real time")]
 
@@ -16,17 +16,17 @@ use vitalmesh_tests::{Mesh, get};
 
 const PATH: &str = "/proxy/name";
 
-/// As the programs of the services have it, for the child that serves the mesh.
+/// The allocator of the services' programs, for the child that serves the mesh.
 #[global_allocator]
 static ALLOCATOR: vitalmesh_chassis::Allocator = vitalmesh_chassis::Allocator;
 
-/// A child process that serves one of the two.
+/// A child process that serves the mesh or the baseline.
 struct Subject {
     name: &'static str,
     child: Child,
     address: SocketAddr,
-    /// From the start of the process to its first answer.
-    first_answer: Duration,
+    /// From the start of the process to its first response.
+    first_response: Duration,
     idle_bytes: f64,
     runs: Vec<Run>,
 }
@@ -57,7 +57,7 @@ fn main() {
 
     let mut subjects = [Subject::start("stock"), Subject::start("mesh")];
     for pair in 0..pairs {
-        // Each is first as often as second.
+        // Each goes first in half of the pairs.
         let (first, second) = subjects.split_at_mut(1);
         let turns = match pair % 2 {
             0 => [&mut first[0], &mut second[0]],
@@ -70,11 +70,11 @@ fn main() {
     report(&subjects);
 }
 
-/// Serves the mesh until standard input ends, which it does with the parent.
+/// Serves the mesh until standard input ends, together with the parent.
 fn serve() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _mesh = runtime.block_on(async {
-        // What it would log beside its calls, at the level that it has by itself.
+        // Logs as a service does, at the default level.
         log(parse::<vitalmesh_time::Config>(["time"])
             .unwrap()
             .settings());
@@ -112,7 +112,7 @@ impl Subject {
         Self {
             name,
             address,
-            first_answer: begun.elapsed(),
+            first_response: begun.elapsed(),
             idle_bytes: resident_bytes(child.id()),
             child,
             runs: Vec::new(),
@@ -177,7 +177,7 @@ fn report(subjects: &[Subject; 2]) {
             subject.median(|run| run.cpu_us_per_request),
             mb(subject.idle_bytes),
             subject.median(|run| mb(run.resident_bytes)),
-            subject.first_answer.as_secs_f64() * 1e3,
+            subject.first_response.as_secs_f64() * 1e3,
         );
     }
     let [stock, mesh] = subjects;
@@ -204,7 +204,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Reads wrk's `512.00us`, `1.02ms` or `2.00s`.
+/// Parses wrk's `512.00us`, `1.02ms` or `2.00s`.
 fn milliseconds(text: &str) -> f64 {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let value: f64 = digits.parse().unwrap();
@@ -219,7 +219,7 @@ fn milliseconds(text: &str) -> f64 {
 /// User and system time of a process and all its threads.
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The program's name stands in parentheses and may hold spaces; user time is the 12th after.
+    // The program's name is in parentheses and may have spaces; user time is the 12th field after it.
     let fields = stat.rsplit(") ").next().unwrap().split(' ');
     let ticks: f64 = fields
         .skip(11)

@@ -1,7 +1,7 @@
-//! What tracing costs: processor instructions for one `GET /proxy/name` through the whole mesh,
-//! with no collector, in a trace that is not sampled, and recorded.
+//! The cost of tracing: instructions per `GET /proxy/name` through the whole mesh without a collector,
+//! in an unsampled trace, and in a recorded one.
 //!
-//! Instructions are counted by valgrind, so a busy machine changes nothing. They are those of
+//! Valgrind counts the instructions, so the load of the machine does not matter. They include those of
 //! all three services and of the client, in one thread.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
@@ -14,13 +14,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use vitalmesh_tests::{Collector, Mesh};
 
-/// As the programs of the services have it.
+/// The allocator of the services' programs.
 #[global_allocator]
 static ALLOCATOR: vitalmesh_chassis::Allocator = vitalmesh_chassis::Allocator;
 
-/// The start and the stop are in both counts, so their difference is that many requests.
+/// Both counts include start and stop; their difference is the cost of the requests alone.
 const REQUESTS: [u64; 2] = [200, 1200];
-/// Name and flags of the three.
+/// The name and the flags of each mode.
 const MODES: [(&str, &[&str]); 3] = [
     ("no collector", &["--otlp-endpoint", ""]),
     ("not sampled", &["--trace-ratio", "0"]),
@@ -56,7 +56,7 @@ fn main() {
     }
 }
 
-/// How many instructions this program takes for so many requests, as a child under valgrind.
+/// The instructions of this program for that many requests, as a child under valgrind.
 fn instructions(requests: u64, flags: &[&str]) -> u64 {
     let ended = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -73,7 +73,7 @@ fn instructions(requests: u64, flags: &[&str]) -> u64 {
     count.unwrap().1.trim().parse().unwrap()
 }
 
-/// Starts the mesh, sends it requests one by one over one connection, and ends.
+/// Starts the mesh, sends it requests in sequence over one connection, and stops.
 fn drive(requests: u64, flags: &[&str]) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(async {

@@ -1,4 +1,4 @@
-//! A small HTTP/1 client: one connection a request.
+//! A small HTTP/1 client, with a connection per request.
 
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use vitalmesh_chassis::BoxError;
 
-/// A whole response.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -18,14 +18,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header's text; empty where there is none.
+    /// The value of a header; empty where it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The body as JSON; `null` where it is none.
+    /// The body as JSON; `null` where it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
@@ -35,7 +35,7 @@ impl Answer {
 ///
 /// # Panics
 ///
-/// Where no whole response comes.
+/// No complete response arrives.
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
     send(address, Request::get(path)).await.unwrap()
 }
@@ -44,7 +44,7 @@ pub async fn get(address: SocketAddr, path: &str) -> Answer {
 ///
 /// # Errors
 ///
-/// Where no whole response comes.
+/// No complete response arrives.
 pub async fn send(
     address: SocketAddr,
     request: http::request::Builder,
@@ -56,7 +56,7 @@ pub async fn send(
 ///
 /// # Errors
 ///
-/// Where no whole response comes.
+/// No complete response arrives.
 pub async fn send_json(
     address: SocketAddr,
     request: http::request::Builder,
@@ -89,7 +89,7 @@ async fn exchange(
     tokio::pin!(connection);
     tokio::select! {
         answer = exchange => answer,
-        // The connection is done once the answer's last byte is read: read on.
+        // The connection may be done before the last byte of the response is read.
         Err(error) = &mut connection => Err(error.into()),
     }
 }

@@ -1,4 +1,4 @@
-//! A harness for tests of the whole mesh: in this process, or as the real programs.
+//! A harness for tests of the whole mesh, in this process or as programs.
 #![expect(
     clippy::unwrap_used,
     reason = "a harness fails by panicking in its test"

@@ -8,10 +8,10 @@ use tonic::transport::{Channel, Endpoint};
 use vitalmesh_chassis::{Bound, Running, Service, Uri, bind, parse};
 use vitalmesh_services::expected_services;
 
-/// A free port of this machine.
+/// Any free port.
 const FREE: &str = "127.0.0.1:0";
 
-/// All services, started. Each stops its own way, so the fields are public.
+/// The edge and two leaves, started. The fields are public, so that tests can stop one alone.
 #[derive(Debug)]
 pub struct Mesh {
     pub edge: Running,
@@ -23,12 +23,12 @@ pub struct Mesh {
 // === impl Mesh ===
 
 impl Mesh {
-    /// The mesh as it is, but silent: its leaves beat once at their start and then at midnight.
+    /// A mesh whose leaves beat once at their start, and then at midnight only.
     pub async fn start() -> Self {
         Self::with(&[], &[]).await
     }
 
-    /// The mesh with these flags for the edge and for both leaves.
+    /// A mesh with these flags for the edge and for both leaves.
     pub async fn with(edge_flags: &[&str], leaf_flags: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut edge = edge(data.path(), edge_flags);
@@ -46,7 +46,7 @@ impl Mesh {
         }
     }
 
-    /// Where the edge serves REST.
+    /// The address of the edge's REST port.
     pub fn http(&self) -> SocketAddr {
         self.edge.addresses().http.unwrap()
     }
@@ -58,7 +58,7 @@ impl Mesh {
     }
 }
 
-/// The bookstore, bound to free ports unless the flags say where.
+/// The bookstore, bound to free ports unless `flags` name others.
 pub fn bookstore(data: &Path, flags: &[&str]) -> Bound<vitalmesh_bookstore::Config> {
     let data = data.to_str().unwrap();
     let own = [
@@ -72,13 +72,13 @@ pub fn bookstore(data: &Path, flags: &[&str]) -> Bound<vitalmesh_bookstore::Conf
     service(&own, flags)
 }
 
-/// The counter, bound to free ports unless the flags say where.
+/// The counter, bound to free ports unless `flags` name others.
 pub fn counter(flags: &[&str]) -> Bound<vitalmesh_counter::Config> {
     let own = ["--http-address", FREE, "--heartbeat-cron", "0 0 0 * * *"];
     service(&own, flags)
 }
 
-/// The edge, bound to free ports unless the flags say where; it expects heartbeats of all leaves.
+/// The edge, bound to free ports unless `flags` name others; it expects heartbeats of all leaves.
 pub fn edge(data: &Path, flags: &[&str]) -> Bound<vitalmesh_edge::Config> {
     let data = data.to_str().unwrap();
     let expected = expected_services();
@@ -93,17 +93,17 @@ pub fn edge(data: &Path, flags: &[&str]) -> Bound<vitalmesh_edge::Config> {
     service(&own, flags)
 }
 
-/// The revert-name service, bound to free ports unless the flags say where.
+/// The revert-name service, bound to free ports unless `flags` name others.
 pub fn revert_name(flags: &[&str]) -> Bound<vitalmesh_revert_name::Config> {
     service(&["--heartbeat-cron", "0 0 0 * * *"], flags)
 }
 
-/// The time service, bound to free ports unless the flags say where.
+/// The time service, bound to free ports unless `flags` name others.
 pub fn time(flags: &[&str]) -> Bound<vitalmesh_time::Config> {
     service(&["--heartbeat-cron", "0 0 0 * * *"], flags)
 }
 
-/// A later flag takes the place of an earlier one.
+/// `flags` replace `defaults`.
 fn service<S: Service>(defaults: &[&str], flags: &[&str]) -> Bound<S> {
     let common = [
         "--grpc-address",
@@ -123,7 +123,7 @@ fn service<S: Service>(defaults: &[&str], flags: &[&str]) -> Bound<S> {
     bind(parse(words).unwrap()).unwrap()
 }
 
-/// A channel of tonic's own to a gRPC port.
+/// A plain tonic channel to a gRPC port.
 pub fn channel(address: SocketAddr) -> Channel {
     Endpoint::from(url(address)).connect_lazy()
 }

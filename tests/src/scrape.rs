@@ -1,11 +1,11 @@
-//! A scrape as values by series, and what moved between two of them.
+//! A scrape as values by series, and the difference between two.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::get;
 
-/// Every series of a page: `name{label="value",…}` → value.
+/// The values of a page by series, `name{label="value",…}`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scrape(BTreeMap<String, f64>);
 
@@ -13,7 +13,7 @@ pub struct Scrape(BTreeMap<String, f64>);
 ///
 /// # Panics
 ///
-/// Where the answer is no page of metrics.
+/// The response is not a page of metrics.
 pub async fn scrape(address: SocketAddr) -> Scrape {
     let page = get(address, "/metrics").await;
     assert_eq!(page.status, 200, "{}", page.body);
@@ -21,11 +21,11 @@ pub async fn scrape(address: SocketAddr) -> Scrape {
 }
 
 impl Scrape {
-    /// Reads the text format.
+    /// Parses the text format.
     ///
     /// # Panics
     ///
-    /// Where a line is not in the text format, or a series comes twice.
+    /// A line is invalid, or a series appears twice.
     pub fn parse(page: &str) -> Self {
         let mut series = BTreeMap::new();
         for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -36,19 +36,19 @@ impl Scrape {
         Self(series)
     }
 
-    /// The value of a series, spelled as on the page; `None` where it is missing.
+    /// The value of a series, written as on the page; `None` where it is missing.
     pub fn value(&self, series: &str) -> Option<f64> {
         self.0.get(series).copied()
     }
 
-    /// The series whose names begin like this.
+    /// The series that begin with this.
     pub fn of(&self, prefix: &str) -> Vec<&str> {
         let named = self.0.keys().filter(|series| series.starts_with(prefix));
         named.map(String::as_str).collect()
     }
 
-    /// What the counts of calls and requests rose by since `before`: without durations and
-    /// connections, and without what did not move.
+    /// The increase of the counts of calls and requests since `before`, without durations, connections
+    /// and unchanged series.
     pub fn calls_since(&self, before: &Self) -> BTreeMap<String, f64> {
         let families = ["grpc_server_", "grpc_client_", "http_"];
         let counts = self.0.iter().filter(|(series, _)| {

@@ -1,5 +1,5 @@
-//! The proxy and its leaves as tonic's and axum's guides write them: no metrics, no layers, no
-//! limits. What the mesh is measured against.
+//! The baseline of the benches: the proxy and its leaves as in the guides of tonic and axum, without
+//! metrics, layers or limits.
 
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ struct Answer {
     time: String,
 }
 
-/// Starts the three services, and gives the address of the proxy. They run as long as the runtime.
+/// Starts the three services and returns the address of the proxy. They run as long as the runtime.
 pub async fn stock() -> SocketAddr {
     let (time, incoming) = listen().await;
     let clock = Server::builder().add_service(TimeServiceServer::new(Clock::new()));

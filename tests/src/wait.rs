@@ -1,4 +1,4 @@
-//! Waiting for what must become true, and never longer than a deadline.
+//! Waits for conditions, with a deadline.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long anything may take on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Long enough on a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Polls `probe` until it finds something.
+/// Polls `probe` until it returns a value.
 ///
 /// # Panics
 ///
-/// When it finds nothing for 15 s.
+/// It returns none for 15 s.
 pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEADLINE;
     loop {
         if let Some(found) = probe().await {
             return found;
@@ -26,13 +26,13 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>
     }
 }
 
-/// Polls `probe` until it gives `expected`.
+/// Polls `probe` until it returns `expected`.
 ///
 /// # Panics
 ///
-/// When it gives something else for 15 s: with the difference.
+/// It returns another value for 15 s. The message has the difference.
 pub async fn eventually_eq<T: PartialEq + Debug>(expected: T, mut probe: impl AsyncFnMut() -> T) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEADLINE;
     loop {
         let found = probe().await;
         if found == expected {
@@ -45,11 +45,11 @@ pub async fn eventually_eq<T: PartialEq + Debug>(expected: T, mut probe: impl As
     }
 }
 
-/// What `work` gives, and how long it took.
+/// The output of `work`, and how long it took.
 ///
 /// # Panics
 ///
-/// When it takes longer than `limit`.
+/// It takes longer than `limit`.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> (T, Duration) {
     let begun = Instant::now();
     match timeout(limit, work).await {

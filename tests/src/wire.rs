@@ -1,4 +1,4 @@
-//! A gRPC connection that leaves deadlines to the server, where tonic's channel keeps them too.
+//! A gRPC connection without client-side deadlines, which tonic's channel has.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tonic::body::Body;
 use tower_service::Service;
 
-/// Small, so that a stream that nobody reads is soon full.
+/// Small, so that an unread stream is soon full.
 const WINDOW: u32 = 64 << 10;
 
 /// One HTTP/2 connection, for the generated clients' `with_origin`.
@@ -30,7 +30,7 @@ impl Wire {
     ///
     /// # Panics
     ///
-    /// Where nothing speaks HTTP/2 there.
+    /// No HTTP/2 server is at `address`.
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let handshake = Builder::new(TokioExecutor::new())
@@ -45,7 +45,7 @@ impl Wire {
         }
     }
 
-    /// Where the connection goes.
+    /// The URL of the server.
     pub fn origin(&self) -> Uri {
         self.origin.clone()
     }

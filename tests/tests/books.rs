@@ -1,4 +1,4 @@
-//! SIGKILL at any moment loses no answered book, whichever side answered it.
+//! SIGKILL at any moment loses no acknowledged book, created by REST or by gRPC.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ use vitalmesh_tests::{Program, channel, eventually, get, run, send_json};
 
 const ROUNDS: u32 = 10;
 const SENDERS: u32 = 4;
-/// Books of a round that are answered before the kill, at most, beside ten.
-const LONGEST_STORM: usize = 200;
+/// Books of a round that are acknowledged before the kill, at most, beyond ten.
+const MAX_BEFORE_KILL: usize = 200;
 
 /// Titles by id.
-type Answered = Arc<Mutex<BTreeMap<i32, String>>>;
+type Acknowledged = Arc<Mutex<BTreeMap<i32, String>>>;
 
 fn start(data: &Path) -> Program {
     Program::service("bookstore", &["--data-dir", data.to_str().unwrap()])
@@ -34,7 +34,7 @@ async fn addresses(bookstore: &Program) -> Addresses {
     }
 }
 
-/// Creates a book over REST or gRPC; none where there was no answer.
+/// Creates a book by REST or gRPC. None where no response came.
 async fn create(addresses: Addresses, over_rest: bool, title: &str) -> Option<i32> {
     if over_rest {
         let book = json!({"author": "a", "link": "http://a", "pages": 1, "title": title});
@@ -56,44 +56,54 @@ async fn create(addresses: Addresses, over_rest: bool, title: &str) -> Option<i3
     Some(client.create_book(book).await.ok()?.into_inner().book_id)
 }
 
-async fn storm(addresses: Addresses, sender: u32, round: u32, answered: Answered) {
+async fn send_until_killed(
+    addresses: Addresses,
+    sender: u32,
+    round: u32,
+    acknowledged: Acknowledged,
+) {
     for number in 0.. {
         let title = format!("round {round} sender {sender} number {number}");
         match create(addresses, sender.is_multiple_of(2), &title).await {
-            Some(id) => answered.lock().unwrap().insert(id, title),
+            Some(id) => acknowledged.lock().unwrap().insert(id, title),
             None => break,
         };
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answered_book_is_there_after_ten_kills() {
+async fn every_acknowledged_book_survives_ten_kills() {
     let data = tempfile::tempdir().unwrap();
-    let answered = Answered::default();
+    let acknowledged = Acknowledged::default();
     for round in 0..ROUNDS {
         let bookstore = start(data.path());
         let addresses = addresses(&bookstore).await;
-        // Any number of answers, so that the kill comes at any moment.
-        let enough = answered.lock().unwrap().len() + 10 + fastrand::usize(..LONGEST_STORM);
+        // A random number of books, so that the kill comes at any moment.
+        let enough = acknowledged.lock().unwrap().len() + 10 + fastrand::usize(..MAX_BEFORE_KILL);
         let mut senders = JoinSet::new();
         for sender in 0..SENDERS {
-            senders.spawn(storm(addresses, sender, round, Arc::clone(&answered)));
+            senders.spawn(send_until_killed(
+                addresses,
+                sender,
+                round,
+                Arc::clone(&acknowledged),
+            ));
         }
-        eventually("books are answered", async || {
-            (answered.lock().unwrap().len() > enough).then_some(())
+        eventually("books are acknowledged", async || {
+            (acknowledged.lock().unwrap().len() > enough).then_some(())
         })
         .await;
         bookstore.signal(Signal::KILL);
         let (status, _) = bookstore.ended().await;
-        assert_eq!(status.code(), None, "the bookstore ended by itself");
+        assert_eq!(status.code(), None, "the bookstore was not killed");
         senders.join_all().await;
     }
 
     let bookstore = start(data.path());
     let addresses = addresses(&bookstore).await;
     let mut client = BookstoreServiceClient::new(channel(addresses.grpc));
-    let answered = answered.lock().unwrap().clone();
-    for (book_id, title) in &answered {
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    for (book_id, title) in &acknowledged {
         let book_id = *book_id;
         let book = client.retrieve_book(RetrieveBookRequest { book_id }).await;
         assert_eq!(book.unwrap().get_ref().title, *title);
@@ -105,11 +115,11 @@ async fn every_answered_book_is_there_after_ten_kills() {
         .filter(|book| book["title"] == "Epic of Gilgamesh")
         .count();
     assert_eq!(gilgamesh, 1, "the classics are there once");
-    println!("{} answered", answered.len());
+    println!("{} acknowledged", acknowledged.len());
 }
 
 #[tokio::test]
-async fn a_second_process_on_the_same_data_is_told_so() {
+async fn a_second_process_on_the_same_data_is_rejected() {
     let data = tempfile::tempdir().unwrap();
     let first = start(data.path());
     first.address("grpc").await;

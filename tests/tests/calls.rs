@@ -1,4 +1,4 @@
-//! Calls straight to a leaf: deadlines, delays, refusals, and calls to what is not there.
+//! Calls to a leaf without the edge: deadlines, delays, rejections, unknown services.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn revert(
 }
 
 #[tokio::test]
-async fn a_delay_is_slept_but_never_past_the_deadline() {
+async fn a_delay_ends_at_the_deadline_of_caller_or_server() {
     let leaf = revert_name(&["--call-timeout", "700ms"])
         .start()
         .await
@@ -38,7 +38,7 @@ async fn a_delay_is_slept_but_never_past_the_deadline() {
         within(Duration::from_secs(5), revert(&wire, "Ana", delay, timeout)).await
     };
     let cases = [
-        // The caller's deadline, then the server's own, which a caller cannot lengthen.
+        // The caller's deadline, and the server's own, which a caller cannot extend.
         timed(3600, Some("200m")),
         timed(3600, None),
         timed(1, Some("60S")),
@@ -55,7 +55,7 @@ async fn a_delay_is_slept_but_never_past_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_timeout_that_is_none_is_no_timeout_and_zero_is_over() {
+async fn an_invalid_timeout_is_ignored_and_zero_has_passed() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let wire = Wire::connect(leaf.addresses().grpc).await;
     for timeout in ["0n", "0S", "1n"] {
@@ -69,7 +69,7 @@ async fn a_timeout_that_is_none_is_no_timeout_and_zero_is_over() {
 }
 
 #[tokio::test]
-async fn a_delay_within_the_deadline_is_answered_after_it() {
+async fn a_call_completes_after_a_delay_within_the_deadline() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let wire = Wire::connect(leaf.addresses().grpc).await;
     let call = revert(&wire, "Ana", 1, Some("10S"));
@@ -93,7 +93,7 @@ async fn a_delay_out_of_range_is_an_invalid_argument_at_once() {
 }
 
 #[tokio::test]
-async fn every_code_answers_itself_and_a_panic_answers_internal() {
+async fn every_code_is_returned_on_demand_and_a_panic_is_internal() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let wire = Wire::connect(leaf.addresses().grpc).await;
     let names = [
@@ -128,7 +128,7 @@ async fn every_code_answers_itself_and_a_panic_answers_internal() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_unimplemented() {
+async fn an_unknown_service_is_unimplemented() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let mut client = TimeServiceClient::new(channel(leaf.addresses().grpc));
     let status = client.what_time_is(WhatTimeIsRequest {}).await.unwrap_err();
@@ -136,14 +136,14 @@ async fn a_service_that_is_not_there_is_unimplemented() {
 }
 
 #[tokio::test]
-async fn a_deadline_bounds_a_health_watch_too() {
+async fn a_deadline_ends_a_health_watch() {
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_client::HealthClient;
 
     let leaf = revert_name(&[]).start().await.unwrap();
     let mut client = HealthClient::new(channel(leaf.addresses().grpc));
     let mut request = Request::new(HealthCheckRequest::default());
-    // As another language's client sends it: tonic's own would end the call by itself.
+    // Sent as by other clients: tonic's own timeout would end the call in the client.
     request
         .metadata_mut()
         .insert("grpc-timeout", "300m".parse().unwrap());

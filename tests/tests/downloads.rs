@@ -1,4 +1,4 @@
-//! Streams of ten million: what is not read is not made, and what is cancelled stops.
+//! Streams of ten million: a generator pauses with its reader and stops with its call.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use vitalmesh_proto::bookstore::v1::RecommendBooksRequest;
 use vitalmesh_proto::bookstore::v1::bookstore_service_client::BookstoreServiceClient;
 use vitalmesh_tests::{Wire, bookstore, eventually, get, scrape, within};
 
-const MADE: &str = "mesh_recommendations_total";
+const PRODUCED: &str = "mesh_recommendations_total";
 const CANCELED: &str = "grpc_server_handled_total{grpc_code=\"Canceled\",\
                         grpc_method=\"RecommendBooks\",\
                         grpc_service=\"vitalmesh.bookstore.v1.BookstoreService\",\
@@ -22,9 +22,9 @@ const OVERDUE: &str = "grpc_client_handled_total{grpc_code=\"DeadlineExceeded\",
                        grpc_method=\"RecommendBooks\",\
                        grpc_service=\"vitalmesh.bookstore.v1.BookstoreService\",\
                        grpc_type=\"server_stream\"}";
-const MOST: i32 = 10_000_000;
-/// Scrapes without a change that make a standstill.
-const STILL: u32 = 30;
+const MAX_RESULTS: i32 = 10_000_000;
+/// Consecutive equal scrapes after which a generator counts as stalled.
+const STALLED_SCRAPES: u32 = 30;
 
 async fn start(flags: &[&str]) -> (Running, Addresses, TempDir) {
     let data = tempfile::tempdir().unwrap();
@@ -37,21 +37,21 @@ async fn value(address: SocketAddr, series: &str) -> f64 {
     scrape(address).await.value(series).unwrap()
 }
 
-/// How many were made once no more are.
-async fn standstill(address: SocketAddr) -> f64 {
+/// The number of recommendations once the generator has stalled.
+async fn produced_when_stalled(address: SocketAddr) -> f64 {
     let mut last = (0.0, 0);
-    eventually("no more are made", async || {
-        let made = value(address, MADE).await;
+    eventually("the generator stalls", async || {
+        let made = value(address, PRODUCED).await;
         last = match made == last.0 {
             true => (made, last.1 + 1),
             false => (made, 0),
         };
-        (last.1 >= STILL).then_some(made)
+        (last.1 >= STALLED_SCRAPES).then_some(made)
     })
     .await
 }
 
-/// A request whose answer is read by hand.
+/// A request whose response the test reads itself.
 async fn request(address: SocketAddr, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: bookstore\r\n\r\n");
@@ -62,12 +62,12 @@ async fn request(address: SocketAddr, path: &str) -> TcpStream {
     stream
 }
 
-/// Reads a hundred thousand of a stream, cancels it, and takes the time until it has ended.
+/// Reads a hundred thousand messages, cancels the stream, and returns the time until it has ended.
 async fn cancelled_after(addresses: Addresses, wire: &Wire, earlier: f64) -> Duration {
     let mut client = BookstoreServiceClient::with_origin(wire.clone(), wire.origin());
     let request = RecommendBooksRequest {
         user_id: 7,
-        max_results: MOST,
+        max_results: MAX_RESULTS,
     };
     let mut stream = client.recommend_books(request).await.unwrap().into_inner();
     for id in 1..=100_000 {
@@ -83,18 +83,18 @@ async fn cancelled_after(addresses: Addresses, wire: &Wire, earlier: f64) -> Dur
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancelled_stream_makes_no_more_within_100_ms() {
+async fn a_cancelled_stream_stops_its_generator_within_100_ms() {
     let (_running, addresses, _data) = start(&[]).await;
     let wire = Wire::connect(addresses.grpc).await;
     let mut took = Vec::new();
     for earlier in 0..5 {
         took.push(cancelled_after(addresses, &wire, earlier.into()).await);
-        let made = value(addresses.scrape, MADE).await;
+        let made = value(addresses.scrape, PRODUCED).await;
         assert!(
             made < f64::from((earlier + 1) * 1_000_000),
-            "{made} were made"
+            "{made} were produced"
         );
-        assert_eq!(standstill(addresses.scrape).await, made);
+        assert_eq!(produced_when_stalled(addresses.scrape).await, made);
     }
     took.sort_unstable();
     println!("ended after {took:?}");
@@ -115,32 +115,32 @@ async fn a_browser_that_closes_cancels_the_call() {
     .await;
     let of_client = CANCELED.replace("grpc_server", "grpc_client");
     assert_eq!(value(addresses.scrape, &of_client).await, 1.0);
-    let made = value(addresses.scrape, MADE).await;
-    assert!(made < f64::from(MOST) / 2.0, "{made} were made");
-    assert_eq!(standstill(addresses.scrape).await, made);
+    let made = value(addresses.scrape, PRODUCED).await;
+    assert!(made < f64::from(MAX_RESULTS) / 2.0, "{made} were produced");
+    assert_eq!(produced_when_stalled(addresses.scrape).await, made);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_stops_stops_the_generator_and_goes_on() {
+async fn a_reader_that_pauses_stops_the_generator_until_it_resumes() {
     let (_running, addresses, _data) = start(&[]).await;
     let mut stream = request(addresses.http.unwrap(), "/10000000").await;
-    let made = standstill(addresses.scrape).await;
-    assert!(made > 1000.0 && made < 1_000_000.0, "{made} were made");
+    let made = produced_when_stalled(addresses.scrape).await;
+    assert!(made > 1000.0 && made < 1_000_000.0, "{made} were produced");
     let mut read = vec![0; 16 << 20];
     stream.read_exact(&mut read).await.unwrap();
-    assert!(standstill(addresses.scrape).await > made + 200_000.0);
+    assert!(produced_when_stalled(addresses.scrape).await > made + 200_000.0);
     assert_eq!(value(addresses.scrape, CANCELED).await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_that_stand_still_hold_nobody_up() {
+async fn stalled_readers_delay_no_other_request() {
     let (_running, addresses, _data) = start(&[]).await;
     let http = addresses.http.unwrap();
     let mut still = Vec::new();
     for _ in 0..6 {
         still.push(request(http, "/10000000").await);
     }
-    standstill(addresses.scrape).await;
+    produced_when_stalled(addresses.scrape).await;
     let limit = Duration::from_secs(5);
     let (book, _) = within(limit, get(http, "/books/1")).await;
     assert_eq!(book.json()["title"], "Epic of Gilgamesh");
@@ -149,7 +149,7 @@ async fn readers_that_stand_still_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_over_its_time_ends_with_an_error_line_and_is_cut() {
+async fn a_stream_past_its_timeout_ends_with_an_error_line_and_is_aborted() {
     let (_running, addresses, _data) = start(&["--stream-timeout", "300ms"]).await;
     let mut stream = request(addresses.http.unwrap(), "/10000000").await;
     let mut said = Vec::new();
@@ -157,13 +157,16 @@ async fn a_stream_over_its_time_ends_with_an_error_line_and_is_cut() {
     let said = String::from_utf8(said).unwrap();
     assert!(
         !said.ends_with("0\r\n\r\n"),
-        "the transfer ended as if it were whole"
+        "the truncated transfer looks complete"
     );
     let rows = said
         .lines()
         .filter(|line| line.starts_with("{\"id\":"))
         .count();
-    assert!(rows > 1 && rows < MOST.unsigned_abs() as usize, "{rows}");
+    assert!(
+        rows > 1 && rows < MAX_RESULTS.unsigned_abs() as usize,
+        "{rows}"
+    );
     let error = said
         .lines()
         .rfind(|line| line.starts_with("{\"error\":"))
@@ -172,7 +175,7 @@ async fn a_stream_over_its_time_ends_with_an_error_line_and_is_cut() {
         error.contains("\"grpc_code\":\"DeadlineExceeded\""),
         "{error}"
     );
-    // The head said 200; the call behind it tells.
+    // The status was 200 by then; the metrics of the call have the code.
     let answered = "http_server_requests_total{method=\"GET\",route=\"/{n}\",status=\"200\"}";
     eventually("the download is counted", async || {
         (value(addresses.scrape, answered).await == 1.0).then_some(())

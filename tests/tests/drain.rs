@@ -1,4 +1,4 @@
-//! How a service stops: what it has begun it ends, and nobody can hold it open.
+//! How a service stops: it completes the calls in flight, and no peer can delay it.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::Duration;
@@ -16,11 +16,11 @@ use vitalmesh_tests::{Mesh, channel, edge, eventually, get, revert_name, scrape,
 const STARTED: &str = "grpc_server_started_total{grpc_method=\"RevertName\",\
                        grpc_service=\"vitalmesh.revert_name.v1.RevertNameService\",\
                        grpc_type=\"unary\"}";
-/// Far below the drain timeout of 10 s: nothing had to be cut.
+/// Far below the drain timeout of 10 s: no call had to be aborted.
 const SOON: Duration = Duration::from_secs(3);
 
 #[tokio::test]
-async fn a_call_in_flight_is_answered_and_a_new_connection_is_refused() {
+async fn a_call_in_flight_completes_and_a_new_connection_is_refused() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let addresses = leaf.addresses();
     let call = tokio::spawn(async move {
@@ -45,9 +45,9 @@ async fn a_call_in_flight_is_answered_and_a_new_connection_is_refused() {
     .await;
     assert!(
         !call.is_finished(),
-        "the port was closed after the call only"
+        "the port stayed open until the call ended"
     );
-    // Longer than a connection may be silent.
+    // Longer than a silent connection lives.
     let answer = within(3 * SOON, call).await.0.unwrap();
     assert_eq!(answer.unwrap().into_inner().name, "anA");
     within(SOON, stop).await.0.unwrap();
@@ -55,11 +55,11 @@ async fn a_call_in_flight_is_answered_and_a_new_connection_is_refused() {
 }
 
 #[tokio::test]
-async fn a_proxied_request_in_flight_is_answered_when_edge_and_leaf_stop() {
+async fn a_proxied_request_in_flight_completes_when_edge_and_leaf_stop() {
     let mesh = Mesh::start().await;
     let http = mesh.http();
     let mut stream = TcpStream::connect(http).await.unwrap();
-    // A kept-alive connection is closed after the answer, not before it.
+    // A kept-alive connection closes after the response, not before it.
     stream
         .write_all(b"GET /proxy/Ana HTTP/1.1\r\nhost: edge\r\n\r\n")
         .await
@@ -67,7 +67,7 @@ async fn a_proxied_request_in_flight_is_answered_when_edge_and_leaf_stop() {
     let mut first = [0; 12];
     stream.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
-    within(SOON, mesh.stop()).await;
+    within(SOON, Box::pin(mesh.stop())).await;
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await.unwrap();
     assert!(rest.contains("\"reversed_name\":\"anA\""), "{rest}");
@@ -75,7 +75,7 @@ async fn a_proxied_request_in_flight_is_answered_when_edge_and_leaf_stop() {
 }
 
 #[tokio::test]
-async fn a_call_longer_than_the_drain_is_cut() {
+async fn a_call_longer_than_the_drain_timeout_is_aborted() {
     let leaf = revert_name(&["--drain-timeout", "300ms"])
         .start()
         .await
@@ -102,7 +102,7 @@ async fn a_call_longer_than_the_drain_is_cut() {
 }
 
 #[tokio::test]
-async fn a_health_watch_sees_the_end_and_does_not_hold_it() {
+async fn a_health_watch_reports_the_stop_and_does_not_delay_it() {
     let leaf = revert_name(&["--lame-duck", "200ms"])
         .start()
         .await
@@ -133,7 +133,7 @@ async fn a_health_watch_sees_the_end_and_does_not_hold_it() {
         .status;
     assert_eq!(status, 2, "NOT_SERVING");
     within(SOON, stop).await.0.unwrap();
-    // Ended by the server, with whatever last word.
+    // The server ends the stream, with any status.
     within(SOON, async {
         while let Ok(Some(_)) = watch.message().await {}
     })
@@ -141,7 +141,7 @@ async fn a_health_watch_sees_the_end_and_does_not_hold_it() {
 }
 
 #[tokio::test]
-async fn readyz_says_draining_while_livez_and_metrics_stay() {
+async fn readyz_is_draining_while_livez_and_metrics_stay() {
     let leaf = revert_name(&["--lame-duck", "400ms"])
         .start()
         .await
@@ -160,14 +160,14 @@ async fn readyz_says_draining_while_livez_and_metrics_stay() {
     within(SOON, stop).await.0.unwrap();
 }
 
-/// A connection to each port, on which `said` is all that is ever said, accepted by the service.
-async fn mute_peers(edge: &Running, said: &[u8]) -> Vec<TcpStream> {
+/// An accepted connection to each port, on which the peer sends `bytes` and nothing else.
+async fn silent_peers(edge: &Running, bytes: &[u8]) -> Vec<TcpStream> {
     let addresses = edge.addresses();
     let http = addresses.http.unwrap();
     let mut peers = Vec::new();
     for address in [addresses.grpc, http, addresses.scrape] {
         let mut peer = TcpStream::connect(address).await.unwrap();
-        peer.write_all(said).await.unwrap();
+        peer.write_all(bytes).await.unwrap();
         peers.push(peer);
     }
     // Connections are accepted in order.
@@ -186,37 +186,37 @@ async fn closed(peers: Vec<TcpStream>) {
 }
 
 #[tokio::test]
-async fn peers_that_say_nothing_or_half_a_preface_do_not_hold_the_stop() {
+async fn peers_that_send_nothing_or_half_a_preface_do_not_delay_the_stop() {
     let data = tempfile::tempdir().unwrap();
     let edge = edge(data.path(), &[]).start().await.unwrap();
-    let mut peers = mute_peers(&edge, b"").await;
-    peers.extend(mute_peers(&edge, b"PRI * HT").await);
+    let mut peers = silent_peers(&edge, b"").await;
+    peers.extend(silent_peers(&edge, b"PRI * HT").await);
     within(SOON, edge.stop()).await;
     closed(peers).await;
 }
 
-/// They owe an answer to the last PING, for which a peer that is only far away gets its time.
+/// They owe a response to the last PING: a distant peer has time for it.
 #[tokio::test]
-async fn http2_peers_that_fall_silent_are_cut_long_before_the_drain_timeout() {
+async fn silent_http2_peers_are_disconnected_long_before_the_drain_timeout() {
     let data = tempfile::tempdir().unwrap();
     let edge = edge(data.path(), &[]).start().await.unwrap();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00";
-    let mut peers = mute_peers(&edge, preface).await;
-    peers.extend(mute_peers(&edge, &[preface.as_slice(), settings].concat()).await);
+    let mut peers = silent_peers(&edge, preface).await;
+    peers.extend(silent_peers(&edge, &[preface.as_slice(), settings].concat()).await);
     let scrape = edge.addresses().scrape;
     let ((), took) = within(2 * SOON, edge.stop()).await;
     assert!(took >= Duration::from_secs(2), "{took:?}");
-    // The scrape port's thread goes with the process.
+    // The thread of the scrape port ends with the process.
     peers.retain(|peer| peer.peer_addr().is_ok_and(|address| address != scrape));
     closed(peers).await;
 }
 
 #[tokio::test]
-async fn half_a_request_holds_the_stop_no_longer_than_its_head_may_take() {
+async fn half_a_request_delays_the_stop_by_the_header_timeout_at_most() {
     let data = tempfile::tempdir().unwrap();
     let edge = edge(data.path(), &[]).start().await.unwrap();
-    let peers = mute_peers(&edge, b"GET /proxy/Ana HTTP/1.1\r\nho").await;
+    let peers = silent_peers(&edge, b"GET /proxy/Ana HTTP/1.1\r\nho").await;
     within(Duration::from_secs(6), edge.stop()).await;
     closed(peers).await;
 }

@@ -1,4 +1,4 @@
-//! Heartbeats: from the leaves' clocks to the edge's database, list and metrics.
+//! Heartbeats, from the leaves' schedules to the edge's database, list and metrics.
 
 use serde_json::{Value, json};
 use tonic::Code;
@@ -14,11 +14,11 @@ async fn listed(mesh: &Mesh, service: &str) -> Value {
         (list.status, list.header("content-type")),
         (200, "application/json")
     );
-    line(&list.json(), service)
+    entry(&list.json(), service)
 }
 
-/// A service's line of a list; `null` where it has none.
-fn line(list: &Value, service: &str) -> Value {
+/// A service's entry in a list; `null` where it has none.
+fn entry(list: &Value, service: &str) -> Value {
     let services = list["services"].as_array().cloned().unwrap_or_default();
     let found = services.into_iter().find(|line| line["service"] == service);
     found.unwrap_or_default()
@@ -90,7 +90,7 @@ async fn the_edge_expects_the_services_of_its_setting_and_no_others() {
 }
 
 #[tokio::test]
-async fn beats_outlive_the_edge() {
+async fn beats_survive_a_restart_of_the_edge() {
     let mesh = Mesh::start().await;
     let both = async || {
         let beats = (
@@ -110,13 +110,13 @@ async fn beats_outlive_the_edge() {
         .await
         .json();
     for before in [&before.0, &before.1] {
-        let line = line(&list, before["service"].as_str().unwrap());
+        let entry = entry(&list, before["service"].as_str().unwrap());
         for field in ["service", "instance", "beats"] {
-            assert_eq!(line[field], before[field], "{field}");
+            assert_eq!(entry[field], before[field], "{field}");
         }
         for field in ["last_seen", "started_at"] {
             assert_eq!(
-                microseconds(&line[field]),
+                microseconds(&entry[field]),
                 microseconds(&before[field]),
                 "{field}"
             );
@@ -124,7 +124,7 @@ async fn beats_outlive_the_edge() {
     }
 }
 
-/// A time as it is stored: the second and its microseconds.
+/// A time with the precision of the database: the second and its microseconds.
 fn microseconds(time: &Value) -> (String, String) {
     let time = time.as_str().unwrap_or_default().trim_end_matches('Z');
     let (second, fraction) = time.split_once('.').unwrap_or((time, ""));
@@ -148,14 +148,14 @@ async fn a_leaf_that_stops_beating_is_late() {
     let http = edge.addresses().http.unwrap();
     let late = async || {
         let list = get(http, "/heartbeats").await.json();
-        let late = ["revert-name", "time"].map(|service| line(&list, service)["late"].clone());
+        let late = ["revert-name", "time"].map(|service| entry(&list, service)["late"].clone());
         (late == [json!(false), json!(true)]).then_some(())
     };
     eventually("time is late and revert-name is not", late).await;
 }
 
 #[tokio::test]
-async fn a_leaf_serves_while_the_edge_is_away_and_beats_again_when_it_is_back() {
+async fn a_leaf_serves_without_the_edge_and_beats_again_when_it_is_back() {
     let mesh = Mesh::with(&[], &EVERY_SECOND).await;
     eventually("a beat", async || {
         (listed(&mesh, "time").await["beats"] != 0).then_some(())
@@ -192,7 +192,7 @@ async fn a_leaf_serves_while_the_edge_is_away_and_beats_again_when_it_is_back() 
 }
 
 #[tokio::test]
-async fn a_leaf_logs_once_that_the_edge_is_away_and_once_that_it_is_back() {
+async fn a_leaf_logs_the_first_failed_beat_and_the_recovery_once_each() {
     let data = tempfile::tempdir().unwrap();
     let edge = vitalmesh_tests::edge(data.path(), &[]);
     let edge = edge.start().await.unwrap();
@@ -232,7 +232,7 @@ async fn a_leaf_logs_once_that_the_edge_is_away_and_once_that_it_is_back() {
 }
 
 #[tokio::test]
-async fn service_names_are_checked_and_capped() {
+async fn service_names_are_validated_and_limited_in_number() {
     let mesh = Mesh::start().await;
     let mut client = HeartbeatServiceClient::new(channel(mesh.edge.addresses().grpc));
     let mut beat = async |service_name: &str| {
@@ -256,7 +256,7 @@ async fn service_names_are_checked_and_capped() {
     for name in ["", "a b", "<script>", "a\n", "é", "'; DROP TABLE beats; --"] {
         assert_eq!(beat(name).await, Err(Code::InvalidArgument), "{name}");
     }
-    // The four that are expected have their room, seen or not.
+    // The four expected services have their places, with or without a beat.
     for number in 0..60 {
         assert_eq!(beat(&format!("service-{number}")).await, Ok(()));
     }

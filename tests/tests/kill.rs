@@ -17,22 +17,22 @@ use vitalmesh_tests::{Program, channel, eventually};
 
 const ROUNDS: u32 = 20;
 const SENDERS: u32 = 4;
-/// Calls that each sender has in progress at a time.
-const AT_A_TIME: u64 = 8;
+/// Concurrent calls of each sender.
+const CONCURRENT_CALLS: u64 = 8;
 /// Beats of a round that are acknowledged before the kill, at most.
-const LONGEST_STORM: usize = 500;
+const MAX_BEFORE_KILL: usize = 500;
 
 /// An instance and a sequence number.
 type Beat = (String, i64);
 type Acknowledged = Arc<Mutex<BTreeSet<Beat>>>;
 
-/// Beats until the edge is gone.
-async fn storm(address: SocketAddr, instance: String, acknowledged: Acknowledged) {
+/// Sends beats until the edge is killed.
+async fn send_until_killed(address: SocketAddr, instance: String, acknowledged: Acknowledged) {
     let channel = channel(address);
     let mut calls = JoinSet::new();
     for sequence in 1.. {
         calls.spawn(beat(channel.clone(), instance.clone(), sequence));
-        if sequence < AT_A_TIME {
+        if sequence < CONCURRENT_CALLS {
             continue;
         }
         match calls.join_next().await.unwrap().unwrap() {
@@ -40,7 +40,7 @@ async fn storm(address: SocketAddr, instance: String, acknowledged: Acknowledged
             None => break,
         };
     }
-    // What was acknowledged before the end counts too.
+    // Calls in flight may have been acknowledged, too.
     while let Some(ended) = calls.join_next().await {
         acknowledged.lock().unwrap().extend(ended.unwrap());
     }
@@ -48,7 +48,7 @@ async fn storm(address: SocketAddr, instance: String, acknowledged: Acknowledged
 
 async fn beat(channel: Channel, instance: String, sequence: u64) -> Option<Beat> {
     let beat = BeatHeartRequest {
-        service_name: "storm".to_owned(),
+        service_name: "sender".to_owned(),
         instance: instance.clone(),
         sequence,
         ..BeatHeartRequest::default()
@@ -59,16 +59,20 @@ async fn beat(channel: Channel, instance: String, sequence: u64) -> Option<Beat>
         .then(|| (instance, i64::try_from(sequence).unwrap()))
 }
 
-/// Starts an edge, storms it, kills it.
+/// Starts an edge, sends it beats, and kills it.
 async fn round(number: u32, data: &Path, acknowledged: &Acknowledged) {
     let edge = Program::service("edge", &["--data-dir", data.to_str().unwrap()]);
     let address = edge.address("grpc").await;
-    // Any number of beats, so that the kill comes at any moment.
-    let enough = acknowledged.lock().unwrap().len() + fastrand::usize(..LONGEST_STORM);
+    // A random number of beats, so that the kill comes at any moment.
+    let enough = acknowledged.lock().unwrap().len() + fastrand::usize(..MAX_BEFORE_KILL);
     let mut senders = JoinSet::new();
     for sender in 0..SENDERS {
         let instance = format!("round-{number}-sender-{sender}");
-        senders.spawn(storm(address, instance, Arc::clone(acknowledged)));
+        senders.spawn(send_until_killed(
+            address,
+            instance,
+            Arc::clone(acknowledged),
+        ));
     }
     eventually("beats are acknowledged", async || {
         (acknowledged.lock().unwrap().len() > enough).then_some(())
@@ -76,19 +80,19 @@ async fn round(number: u32, data: &Path, acknowledged: &Acknowledged) {
     .await;
     edge.signal(Signal::KILL);
     let (status, _) = edge.ended().await;
-    assert_eq!(status.code(), None, "the edge ended by itself");
+    assert_eq!(status.code(), None, "the edge was not killed");
     senders.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_acknowledged_beat_is_there_after_twenty_kills() {
+async fn every_acknowledged_beat_survives_twenty_kills() {
     let data = tempfile::tempdir().unwrap();
     let acknowledged = Acknowledged::default();
     for number in 0..ROUNDS {
         round(number, data.path(), &acknowledged).await;
     }
 
-    // Not read-only: what the last edge left in the write-ahead log has to be recovered.
+    // Not read-only: the write-ahead log of the last edge has to be recovered.
     let database = SqliteConnectOptions::new().filename(data.path().join("heartbeats.db"));
     let mut database = database.connect().await.unwrap();
     let check: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check")

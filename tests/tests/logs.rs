@@ -1,4 +1,4 @@
-//! The log lines of the real programs, as a collector gets them.
+//! The log lines of the programs, as a collector receives them.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ const EXPORTED: &str = "mesh_log_lines_exported_total";
 const QUEUE_FULL: &str = "mesh_log_lines_dropped_total{reason=\"queue_full\"}";
 const FAILED: &str = "mesh_log_lines_dropped_total{reason=\"export_failed\"}";
 
-/// A call to revert-name that fails on demand, in a trace.
+/// Makes a call to revert-name that fails on demand, in a trace.
 async fn fail(leaf: &Program, trace_id: &str, flags: &str) {
     fail_over(channel(leaf.address("grpc").await), trace_id, flags).await;
 }
@@ -36,7 +36,7 @@ async fn fail_over(channel: Channel, trace_id: &str, flags: &str) {
     assert_eq!(ended.code(), Code::Internal);
 }
 
-/// The fields of a line on standard error that are not parts of a record of their own.
+/// The fields of a line on standard error that are attributes of the exported record.
 fn fields(line: &Value) -> Vec<(String, String)> {
     let own = ["level", "message", "timestamp", "trace_id"];
     let fields = line.as_object().unwrap().iter();
@@ -50,7 +50,7 @@ fn fields(line: &Value) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_line_of_a_call_is_sent_as_it_is_logged_with_the_ids_of_the_calls_span() {
+async fn a_calls_line_is_exported_with_the_fields_of_the_log_and_the_ids_of_its_span() {
     let collector = Collector::start().await;
     let leaf = Program::service("revert-name", &["--otlp-endpoint", &collector.url()]);
     let trace_id = "b".repeat(32);
@@ -76,7 +76,7 @@ async fn a_line_of_a_call_is_sent_as_it_is_logged_with_the_ids_of_the_calls_span
 }
 
 #[tokio::test]
-async fn a_line_is_sent_also_where_its_trace_is_not_recorded() {
+async fn a_line_is_exported_without_a_recorded_trace() {
     let collector = Collector::start().await;
     let leaf = Program::service("revert-name", &["--otlp-endpoint", &collector.url()]);
     let trace_id = "c".repeat(32);
@@ -89,7 +89,7 @@ async fn a_line_is_sent_also_where_its_trace_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn every_line_from_the_first_to_the_stop_is_sent() {
+async fn every_line_from_start_to_stop_is_exported() {
     let collector = Collector::start().await;
     // Without heartbeats one thread logs, so that both outputs have one order.
     let flags = [
@@ -116,7 +116,7 @@ async fn every_line_from_the_first_to_the_stop_is_sent() {
         let line: Value = serde_json::from_str(line).unwrap();
         line["message"].as_str().unwrap().to_owned()
     });
-    // The last line comes when the exporter has gone.
+    // The exporter has stopped before the last line.
     let logged: Vec<_> = logged.filter(|message| message != "stopped").collect();
     let sent: Vec<_> = collector
         .lines()
@@ -127,7 +127,7 @@ async fn every_line_from_the_first_to_the_stop_is_sent() {
 }
 
 #[tokio::test]
-async fn every_admitted_line_is_sent_except_those_that_sending_causes() {
+async fn every_admitted_line_is_exported_except_those_of_exporting() {
     let collector = Collector::start().await;
     let flags = ["--otlp-endpoint", &collector.url(), "--log-level", "trace"];
     let leaf = Program::service("time", &flags);
@@ -171,7 +171,7 @@ async fn every_admitted_line_is_sent_except_those_that_sending_causes() {
 }
 
 #[tokio::test]
-async fn lines_that_nobody_takes_are_counted_and_say_so_once() {
+async fn lines_without_a_collector_are_counted_and_warned_about_once() {
     let nobody = format!("http://{}", free_address());
     let leaf = Program::service("revert-name", &["--otlp-endpoint", &nobody]);
     let page = leaf.address("scrape").await;
@@ -182,7 +182,7 @@ async fn lines_that_nobody_takes_are_counted_and_say_so_once() {
     for digit in ["1", "2", "3"] {
         fail(&leaf, &digit.repeat(32), "00").await;
     }
-    // The first line, the two that say what is lost, and those of the calls.
+    // The first line, the two warnings, and those of the calls.
     let page = eventually("the loss is counted", async || {
         let page = scrape(page).await;
         (page.value(FAILED)? >= 5.0).then_some(page)
@@ -199,11 +199,11 @@ async fn lines_that_nobody_takes_are_counted_and_say_so_once() {
 }
 
 #[tokio::test]
-async fn a_silent_collector_bounds_the_lines_and_delays_no_stop() {
+async fn a_silent_collector_fills_the_queue_and_does_not_delay_the_stop() {
     let collector = Collector::start_silent().await;
     let leaf = Program::service("revert-name", &["--otlp-endpoint", &collector.url()]);
     let page = leaf.address("scrape").await;
-    // 512 lines are in the request without an answer, 2048 wait.
+    // 512 lines are in the request without a response, 2048 wait.
     let channel = channel(leaf.address("grpc").await);
     let full = eventually("a full queue", async || {
         let mut calls = JoinSet::new();

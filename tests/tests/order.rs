@@ -1,4 +1,4 @@
-//! Services that come and go: before each other, after each other, and in the middle of traffic.
+//! Services that start and stop in any order and under load.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval};
 use vitalmesh_chassis::Running;
 use vitalmesh_tests::{Mesh, edge, eventually, free_address, get, revert_name, send, time, within};
 
-/// How long the mesh may need to see that a leaf is back.
+/// How long the edge may take to reconnect to a leaf.
 const RECOVERY: Duration = Duration::from_secs(2);
 
 async fn edge_of(data: &tempfile::TempDir, revert_name: SocketAddr, time: SocketAddr) -> Running {
@@ -20,7 +20,7 @@ async fn edge_of(data: &tempfile::TempDir, revert_name: SocketAddr, time: Socket
 }
 
 #[tokio::test]
-async fn the_edge_starts_before_its_leaves_and_finds_them_when_they_come() {
+async fn the_edge_starts_before_its_leaves_and_connects_when_they_start() {
     let data = tempfile::tempdir().unwrap();
     let (to_revert_name, to_time) = (free_address(), free_address());
     let edge = edge_of(&data, to_revert_name, to_time).await;
@@ -67,10 +67,10 @@ async fn the_edge_starts_after_its_leaves() {
 }
 
 #[tokio::test]
-async fn a_leaf_that_accepts_nothing_costs_one_deadline() {
+async fn a_leaf_that_accepts_no_connection_costs_one_deadline() {
     let data = tempfile::tempdir().unwrap();
     let revert_name = revert_name(&[]).start().await.unwrap();
-    // Bound and never started: connections wait in the kernel for ever.
+    // Bound and never started: connections wait in the kernel forever.
     let silent = time(&[]);
     let revert_name_url = format!("http://{}", revert_name.addresses().grpc);
     let time_url = format!("http://{}", silent.addresses().grpc);
@@ -94,7 +94,7 @@ async fn a_leaf_that_accepts_nothing_costs_one_deadline() {
 }
 
 #[tokio::test]
-async fn a_leaf_that_restarts_under_traffic_costs_only_503s_until_it_is_back() {
+async fn a_leaf_that_restarts_under_load_causes_503s_alone_until_it_is_back() {
     let mesh = Mesh::start().await;
     let http = mesh.http();
     let begun = Instant::now();

@@ -1,10 +1,10 @@
-//! `GET /proxy/{name}`: its answers, its errors, and what it refuses.
+//! `GET /proxy/{name}`: its responses, its errors and its rejections.
 
 use http::Request;
 use serde_json::{Value, json};
 use vitalmesh_tests::{Mesh, get, send};
 
-/// Every code that is not OK: as a name asks for it, as the edge says it, and its HTTP status.
+/// Every code but OK: the name that requests it, its name in problem documents, its HTTP status.
 const FAULTS: [(&str, &str, u16); 16] = [
     ("cancelled", "Canceled", 499),
     ("unknown", "Unknown", 500),
@@ -25,7 +25,7 @@ const FAULTS: [(&str, &str, u16); 16] = [
 ];
 
 #[tokio::test]
-async fn a_name_comes_back_reversed_with_the_time() {
+async fn a_name_is_reversed_beside_the_time() {
     let mesh = Mesh::start().await;
     for (path, name, reversed) in [
         ("/proxy/Ana", "Ana", "anA"),
@@ -61,7 +61,7 @@ async fn a_name_comes_back_reversed_with_the_time() {
     }
 }
 
-/// A time with each digit as 0 and either sign as +.
+/// A time with 0 for each digit and + for either sign.
 fn shape(time: &str) -> String {
     let plain = |c: char| match c {
         '0'..='9' => '0',
@@ -75,7 +75,7 @@ fn shape(time: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_fault_has_its_status_its_code_and_its_upstream() {
+async fn every_fault_has_its_status_code_and_upstream() {
     let mesh = Mesh::start().await;
     for (name, code, status) in FAULTS {
         for name in [name.to_owned(), name.to_uppercase(), mixed(name)] {
@@ -110,7 +110,7 @@ fn mixed(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_leaf_is_an_internal_error_and_costs_one_request() {
+async fn a_panic_in_a_leaf_is_internal_and_fails_one_request() {
     let mesh = Mesh::start().await;
     for name in ["exception", "key_error", "Exception", "KEY_ERROR"] {
         let answer = get(mesh.http(), &format!("/proxy/{name}")).await;
@@ -126,7 +126,7 @@ async fn a_panic_in_a_leaf_is_an_internal_error_and_costs_one_request() {
 }
 
 #[tokio::test]
-async fn with_faults_off_every_name_is_a_name() {
+async fn without_faults_every_name_is_reversed() {
     let mesh = Mesh::start().await;
     let address = mesh.revert_name.addresses().grpc.to_string();
     mesh.revert_name.stop().await;
@@ -143,7 +143,7 @@ async fn with_faults_off_every_name_is_a_name() {
 }
 
 #[tokio::test]
-async fn the_longest_name_is_answered_and_a_longer_one_is_not() {
+async fn a_name_is_accepted_up_to_its_limits() {
     let mesh = Mesh::start().await;
     let e_acute = "e%CC%81";
     let emoji = "%F0%9F%91%8D%F0%9F%8F%BD";
@@ -176,7 +176,7 @@ async fn the_longest_name_is_answered_and_a_longer_one_is_not() {
 }
 
 #[tokio::test]
-async fn unknown_paths_are_404_problems() {
+async fn unknown_paths_are_404_problem_documents() {
     let mesh = Mesh::start().await;
     for path in [
         "/",
@@ -201,7 +201,7 @@ async fn unknown_paths_are_404_problems() {
 }
 
 #[tokio::test]
-async fn wrong_methods_are_405_problems_that_say_which_are_allowed() {
+async fn wrong_methods_are_405_problem_documents_with_the_allowed_ones() {
     let mesh = Mesh::start().await;
     for path in ["/proxy/Ana", "/proxy/Ana/", "/heartbeats"] {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
@@ -220,7 +220,7 @@ async fn wrong_methods_are_405_problems_that_say_which_are_allowed() {
 }
 
 #[tokio::test]
-async fn a_head_request_has_the_head_of_the_answer_only() {
+async fn a_head_request_has_a_response_without_a_body() {
     let mesh = Mesh::start().await;
     let answer = send(mesh.http(), Request::head("/proxy/Ana"))
         .await

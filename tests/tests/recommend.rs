@@ -1,4 +1,4 @@
-//! `mesh recommend`: the file that it writes, and what it says where it cannot.
+//! `mesh recommend`: the file that it writes, and its errors.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::fs;
@@ -19,7 +19,7 @@ async fn recommend(words: &[&str]) -> Output {
     run("mesh", &words, &[]).await
 }
 
-fn refused(output: &Output, code: i32, expected: &str) {
+fn assert_fails(output: &Output, code: i32, expected: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(expected), "{said}");
@@ -27,7 +27,7 @@ fn refused(output: &Output, code: i32, expected: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_file_has_a_line_for_each() {
+async fn the_file_has_a_line_for_each_recommendation() {
     let (_running, url, data) = start(&[]).await;
     let file = data.path().join("list.txt");
     let to = file.to_str().unwrap();
@@ -50,12 +50,12 @@ async fn the_file_has_a_line_for_each() {
 }
 
 #[tokio::test]
-async fn a_bookstore_that_is_away_is_named_and_no_file_is_made() {
+async fn an_unreachable_bookstore_is_an_error_and_leaves_no_file() {
     let data = tempfile::tempdir().unwrap();
     let file = data.path().join("list.txt");
     let url = format!("http://{}", free_address());
     let output = recommend(&["5", "--to", file.to_str().unwrap(), "--url", &url]).await;
-    refused(
+    assert_fails(
         &output,
         1,
         &format!("no bookstore at {url}/: Connection refused"),
@@ -64,32 +64,32 @@ async fn a_bookstore_that_is_away_is_named_and_no_file_is_made() {
 }
 
 #[tokio::test]
-async fn a_count_that_is_none_is_a_usage_error() {
+async fn an_invalid_count_is_a_usage_error() {
     for count in ["0", "-1", "10000001", "many", ""] {
-        refused(&recommend(&[count]).await, 2, "<N>");
+        assert_fails(&recommend(&[count]).await, 2, "<N>");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_and_a_missing_folder_are_told() {
+async fn a_full_disk_and_a_missing_folder_are_errors() {
     let (_running, url, data) = start(&[]).await;
     let output = recommend(&["100000", "--to", "/dev/full", "--url", &url]).await;
-    refused(
+    assert_fails(
         &output,
         1,
         "cannot write /dev/full: No space left on device",
     );
     let missing = data.path().join("missing/list.txt");
     let output = recommend(&["5", "--to", missing.to_str().unwrap(), "--url", &url]).await;
-    refused(&output, 1, "No such file or directory");
+    assert_fails(&output, 1, "No such file or directory");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_is_cut_says_how_much_is_there() {
+async fn an_interrupted_stream_is_an_error_with_the_count_so_far() {
     let (_running, url, data) = start(&["--stream-timeout", "100ms"]).await;
     let file = data.path().join("list.txt");
     let output = recommend(&["10000000", "--to", file.to_str().unwrap(), "--url", &url]).await;
-    refused(&output, 1, "list.txt is incomplete");
+    assert_fails(&output, 1, "list.txt is incomplete");
     let said = String::from_utf8(output.stderr).unwrap();
     let lines = fs::read_to_string(&file).unwrap().lines().count();
     assert!(

@@ -8,7 +8,7 @@ use vitalmesh_tests::{Mesh, counter, eventually, get};
 use crate::fixture::{client, counts, num};
 
 #[tokio::test]
-async fn each_kind_of_call_is_answered_and_counted_with_its_messages() {
+async fn each_kind_of_call_is_counted_with_its_messages() {
     let counter = counter(&[]).start().await.unwrap();
     let addresses = counter.addresses();
     let mut client = client(addresses.grpc);
@@ -49,7 +49,7 @@ async fn each_kind_of_call_is_answered_and_counted_with_its_messages() {
 }
 
 #[tokio::test]
-async fn rest_answers_beside_grpc() {
+async fn rest_is_served_beside_grpc() {
     let counter = counter(&[]).start().await.unwrap();
     let http = counter.addresses().http.unwrap();
     let next = get(http, "/increase/41").await;
@@ -63,7 +63,7 @@ async fn rest_answers_beside_grpc() {
 }
 
 #[tokio::test]
-async fn metadata_is_echoed_where_asked_for() {
+async fn metadata_is_echoed_where_enabled() {
     let every_byte: Vec<u8> = (0..=255).collect();
     for (switch, echoes) in [("on", true), ("off", false)] {
         let counter = counter(&["--echo-metadata", switch]).start().await.unwrap();
@@ -76,7 +76,7 @@ async fn metadata_is_echoed_where_asked_for() {
             metadata.insert_bin("x-bytes-bin", bytes);
             metadata.insert("authorization", "Bearer hidden".parse().unwrap());
             let answered = client.increase(request).await;
-            // The failure has no messages, so its metadata is all in its trailers.
+            // A failure has no messages: its metadata is in the trailers.
             let metadata = match &answered {
                 Ok(response) => response.metadata(),
                 Err(status) => status.metadata(),
@@ -95,7 +95,7 @@ async fn metadata_is_echoed_where_asked_for() {
 }
 
 #[tokio::test]
-async fn the_counter_beats_to_the_edge() {
+async fn the_counter_sends_heartbeats_to_the_edge() {
     let mesh = Mesh::start().await;
     let edge = format!("http://{}", mesh.edge.addresses().grpc);
     let _counter = counter(&["--edge-url", &edge]).start().await.unwrap();

@@ -35,7 +35,7 @@ async fn mesh_count_counts_in_every_way() {
 }
 
 #[tokio::test]
-async fn mesh_count_says_in_one_line_that_no_counter_answers() {
+async fn mesh_count_without_a_counter_is_one_line_of_error() {
     let nobody = format!("http://{}", vitalmesh_tests::free_address());
     for via in ["rest", "unary", "stream", "matched"] {
         let words = [

@@ -16,7 +16,8 @@ pub(crate) fn num(num: i32) -> IncreaseStreamRequest {
     IncreaseStreamRequest { num, request_id: 0 }
 }
 
-/// A family's value for one method, 0 where it is missing; `code` is empty or a label and a comma.
+/// The value of a family for one method, 0 where it is missing. `code` is empty, or a label and a
+/// comma.
 pub(crate) async fn counted(
     address: SocketAddr,
     family: &str,

@@ -17,7 +17,7 @@ fn matched(address: SocketAddr) -> Matched<Increase<Channel>> {
 }
 
 #[tokio::test]
-async fn many_callers_share_one_stream_and_each_gets_its_own_answer() {
+async fn many_callers_share_one_stream_and_get_their_own_responses() {
     let counter = counter(&[]).start().await.unwrap();
     let addresses = counter.addresses();
     let increase = matched(addresses.grpc);
@@ -38,12 +38,12 @@ async fn many_callers_share_one_stream_and_each_gets_its_own_answer() {
 
     drop(increase);
     let of = async || counts(addresses.scrape, ("IncreaseStream", "bidi_stream")).await;
-    // The stream ends well: its last caller half-closes it.
+    // Dropping the last caller half-closes the stream, so it ends without an error.
     vitalmesh_tests::eventually_eq([1.0, 1.0, 1002.0, 1002.0], of).await;
 }
 
 #[tokio::test]
-async fn callers_are_told_when_the_counter_goes_and_go_on_when_it_is_back() {
+async fn calls_fail_when_the_counter_stops_and_succeed_when_it_is_back() {
     let first = counter(&["--drain-timeout", "100ms"])
         .start()
         .await

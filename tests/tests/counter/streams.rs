@@ -10,13 +10,13 @@ use vitalmesh_tests::{Wire, counter, eventually};
 
 use crate::fixture::{Client, client, counted};
 
-/// How long a stream may go on after its client has left.
+/// How long a generator may run after its client has cancelled.
 const STOPS_WITHIN: Duration = Duration::from_millis(100);
 
 const COUNTDOWN: (&str, &str) = ("Countdown", "server_stream");
 
-/// Begins a countdown, leaves it after its first number, and tells how long the server went on,
-/// and how many numbers it had made.
+/// Cancels a countdown after its first number. Returns how long the server took to stop, and how many
+/// numbers it had produced.
 async fn cancelled_countdown(addresses: vitalmesh_chassis::Addresses, run: f64) -> (Duration, f64) {
     let from = 10_000_000;
     let numbers = client(addresses.grpc)
@@ -43,10 +43,10 @@ async fn cancelled_countdown(addresses: vitalmesh_chassis::Addresses, run: f64) 
 async fn the_generator_of_a_long_stream_stops_within_100_ms_of_its_clients_cancel() {
     let counter = counter(&[]).start().await.unwrap();
     let mut runs = Vec::new();
-    // A busy machine may be late; a generator that looks up too rarely always is.
+    // A busy machine may be late once; a generator that polls too rarely is always late.
     for run in 1..=5 {
         let (took, made) = cancelled_countdown(counter.addresses(), f64::from(run)).await;
-        assert!(made < 10_000_000.0, "it ran to its end");
+        assert!(made < 10_000_000.0, "it was not stopped");
         runs.push(took);
     }
     let best = runs.iter().min().unwrap();
@@ -55,7 +55,7 @@ async fn the_generator_of_a_long_stream_stops_within_100_ms_of_its_clients_cance
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_is_generated_no_further_than_the_windows() {
+async fn an_unread_stream_is_generated_up_to_the_flow_control_windows() {
     let counter = counter(&[]).start().await.unwrap();
     let addresses = counter.addresses();
     let from = i32::MAX;
@@ -74,7 +74,7 @@ async fn a_stream_that_nobody_reads_is_generated_no_further_than_the_windows() {
         (now > 0.0 && last.1 > 20).then_some(now)
     })
     .await;
-    // hyper's client window of 2 MiB a stream, of 11 bytes a number.
+    // The stream window of hyper's client is 2 MiB, a number takes 11 bytes.
     assert!(stalled < 300_000.0, "{stalled} numbers wait for a reader");
     drop(numbers);
 }
@@ -98,14 +98,14 @@ async fn a_deadline_ends_each_kind_of_stream() {
     assert_eq!(code, Code::DeadlineExceeded);
     let sum = client.sum(pending()).await.unwrap_err();
     assert_eq!(sum.code(), Code::DeadlineExceeded);
-    // The caller's own deadline is sooner.
+    // The caller's own deadline comes first.
     let mut request = Request::new(CountdownRequest { from: i32::MAX });
     let soon = "20m".parse().unwrap();
     request.metadata_mut().insert("grpc-timeout", soon);
     let mut numbers = client.countdown(request).await.unwrap().into_inner();
     let ended = loop {
         match numbers.message().await {
-            Ok(number) => assert!(number.is_some(), "it ran to its end"),
+            Ok(number) => assert!(number.is_some(), "it was not stopped"),
             Err(status) => break status,
         }
     };
@@ -114,7 +114,7 @@ async fn a_deadline_ends_each_kind_of_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_is_cut_after_its_deadline() {
+async fn an_unread_stream_is_aborted_after_its_deadline() {
     let timeouts = ["--call-timeout", "300ms", "--stream-timeout", "300ms"];
     let counter = counter(&timeouts).start().await.unwrap();
     let addresses = counter.addresses();

@@ -30,7 +30,7 @@ pub(crate) async fn revert(wire: &Wire, name: &str, delay: i32) -> Result<String
         .map_err(|status| status.code())
 }
 
-/// The service still answers others.
+/// The service still serves others.
 pub(crate) async fn assert_serves(leaf: &Running) {
     let wire = Wire::connect(leaf.addresses().grpc).await;
     assert_eq!(

@@ -9,9 +9,9 @@ use crate::frames::{
 };
 
 #[tokio::test]
-async fn a_peer_that_makes_the_server_reset_streams_is_sent_away() {
+async fn a_peer_that_provokes_stream_resets_gets_a_goaway() {
     let leaf = leaf(&[]).await;
-    // A window above 2^31 - 1 is an error of the stream, and the server's to reset.
+    // A window above 2^31 - 1 is a stream error: the server resets the stream.
     let overflow = |stream| frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes());
     let said =
         |count| streams(count).flat_map(|stream| [request(stream), overflow(stream)].concat());
@@ -27,7 +27,7 @@ async fn a_peer_that_makes_the_server_reset_streams_is_sent_away() {
 }
 
 #[tokio::test]
-async fn a_peer_that_opens_and_resets_streams_is_sent_away_or_costs_nothing() {
+async fn a_peer_that_opens_and_resets_streams_gets_a_goaway_or_ends_its_calls() {
     let leaf = leaf(&[]).await;
     let reset = |stream| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
     let burst = streams(20_000).flat_map(|stream| [request(stream), reset(stream)].concat());
@@ -53,7 +53,7 @@ async fn a_peer_that_opens_and_resets_streams_is_sent_away_or_costs_nothing() {
 }
 
 #[tokio::test]
-async fn floods_of_frames_end_in_a_goaway() {
+async fn floods_of_frames_get_a_goaway() {
     let leaf = leaf(&[]).await;
     let start = frame(HEADERS, 0, 1, &head(METHOD));
     let more = frame(CONTINUATION, 0, 1, &field("x", "y"));
@@ -71,7 +71,7 @@ async fn floods_of_frames_end_in_a_goaway() {
     let (code, _) = connection.provoke(pings).await;
     assert_eq!(
         code, None,
-        "PINGs cost nothing, so that they may be answered"
+        "PINGs are cheap, so the server may respond to them"
     );
     assert_serves(&leaf).await;
 }

@@ -13,10 +13,10 @@ use crate::fixture::{METHOD, PATIENCE};
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 
-/// HTTP/2 frame by frame, without the rules.
+/// A connection that sends any frames.
 pub(crate) struct Frames(pub(crate) TcpStream);
 
-/// What the server said: type, stream and payload.
+/// A frame of the server: type, stream and payload.
 pub(crate) type Frame = (u8, u32, Vec<u8>);
 
 pub(crate) const DATA: u8 = 0;
@@ -36,7 +36,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&head, payload].concat()
 }
 
-/// A request's head without compression.
+/// The header block of a request, uncompressed.
 pub(crate) fn head(path: &str) -> Vec<u8> {
     let fields = [
         (":method", "POST"),
@@ -65,7 +65,7 @@ pub(crate) fn request(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &head(METHOD))
 }
 
-/// The numbers of the first `count` streams of a client.
+/// The ids of a client's first `count` streams.
 pub(crate) fn streams(count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(|number| 2 * number + 1)
 }
@@ -94,7 +94,7 @@ impl Frames {
         ))
     }
 
-    /// The first frame of a type.
+    /// Reads until a frame of this type.
     pub(crate) async fn first(&mut self, wanted: u8) -> Frame {
         let read = async {
             loop {
@@ -107,12 +107,12 @@ impl Frames {
         within(PATIENCE, read).await.0
     }
 
-    /// Sends all this while reading, and gives the GOAWAY's code; `None` for none before the
-    /// connection ends, or is silent for a second.
-    pub(crate) async fn provoke(self, said: Vec<u8>) -> (Option<u32>, usize) {
+    /// Sends `bytes` while it reads. Returns the code of the GOAWAY, `None` where none comes before the
+    /// connection ends or is silent for a second, and the number of resets.
+    pub(crate) async fn provoke(self, bytes: Vec<u8>) -> (Option<u32>, usize) {
         let (read, mut write) = self.0.into_split();
-        let saying = tokio::spawn(async move {
-            let _ = write.write_all(&said).await;
+        let sender = tokio::spawn(async move {
+            let _ = write.write_all(&bytes).await;
             write
         });
         let (mut read, mut resets, mut code) = (read, 0, None);
@@ -133,7 +133,7 @@ impl Frames {
                 _ => {}
             }
         }
-        saying.abort();
+        sender.abort();
         (code, resets)
     }
 }

@@ -17,7 +17,7 @@ use crate::frames::{
 };
 
 #[tokio::test]
-async fn a_connection_above_the_cap_waits_for_one_to_close() {
+async fn a_connection_above_the_limit_waits_for_one_to_close() {
     let leaf = leaf(&["--max-connections", "2"]).await;
     let address = leaf.addresses().grpc;
     let (first, second) = (Wire::connect(address).await, Wire::connect(address).await);
@@ -27,47 +27,48 @@ async fn a_connection_above_the_cap_waits_for_one_to_close() {
     let third = Wire::connect(address).await;
     let mut waiting = std::pin::pin!(revert(&third, "Ana", 0));
     let early = timeout(Duration::from_millis(300), &mut waiting).await;
-    assert!(early.is_err(), "served above the cap: {early:?}");
+    assert!(early.is_err(), "served above the limit: {early:?}");
     assert_eq!(revert(&second, "Bo", 0).await, Ok("oB".to_owned()));
-    // The ports have a cap each: metrics stay in sight.
+    // Each port has its own limit: the scrape port still serves.
     assert_eq!(get(leaf.addresses().scrape, "/livez").await.status, 200);
     drop(first);
     assert_eq!(within(PATIENCE, waiting).await.0, Ok("anA".to_owned()));
 }
 
 #[tokio::test]
-async fn a_stream_above_the_cap_is_refused_and_a_polite_client_queues() {
+async fn a_stream_above_the_limit_is_refused_and_a_compliant_client_queues() {
     let leaf = leaf(&["--max-streams", "2"]).await;
-    let mut rude = Frames::connect(leaf.addresses().grpc).await;
-    let (_, _, settings) = rude.first(SETTINGS).await;
+    let mut reckless = Frames::connect(leaf.addresses().grpc).await;
+    let (_, _, settings) = reckless.first(SETTINGS).await;
     let mut settings = settings.chunks(6);
     assert!(
         settings.any(|setting| setting == [0, 3, 0, 0, 0, 2]),
         "MAX_CONCURRENT_STREAMS"
     );
     let requests: Vec<_> = streams(3).flat_map(request).collect();
-    rude.0.write_all(&requests).await.unwrap();
-    let (_, stream, payload) = rude.first(RST_STREAM).await;
+    reckless.0.write_all(&requests).await.unwrap();
+    let (_, stream, payload) = reckless.first(RST_STREAM).await;
     assert_eq!(
         (stream, payload),
         (5, REFUSED_STREAM.to_be_bytes().to_vec())
     );
-    // The two before it are alive.
-    rude.0
+    // The two streams before it are open.
+    reckless
+        .0
         .write_all(&frame(DATA, END_STREAM, 1, &[0, 0, 0, 0, 0]))
         .await
         .unwrap();
-    assert_eq!(rude.first(HEADERS).await.1, 1);
+    assert_eq!(reckless.first(HEADERS).await.1, 1);
 
-    let polite = Wire::connect(leaf.addresses().grpc).await;
-    // The cap is known with the first answer.
-    assert_eq!(revert(&polite, "Ana", 0).await, Ok("anA".to_owned()));
-    let calls = (0..10).map(|_| revert(&polite, "Ana", 0));
+    let compliant = Wire::connect(leaf.addresses().grpc).await;
+    // The client knows the limit after the first response.
+    assert_eq!(revert(&compliant, "Ana", 0).await, Ok("anA".to_owned()));
+    let calls = (0..10).map(|_| revert(&compliant, "Ana", 0));
     assert_eq!(join_all(calls).await, vec![Ok("anA".to_owned()); 10]);
 }
 
 #[tokio::test]
-async fn a_call_above_the_cap_is_refused_and_counted_while_health_answers() {
+async fn a_call_above_the_limit_is_rejected_and_counted_while_health_responds() {
     let leaf = leaf(&["--max-calls", "1"]).await;
     let wire = Wire::connect(leaf.addresses().grpc).await;
     let labels = "grpc_method=\"RevertName\",\

@@ -7,7 +7,7 @@ use vitalmesh_tests::{Wire, edge, get, send};
 use crate::fixture::{METHOD, leaf, post, raw, revert};
 
 #[tokio::test]
-async fn what_is_no_grpc_call_is_refused_before_the_handler() {
+async fn requests_that_are_not_grpc_are_rejected_before_the_handler() {
     let leaf = leaf(&[]).await;
     let wire = Wire::connect(leaf.addresses().grpc).await;
     let call = [0, 0, 0, 0, 5, 0x0a, 3, b'A', b'n', b'a'];
@@ -35,7 +35,7 @@ async fn what_is_no_grpc_call_is_refused_before_the_handler() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_none_is_a_status_and_not_the_end_of_the_connection() {
+async fn an_invalid_message_fails_its_call_and_not_the_connection() {
     let leaf = leaf(&[]).await;
     let wire = Wire::connect(leaf.addresses().grpc).await;
     for (what, body, code) in [

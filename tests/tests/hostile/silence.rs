@@ -11,7 +11,7 @@ use vitalmesh_tests::{edge, within};
 use crate::frames::{SETTINGS, frame};
 
 #[tokio::test]
-async fn peers_that_do_not_finish_what_they_say_are_closed() {
+async fn peers_that_stop_in_the_middle_are_disconnected() {
     let data = tempfile::tempdir().unwrap();
     let edge = edge(data.path(), &[]).start().await.unwrap();
     let addresses = edge.addresses();
@@ -24,9 +24,9 @@ async fn peers_that_do_not_finish_what_they_say_are_closed() {
             (b"".as_slice(), 5),
             (b"PRI * HTT", 5),
             (b"GET /proxy/Ana HTTP/1.1\r\nHost: a", 5),
-            // A whole request and silence after its answer.
+            // A complete request, and silence after its response.
             (b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", 5),
-            // HTTP/2 that answers no PING: 10 s and then 5 s.
+            // HTTP/2 without a response to PING: 10 s and then 5 s.
             (preface, 15),
             (&settings, 15),
         ] {
@@ -51,7 +51,7 @@ async fn peers_that_do_not_finish_what_they_say_are_closed() {
 }
 
 #[tokio::test]
-async fn a_head_that_drips_is_closed_too() {
+async fn a_head_that_arrives_byte_by_byte_is_cut_off_at_its_timeout() {
     let data = tempfile::tempdir().unwrap();
     let edge = edge(data.path(), &[]).start().await.unwrap();
     let peer = TcpStream::connect(edge.addresses().http.unwrap())

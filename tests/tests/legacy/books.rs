@@ -18,7 +18,7 @@ const CREATE_BOOK: &str = "/BookController/CreateBook";
 const RETRIEVE_BOOK: &str = "/BookController/RetrieveBook";
 
 #[tokio::test]
-async fn an_old_book_is_stored_where_the_new_ones_are() {
+async fn a_book_created_by_an_old_name_is_read_by_the_new_one() {
     let data = tempfile::tempdir().unwrap();
     let books = bookstore(data.path(), &[]).start().await.unwrap();
     let addresses = books.addresses();

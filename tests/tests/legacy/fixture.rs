@@ -9,7 +9,7 @@ use tonic::client::Grpc;
 use tonic_prost::ProstCodec;
 use vitalmesh_tests::{channel, scrape};
 
-/// One unary call to any path.
+/// Makes a unary call to any path.
 pub(crate) async fn call<Req, Res>(
     address: SocketAddr,
     path: &'static str,
@@ -27,7 +27,7 @@ where
     answer.map(tonic::Response::into_inner)
 }
 
-/// The calls that a service has ended under a name, with `code`.
+/// The calls by a name that a service has ended with `code`.
 pub(crate) async fn handled(scrape_address: SocketAddr, path: &str, code: &str) -> Option<f64> {
     let (service, method) = path[1..].split_once('/').unwrap();
     let series = format!(

@@ -19,13 +19,13 @@ const TO_RUST: &str = "/python_to_rust_simple.PythonToRustSimpleService/increase
 const TO_PYTHON: &str = "/python_to_python_simple.Simple_python_python/increase";
 const TWO_WAY: &str = "/python_to_python_two_way_stream.Two_way_stream_python_to_python/increase";
 
-/// As an old client sends it: without an id.
+/// A request without an id, as older clients send it.
 const fn number(num: i32) -> IncreaseStreamRequest {
     IncreaseStreamRequest { num, request_id: 0 }
 }
 
 #[tokio::test]
-async fn both_old_ways_to_increase_one_number_answer_the_next() {
+async fn both_old_unary_calls_return_the_next_number() {
     let counter = counter(&[]).start().await.unwrap();
     let addresses = counter.addresses();
     for path in [TO_RUST, TO_PYTHON] {
@@ -44,7 +44,7 @@ async fn both_old_ways_to_increase_one_number_answer_the_next() {
 }
 
 #[tokio::test]
-async fn the_old_two_way_stream_answers_in_order_without_ids_and_in_gzip() {
+async fn the_old_two_way_stream_responds_in_order_without_ids_and_in_gzip() {
     let counter = counter(&[]).start().await.unwrap();
     let numbers = (0..1000).map(number);
     let mut grpc = Grpc::new(channel(counter.addresses().grpc))
@@ -65,14 +65,14 @@ async fn the_old_two_way_stream_answers_in_order_without_ids_and_in_gzip() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_long_before_it_reads_is_slowed_down_and_not_cut() {
+async fn a_client_that_sends_long_before_it_reads_is_throttled_and_not_disconnected() {
     let counter = counter(&[]).start().await.unwrap();
-    // More than h2 lets wait unread in its default settings, beyond what the client's own window
-    // of 64 KiB lets the server answer, and less than fills the stream's.
+    // More than h2 buffers unread by default, beyond what the client's window of 64 KiB lets the
+    // server respond to, and less than fills the stream's window.
     const COUNT: i32 = 14_000;
     let (sent, all_sent) = oneshot::channel();
     let numbers = stream::iter(0..COUNT).then(async |num| {
-        // Else the encoder would put many messages into one frame.
+        // Otherwise the encoder would put many messages into one frame.
         tokio::task::yield_now().await;
         number(num)
     });

@@ -27,7 +27,7 @@ async fn revert(address: SocketAddr, name: &str) -> Result<String, Status> {
 }
 
 #[tokio::test]
-async fn an_old_name_is_answered_by_the_new_code_and_counted_under_itself() {
+async fn an_old_name_is_served_by_the_new_method_and_counted_as_itself() {
     let mesh = Mesh::start().await;
     let (edge, time) = (mesh.edge.addresses(), mesh.time.addresses());
     let revert_name = mesh.revert_name.addresses();
@@ -58,7 +58,7 @@ async fn an_old_name_is_answered_by_the_new_code_and_counted_under_itself() {
 }
 
 #[tokio::test]
-async fn an_error_under_an_old_name_is_the_same_error() {
+async fn an_error_of_an_old_name_is_the_same_error() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let addresses = leaf.addresses();
     let status = revert(addresses.grpc, "not_found").await.unwrap_err();
@@ -73,7 +73,7 @@ async fn an_error_under_an_old_name_is_the_same_error() {
 }
 
 #[tokio::test]
-async fn what_is_no_grpc_call_is_refused_under_an_old_name_too() {
+async fn requests_that_are_not_grpc_are_rejected_by_an_old_name() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let get = send(leaf.addresses().grpc, Request::get(REVERT))
         .await
@@ -84,7 +84,7 @@ async fn what_is_no_grpc_call_is_refused_under_an_old_name_too() {
 }
 
 #[tokio::test]
-async fn a_method_that_an_old_service_never_had_is_unimplemented() {
+async fn an_unknown_method_of_an_old_service_is_unimplemented() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let path = "/dj.grpc.revert_name.RevertApi/Revert";
     let answer = call::<_, RevertNameResponse>(leaf.addresses().grpc, path, ()).await;
@@ -92,7 +92,7 @@ async fn a_method_that_an_old_service_never_had_is_unimplemented() {
 }
 
 #[tokio::test]
-async fn health_knows_old_names_and_off_takes_them_away_everywhere() {
+async fn old_names_are_in_health_and_can_be_switched_off_everywhere() {
     for (switch, health, calls) in [
         ("on", Code::Ok, Code::Ok),
         ("off", Code::NotFound, Code::Unimplemented),
@@ -117,7 +117,7 @@ async fn health_knows_old_names_and_off_takes_them_away_everywhere() {
 }
 
 #[tokio::test]
-async fn a_log_line_shows_the_name_that_the_client_used() {
+async fn a_log_line_has_the_name_that_the_client_used() {
     let program = Program::service("revert-name", &[]);
     let address = program.address("grpc").await;
     revert(address, "internal").await.unwrap_err();

@@ -11,7 +11,7 @@ use vitalmesh_tests::{Mesh, Scrape, channel, eventually, eventually_eq, get, scr
 use crate::fixture::{Moved, REVERT, TIME, at_rest, calls, moved, requests, sum};
 
 #[tokio::test]
-async fn the_counts_move_by_the_calls_made_and_nothing_else_moves() {
+async fn counts_change_by_exactly_the_calls_made() {
     let (mesh, before) = at_rest().await;
     for _ in 0..5 {
         assert_eq!(get(mesh.http(), "/proxy/Ana").await.status, 200);
@@ -38,7 +38,7 @@ async fn the_counts_move_by_the_calls_made_and_nothing_else_moves() {
 }
 
 #[tokio::test]
-async fn a_fault_is_counted_under_its_code_and_a_stranger_under_unknown() {
+async fn a_fault_is_counted_by_its_code_and_an_unknown_service_as_unknown() {
     let (mesh, before) = at_rest().await;
     let to_revert_name = channel(mesh.revert_name.addresses().grpc);
     let mut client = RevertNameServiceClient::new(to_revert_name.clone());
@@ -84,12 +84,12 @@ async fn a_fault_is_counted_under_its_code_and_a_stranger_under_unknown() {
         page.of("grpc_server_handled_total{grpc_code=\"Unimplemented\",grpc_method=\"unknown\"");
     assert_eq!(unknown.len(), 1, "{unknown:?}");
     assert_eq!(page.value(unknown[0]), Some(3.0));
-    // With the old name of RevertName.
+    // One is the old name of RevertName.
     assert_eq!(page.of("grpc_server_started_total{").len(), 3);
 }
 
 #[tokio::test]
-async fn a_client_counts_what_its_caller_sees() {
+async fn a_client_counts_the_code_that_its_caller_gets() {
     let (mesh, before) = at_rest().await;
     let Mesh {
         edge,
@@ -130,7 +130,7 @@ async fn connections_are_counted_as_they_open_and_close() {
         })
     };
     let counted = async || counts(&scrape(mesh.edge.addresses().scrape).await);
-    // Those of the two leaves' heartbeats.
+    // The connections of the two leaves' heartbeats.
     assert_eq!(counts(&before[0]), [2.0, 2.0, 0.0]);
     let mute = tokio::net::TcpStream::connect(mesh.edge.addresses().grpc).await;
     eventually_eq([3.0, 3.0, 0.0], &counted).await;

@@ -11,7 +11,7 @@ pub(crate) const BEAT: (&str, &str) = ("vitalmesh.heartbeat.v1.HeartbeatService"
 
 pub(crate) type Moved = BTreeMap<String, f64>;
 
-/// What `ok` answered calls and the calls that ended with `faults` add to one side's counts.
+/// What `ok` successful calls and the failed calls of `faults` add to the counts of one side.
 pub(crate) fn calls(
     side: &str,
     (service, method): (&str, &str),
@@ -76,7 +76,7 @@ pub(crate) async fn scrapes(mesh: &Mesh) -> [Scrape; 3] {
     ]
 }
 
-/// Started, and every beat that is sent at the start has been counted at both ends.
+/// A mesh whose first heartbeats both ends have counted.
 pub(crate) async fn at_rest() -> (Mesh, [Scrape; 3]) {
     let mesh = Mesh::start().await;
     let nothing = Scrape::default();

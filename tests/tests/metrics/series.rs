@@ -4,7 +4,7 @@ use vitalmesh_tests::{Mesh, get, scrape};
 
 use crate::fixture::{BEAT, REVERT, TIME, at_rest, scrapes};
 
-/// As Go spells them.
+/// The codes in Go's spelling.
 const CODES: [&str; 17] = [
     "OK",
     "Canceled",
@@ -26,7 +26,7 @@ const CODES: [&str; 17] = [
 ];
 
 #[tokio::test]
-async fn every_series_of_a_known_method_is_there_before_its_first_call() {
+async fn every_series_of_a_method_exists_before_its_first_call() {
     let mesh = Mesh::start().await;
     let served = [
         (&mesh.edge, BEAT),
@@ -72,7 +72,7 @@ async fn every_series_of_a_known_method_is_there_before_its_first_call() {
 }
 
 #[tokio::test]
-async fn no_client_makes_a_series() {
+async fn no_request_creates_a_series() {
     let (mesh, _) = at_rest().await;
     get(mesh.http(), "/proxy/Ana").await;
     get(mesh.http(), "/unknown").await;
@@ -85,7 +85,7 @@ async fn no_client_makes_a_series() {
 }
 
 #[tokio::test]
-async fn each_service_says_what_it_is_and_how_its_process_and_tasks_do() {
+async fn each_service_has_build_process_and_task_metrics() {
     let (mesh, pages) = at_rest().await;
     for (page, task) in pages
         .iter()

@@ -15,7 +15,7 @@ use vitalmesh_tests::{Collector, Program, Wire, channel, eventually, eventually_
 use crate::fixture::{TIME, exemplars};
 
 #[tokio::test]
-async fn a_failed_call_has_one_trace_in_its_log_its_exemplar_and_its_span() {
+async fn a_failed_call_has_one_trace_id_in_log_exemplar_and_span() {
     let collector = Collector::start().await;
     let leaf = Program::service("revert-name", &["--otlp-endpoint", &collector.url()]);
     let trace_id = "b".repeat(32);
@@ -49,7 +49,7 @@ async fn a_failed_call_has_one_trace_in_its_log_its_exemplar_and_its_span() {
 }
 
 #[tokio::test]
-async fn a_call_that_its_caller_gives_up_is_logged_and_recorded_as_its_doing() {
+async fn a_cancelled_call_is_logged_and_recorded_as_the_callers() {
     let collector = Collector::start().await;
     let flags = [
         "--otlp-endpoint",
@@ -62,7 +62,7 @@ async fn a_call_that_its_caller_gives_up_is_logged_and_recorded_as_its_doing() {
     let page = leaf.address("scrape").await;
     let labels = "grpc_method=\"WhatTimeIs\",grpc_service=\"vitalmesh.time.v1.TimeService\",grpc_type=\"unary\"";
 
-    // It begins a request and never ends it.
+    // A request that never ends.
     let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Status>>());
     let request = Request::post(format!("{}{TIME}", wire.origin()))
         .header("content-type", "application/grpc");

@@ -7,7 +7,7 @@ use vitalmesh_tests::{Collector, Mesh, eventually, free_address, get, scrape, wi
 use crate::fixture::{EXPORTED, FAILED, QUEUE_FULL, ROOT, TREE, trace_id, traced};
 
 #[tokio::test]
-async fn the_last_spans_are_sent_before_a_service_has_stopped() {
+async fn the_last_spans_are_exported_before_a_service_has_stopped() {
     let collector = Collector::start().await;
     let mesh = traced(&collector, &[]).await;
     let answer = get(mesh.http(), "/proxy/Ana").await;
@@ -19,14 +19,14 @@ async fn the_last_spans_are_sent_before_a_service_has_stopped() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_not_there_changes_no_call_and_the_loss_is_counted() {
+async fn an_unreachable_collector_affects_no_call_and_lost_spans_are_counted() {
     let nobody = format!("http://{}", free_address());
     let flags = ["--otlp-endpoint", &nobody];
     let mesh = Mesh::with(&flags, &flags).await;
     for _ in 0..10 {
         assert_eq!(get(mesh.http(), "/proxy/Ana").await.status, 200);
     }
-    // Three spans a request, and one of the edge's own task and two beats at least.
+    // Three spans per request, and at least those of the edge's task and of two beats.
     let page = eventually("the loss is counted", async || {
         let page = scrape(mesh.edge.addresses().scrape).await;
         (page.value(FAILED)? >= 33.0).then_some(page)
@@ -43,7 +43,7 @@ async fn a_collector_that_is_not_there_changes_no_call_and_the_loss_is_counted()
 }
 
 #[tokio::test]
-async fn a_collector_that_comes_late_gets_what_ends_from_then_on() {
+async fn a_collector_that_starts_late_gets_the_spans_that_end_from_then_on() {
     let address = free_address();
     let flags = ["--otlp-endpoint", &format!("http://{address}")];
     let mesh = Mesh::with(&flags, &[]).await;
@@ -63,7 +63,7 @@ async fn a_collector_that_comes_late_gets_what_ends_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_silent_collector_slows_no_call_and_the_queue_is_bounded() {
+async fn a_silent_collector_delays_no_call_and_the_queue_is_bounded() {
     let collector = Collector::start_silent().await;
     let mesh = traced(&collector, &[]).await;
     let one = async || {
@@ -72,7 +72,7 @@ async fn a_silent_collector_slows_no_call_and_the_queue_is_bounded() {
         assert_eq!(answer.status, 200);
         took
     };
-    // 512 spans are in the request without an answer, 2048 wait; each request has three more.
+    // 512 spans are in the request without a response, 2048 wait; each request adds three.
     let page = eventually("a full queue", async || {
         for _ in 0..100 {
             one().await;
@@ -81,6 +81,6 @@ async fn a_silent_collector_slows_no_call_and_the_queue_is_bounded() {
         (page.value(QUEUE_FULL)? > 0.0).then_some(page)
     });
     assert_eq!(page.await.value(EXPORTED), Some(0.0));
-    // The stop does not wait for it either.
-    within(Duration::from_secs(6), mesh.stop()).await;
+    // It does not delay the stop either.
+    within(Duration::from_secs(6), Box::pin(mesh.stop())).await;
 }

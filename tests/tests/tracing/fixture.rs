@@ -14,7 +14,7 @@ pub(crate) const ROOT: (&str, SpanKind, &str) = ("edge", SpanKind::Server, PROXY
 pub(crate) const CLIENT: (&str, SpanKind, &str) = ("edge", SpanKind::Client, REVERT);
 pub(crate) const SERVER: (&str, SpanKind, &str) = ("revert-name", SpanKind::Server, REVERT);
 
-/// The spans of one `GET /proxy/{name}`.
+/// The number of spans of one `GET /proxy/{name}`.
 pub(crate) const TREE: usize = 5;
 
 pub(crate) const EXPORTED: &str = "mesh_spans_exported_total";
@@ -27,14 +27,14 @@ pub(crate) async fn traced(collector: &Collector, flags: &[&str]) -> Mesh {
     Mesh::with(&flags, &flags).await
 }
 
-/// The trace that a REST answer names.
+/// The trace id of a REST response.
 pub(crate) fn trace_id(answer: &Answer) -> String {
     let parts: Vec<_> = answer.header("traceresponse").split('-').collect();
     assert_eq!((parts[0], parts[3]), ("00", "01"), "{answer:?}");
     parts[1].to_owned()
 }
 
-/// The trace ids beside the durations of the unary calls of one side, without heartbeats.
+/// The trace ids in the exemplars of the durations of one side's unary calls.
 pub(crate) async fn exemplars(scrape: SocketAddr, side: &str) -> Vec<String> {
     let request = Request::get("/metrics").header("accept", "application/openmetrics-text");
     let page = send(scrape, request).await.unwrap().body;

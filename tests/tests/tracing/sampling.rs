@@ -11,7 +11,7 @@ async fn proxied(mesh: &Mesh, name: &str, traceparent: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_trace_goes_on_as_its_caller_says_and_begins_by_the_ratio() {
+async fn a_trace_follows_its_callers_flag_or_the_ratio() {
     let collector = Collector::start().await;
     let mesh = traced(&collector, &["--trace-ratio", "0"]).await;
     let unsampled = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-00f067aa0ba902b7-00";
@@ -32,7 +32,7 @@ async fn a_trace_goes_on_as_its_caller_says_and_begins_by_the_ratio() {
 }
 
 #[tokio::test]
-async fn without_a_collector_nothing_is_recorded_whatever_callers_say() {
+async fn without_a_collector_nothing_is_recorded_whatever_the_flag() {
     let mesh = Mesh::with(&["--otlp-endpoint", ""], &[]).await;
     let sampled = "00-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-00f067aa0ba902b7-01";
     let answer = proxied(&mesh, "Ana", sampled).await;
@@ -44,7 +44,7 @@ async fn without_a_collector_nothing_is_recorded_whatever_callers_say() {
 }
 
 #[tokio::test]
-async fn a_setting_that_is_wrong_ends_the_start_with_an_example() {
+async fn an_invalid_setting_aborts_startup_with_an_example() {
     for (flag, variable, wrong, example) in [
         (
             "--otlp-endpoint",

@@ -63,13 +63,13 @@ async fn a_rest_request_is_one_tree_of_five_spans() {
     }
 }
 
-/// The span that a REST answer names.
+/// The span id of a REST response.
 fn trace_parent(answer: &Answer) -> &str {
     answer.header("traceresponse").split('-').nth(2).unwrap()
 }
 
 #[tokio::test]
-async fn spans_say_what_the_conventions_ask_and_who_made_them() {
+async fn spans_have_the_attributes_of_the_conventions_and_their_service() {
     let collector = Collector::start().await;
     let mesh = traced(&collector, &[]).await;
     let answer = get(mesh.http(), "/proxy/not_found").await;
@@ -110,7 +110,7 @@ async fn spans_say_what_the_conventions_ask_and_who_made_them() {
     assert_eq!(client.attribute("server.address"), "127.0.0.1");
     assert_eq!(client.attribute("server.port"), port);
     assert_eq!(server.attribute("network.peer.address"), "127.0.0.1");
-    // A fault for the client, none of the server.
+    // NOT_FOUND is a failure for the client but not a fault of the server.
     assert_eq!(
         client.failure.as_deref(),
         Some("fault on demand: the name requests NOT_FOUND")
@@ -127,7 +127,7 @@ async fn spans_say_what_the_conventions_ask_and_who_made_them() {
 }
 
 #[tokio::test]
-async fn a_servers_fault_fails_every_span_above_it() {
+async fn a_fault_of_a_server_fails_every_span_above_it() {
     let collector = Collector::start().await;
     let mesh = traced(&collector, &[]).await;
     let answer = get(mesh.http(), "/proxy/exception").await;
@@ -158,7 +158,7 @@ async fn a_heartbeat_is_a_trace_from_its_task_to_the_edge() {
         ];
         assert_eq!(tree(&spans), BTreeSet::from(expected));
         assert!(spans.iter().all(|span| span.failure.is_none()), "{spans:?}");
-        // The instance that the roll call names is the one that made the spans.
+        // GET /heartbeats names the instance of the spans.
         let made_by = &spans.iter().find(of_leaf).unwrap().resource["service.instance.id"];
         let seen = get(mesh.http(), "/heartbeats").await.body;
         assert!(
@@ -169,7 +169,7 @@ async fn a_heartbeat_is_a_trace_from_its_task_to_the_edge() {
 }
 
 #[tokio::test]
-async fn a_task_that_fails_fails_its_span() {
+async fn a_failed_task_fails_its_span() {
     let collector = Collector::start().await;
     let (url, nobody) = (collector.url(), format!("http://{}", free_address()));
     let flags = ["--otlp-endpoint", &url, "--edge-url", &nobody];
