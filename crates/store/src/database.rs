@@ -168,10 +168,12 @@ impl fmt::Display for Synchronous {
 // === impl Damage ===
 
 impl Damage {
-    /// The damage behind SQLITE_CORRUPT and SQLITE_NOTADB, also in their extended forms.
+    /// The damage behind SQLITE_CORRUPT and SQLITE_NOTADB, also in their extended forms, and behind a
+    /// schema format that no SQLite writes, for which SQLite has only the generic SQLITE_ERROR.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
-        let code = error.as_database_error()?.code()?.parse::<u32>().ok()?;
-        match code & 0xff {
+        let error = error.as_database_error()?;
+        match error.code()?.parse::<u32>().ok()? & 0xff {
+            1 if error.message() == "unsupported file format" => Some(Self::Corrupt),
             11 => Some(Self::Corrupt),
             26 => Some(Self::Foreign),
             _ => None,
