@@ -1,4 +1,4 @@
-//! A client whose calls are counted: an OK, a failure and a stream that it leaves.
+//! A client with metrics: an OK, a failure and an abandoned stream.
 //!
 //! `cargo run -p grpc-prometheus --example client` while the example `server` runs; without it
 //! the calls count as `Unavailable`.

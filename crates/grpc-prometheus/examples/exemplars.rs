@@ -1,8 +1,8 @@
-//! The trace of the last sampled call beside the bucket that the call fell into.
+//! Exemplars: the trace of the last sampled call of each bucket.
 //!
-//! `cargo run -p grpc-prometheus --example exemplars`: no network, the client calls the service
-//! itself. A sampled `traceparent` header is found without help; this is how an id that only your
-//! tracing system knows gets there.
+//! `cargo run -p grpc-prometheus --example exemplars` needs no network: the client calls the
+//! service directly. The layer reads a sampled `traceparent` header itself. This example shows how
+//! to pass an id that only your tracing system knows.
 
 use grpc_prometheus::{Exposition, ServerMetrics, TraceId};
 use http::Request;
@@ -34,7 +34,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Outside of the layer. What is not sampled gets none.
+/// Runs outside of the layer. Calls that are not sampled get no id.
 fn with_trace_id(mut request: Request<Body>) -> Request<Body> {
     let sampled_trace = TraceId(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes());
     request.extensions_mut().insert(sampled_trace);

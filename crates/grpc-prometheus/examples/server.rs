@@ -1,4 +1,4 @@
-//! A server whose calls are counted, and the page that shows them.
+//! A server with metrics, and its metrics page.
 //!
 //! `cargo run -p grpc-prometheus --example server`, then the example `client` or
 //! `curl http://127.0.0.1:9464/metrics`.

@@ -5,6 +5,7 @@ mod checks;
 mod descriptor;
 mod error;
 mod metrics;
+mod side;
 
 pub use self::{
     builder::Builder,

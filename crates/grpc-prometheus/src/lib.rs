@@ -5,9 +5,9 @@
     reason = "metrics measure real time and depend on no runtime"
 )]
 
-// The way of a number: calls are recorded into series, and an exposition reads them. Arrows
-// between the folders point down this list and skip no line but one: recording and exposition do
-// not know one another. `arrows` holds them.
+// The way of a number: recording writes it into series, and exposition reads it from there.
+// configuration uses all three, recording and exposition use series only, and series uses none.
+// The tests in `arrows` enforce this.
 mod configuration;
 mod exposition;
 mod recording;

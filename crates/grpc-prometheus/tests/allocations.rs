@@ -1,4 +1,4 @@
-//! M88 and M87: what the layer allocates per call.
+//! M87 and M88: allocations of the layer per call.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -14,7 +14,7 @@ use prost_types::{
 };
 use tower::{Layer, Service};
 
-/// A message, then the trailers of an OK, without an allocation.
+/// A message and the trailers of an OK, without allocations.
 struct Answer {
     trailers: Option<http::HeaderMap>,
     data: Option<Bytes>,
@@ -34,7 +34,7 @@ impl Body for Answer {
     }
 }
 
-/// Reads the request and answers.
+/// Reads the request and responds.
 #[derive(Clone)]
 struct NoOp;
 
@@ -83,7 +83,7 @@ fn request(path: &str, sampled: &'static str) -> Request<Answer> {
 const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// Allocations of 1,000 calls of one method, made one after the other.
+/// Allocations of 1,000 sequential calls of one method.
 fn allocations<S, F, B>(service: S, sampled: &'static str) -> u64
 where
     S: Service<Request<Answer>, Future = F>,
@@ -94,7 +94,7 @@ where
     allocations_of(service, requests)
 }
 
-/// Allocations of all calls but the first, and of making the requests.
+/// Allocations of all calls but the first, including those of the requests.
 fn allocations_of<S, F, B>(
     mut service: S,
     mut requests: impl Iterator<Item = Request<Answer>>,
@@ -167,8 +167,8 @@ fn a_thousand_calls_allocate_nothing_more_with_the_layer() {
     assert_eq!(client.snapshot().handled[0], 2 * 1_001);
 }
 
-/// Opens so many calls at once, leaves them unanswered and drops them: allocations of a second
-/// round of that.
+/// Opens this many calls, leaves them unanswered and drops them, twice. Returns the allocations of
+/// the second round.
 fn allocations_of_open_calls<S>(mut service: S, count: usize) -> u64
 where
     S: Service<Request<Answer>, Future: Unpin>,
@@ -210,7 +210,7 @@ fn two_thousand_calls_that_are_open_at_once_allocate_nothing_more_the_second_tim
     assert_eq!(server.snapshot().handled[1], 4_000);
 }
 
-// M57: whatever paths the world may send, they leave nothing behind.
+// M57: unknown paths leave nothing behind.
 #[test]
 fn a_hundred_thousand_unknown_paths_allocate_nothing_more_with_the_layer() {
     let exposition = Exposition::default();
@@ -226,14 +226,14 @@ fn a_hundred_thousand_unknown_paths_allocate_nothing_more_with_the_layer() {
         let paths = (0..100_001).map(path);
         paths.map(|path| request(&path, UNSAMPLED))
     };
-    // The first time both of the label sets for what is unknown come to be.
+    // The first calls create both label sets of unknown methods.
     allocations_of(server.layer().layer(NoOp), requests().take(2));
     let with = allocations_of(server.layer().layer(NoOp), requests());
     assert_eq!(with, allocations_of(NoOp, requests()));
     assert_eq!(server.snapshot().started, 2 + 100_001);
 }
 
-// A `Channel` takes only tonic's own body, so the counting body must be boxed.
+// A `Channel` accepts only tonic's own body, so the counting body is boxed.
 #[test]
 fn the_layer_for_a_channel_allocates_once_per_call() {
     let exposition = Exposition::default();

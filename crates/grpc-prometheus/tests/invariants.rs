@@ -1,4 +1,4 @@
-//! What holds in every scrape, whatever calls are under way.
+//! Invariants of every scrape, during any calls.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -22,18 +22,18 @@ use prost_types::{
 };
 use tower::{Layer, Service, service_fn};
 
-/// One step in the history of a service.
+/// One step of a service's history.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// A call that answers so many messages and ends with this code.
+    /// A call that sends this many messages and ends with this code.
     Answer(u8, u8),
-    /// A call whose body is dropped after so many messages.
+    /// A call whose body is dropped after this many messages.
     Leave(u8),
     /// A call whose future is dropped before its first poll.
     Drop,
-    /// A call that fails without an answer.
+    /// A call that fails without a response.
     Fail,
-    /// A call of a method that is in no table.
+    /// A call of an unknown method.
     Unknown,
 }
 
@@ -119,7 +119,7 @@ fn run(metrics: &ServerMetrics, step: Step) {
     }
 }
 
-/// Every sample of a scrape.
+/// All samples of a scrape.
 fn samples(exposition: &Exposition) -> HashMap<String, f64> {
     let (_, page) = exposition.encode(None);
     let lines = page.lines().filter(|line| !line.starts_with('#'));
@@ -138,7 +138,7 @@ fn sum(samples: &HashMap<String, f64>, name: &str, with: &str) -> f64 {
         .sum()
 }
 
-/// What holds in one scrape, and between one and the next.
+/// Checks the invariants of a scrape, and those between it and the one before.
 fn check(before: &HashMap<String, f64>, now: &HashMap<String, f64>) {
     for method in ["\"Do\"", "\"unknown\""] {
         let started = sum(now, "grpc_server_started_total{", method);

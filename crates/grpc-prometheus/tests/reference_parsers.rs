@@ -1,4 +1,4 @@
-//! M12: both formats pass the parsers that others wrote.
+//! M12: independent parsers accept both formats.
 //!
 //! Needs `promtool` and a `python3` with `prometheus_client`, hence ignored:
 //! `cargo test -p grpc-prometheus --test reference_parsers -- --ignored`. `PATH` chooses the
@@ -31,7 +31,7 @@ exemplars = [s for f in families for s in f.samples if s.exemplar]
 print(len(families), len(exemplars))
 ";
 
-/// Three pages of one registry: our text, our OpenMetrics and the prometheus crate's text.
+/// Three pages of one registry: our text, our OpenMetrics, and the prometheus crate's text.
 const PYTHON_SAME: &str = "
 import json, sys
 from prometheus_client.parser import text_string_to_metric_families as text
@@ -57,7 +57,7 @@ methods = sorted({dict(s[1])['grpc_method'] for s in server})
 sys.stdout.buffer.write(json.dumps([values, methods], ensure_ascii=False).encode())
 ";
 
-/// Values that end a label, a line or a page where nobody escapes them.
+/// Values that end a label, a line or a page if they are not escaped.
 const ODD: [&str; 11] = [
     "",
     " a ",
@@ -90,7 +90,7 @@ fn descriptor_set() -> Vec<u8> {
     FileDescriptorSet { file: vec![file] }.encode_to_vec()
 }
 
-/// Everything that the crate can show, and metrics of somebody else.
+/// Everything that the crate exposes, and metrics of another collector.
 async fn everything() -> Exposition {
     let exposition = Exposition::default();
     let odd = ODD.into_iter().enumerate();
@@ -175,8 +175,8 @@ async fn python_reads_the_openmetrics_and_its_exemplars() {
     let accept = Some("application/openmetrics-text; version=1.0.0");
     let (_, page) = everything().await.encode(accept);
     let (ok, said) = pipe(Command::new("python3").args(["-c", PYTHON]), &page);
-    // 11 families of the server, 8 of the client, 2 of somebody else; 3 calls in 1 or 2 buckets
-    // of each of the 3 methods.
+    // 11 families of the server, 8 of the client, 2 of the other collector; 3 calls in 1 or 2
+    // buckets of each of the 3 methods.
     assert!(ok, "{said}");
     assert_eq!(said.trim(), "21 3");
 }
@@ -201,7 +201,7 @@ async fn python_reads_the_same_from_both_formats_and_every_odd_value_as_it_was()
     assert_eq!(said, format!("[{}, {}]", json(&ODD), json(&methods)));
 }
 
-/// As Python's `json` writes a string.
+/// Like Python's `json`.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     let text = text.replace('\n', "\\n").replace('\r', "\\r");

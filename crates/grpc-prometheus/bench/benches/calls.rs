@@ -1,10 +1,10 @@
-//! What a layer adds to a unary call and to a message of a stream, on 1, 2, 8 and 16 threads that
-//! all call one method.
+//! The cost of a layer per unary call and per message of a stream, on 1, 2, 8 and 16 threads that
+//! call one method.
 //!
-//! The time of a call is the processor time of its thread, so that whatever else runs on the
-//! machine disturbs it least. What a layer adds is measured against no layer in turns of a few
-//! hundred microseconds, so that a processor that gets slower does so for both; and each turn has
-//! its stack elsewhere in a cache line, since that alone makes a quarter of difference.
+//! A call is measured in processor time of its thread, so that other load disturbs it least. Turns
+//! of a few hundred microseconds with and without the layer alternate, so that changes of the
+//! processor's speed affect both. Each turn has its stack at another offset in a cache line, which
+//! alone makes a difference of a quarter.
 
 #![expect(clippy::unwrap_used, reason = "a bench fails as a test does")]
 
@@ -68,7 +68,7 @@ fn unary(criterion: &mut Criterion) {
     }
 }
 
-/// A call of 1,000 messages: divide by 1,000.
+/// Calls of 1,000 messages each: divide by 1,000.
 fn stream(criterion: &mut Criterion) {
     let layers = layers();
     let no_op = NoOp { messages: STREAM };
@@ -85,7 +85,7 @@ fn stream(criterion: &mut Criterion) {
 struct Bench<'a> {
     group: BenchmarkGroup<'a, WallTime>,
     threads: usize,
-    /// Calls of a turn.
+    /// Calls per turn.
     calls: u64,
     no_op: NoOp,
 }
@@ -105,14 +105,14 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// The time of a call without a layer.
+    /// Measures a call without a layer.
     fn alone(&mut self, name: &str) {
         self.bench(name, |turns, no_op| {
             turns.map(|turn| turn.time(no_op)).sum()
         });
     }
 
-    /// What the layer adds to it.
+    /// Measures the cost of the layer.
     fn added<L, B>(&mut self, name: &str, layer: &L)
     where
         L: Layer<NoOp> + Sync,
@@ -126,12 +126,12 @@ impl<'a> Bench<'a> {
         });
     }
 
-    /// `work` gets the turns of a thread, each so many calls, and says how many seconds they took.
+    /// `work` runs the turns of a thread and returns their duration in seconds.
     fn bench(&mut self, name: &str, work: impl Fn(Turns, &mut NoOp) -> f64 + Sync) {
         let (threads, of_a_turn, no_op) = (self.threads, self.calls, self.no_op);
         self.group.bench_function(name, |bencher| {
             bencher.iter_custom(|calls| {
-                // Whole turns, and the time of as many calls as were asked for.
+                // Runs whole turns, and scales to the requested number of calls.
                 let turns = calls.div_ceil(of_a_turn).next_multiple_of(PLACES);
                 let barrier = Barrier::new(threads);
                 let work = || {
@@ -157,7 +157,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The turns of a thread.
+/// The turns of one thread.
 struct Turns {
     calls: u64,
     numbers: Range<u64>,
@@ -168,7 +168,7 @@ struct Turn {
     number: u64,
 }
 
-/// Of a stack in a cache line of 64 bytes; the processor wants it at a multiple of 16.
+/// Offsets of a stack in a cache line of 64 bytes, in steps of 16.
 const PLACES: u64 = 4;
 
 impl Iterator for Turns {
@@ -181,7 +181,7 @@ impl Iterator for Turns {
 }
 
 impl Turn {
-    /// The processor time of its calls, in seconds.
+    /// Returns the processor time of its calls in seconds.
     fn time<S, B>(&self, service: &mut S) -> f64
     where
         S: Service<Request<Body>, Response = Response<B>>,

@@ -15,7 +15,7 @@ use tower::Service;
 
 use crate::Messages;
 
-/// Reads the request and answers one message.
+/// Reads the request and responds with one message.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer;
 

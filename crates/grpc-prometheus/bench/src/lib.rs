@@ -1,5 +1,5 @@
-//! A service that does nothing, and calls of it, so that what a layer adds to a measurement is the
-//! layer. The bodies are tonic's, in boxes that are made without the layer too.
+//! A service without work, and calls of it, so that a measurement shows the cost of a layer. The
+//! bodies are tonic's, boxed with and without the layer.
 
 pub mod answer;
 pub mod processors;
@@ -30,25 +30,25 @@ use tower::Service;
 const MESSAGE: Bytes = Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]);
 
 thread_local! {
-    /// Those of the last call, for the next.
+    /// Reused by the next call.
     static HEAD: Cell<Option<request::Parts>> = const { Cell::new(None) };
     static TRAILERS: Cell<Option<HeaderMap>> = const { Cell::new(None) };
 }
 
-/// So many messages, each a frame, and perhaps trailers.
+/// This many messages, each a frame, and optional trailers.
 #[derive(Debug)]
 pub struct Messages {
     pub count: u32,
     pub trailers: Option<HeaderMap>,
 }
 
-/// Reads the request and answers so many messages with an OK.
+/// Reads the request and responds with this many messages and an OK.
 #[derive(Clone, Copy, Debug)]
 pub struct NoOp {
     pub messages: u32,
 }
 
-/// Makes the answer when it is polled, as the future of a generated server does.
+/// Creates the response when polled, like the future of a generated server.
 #[derive(Debug)]
 pub struct Answer {
     messages: u32,
@@ -79,7 +79,7 @@ impl<B: Body<Data = Bytes> + Unpin> Service<Request<B>> for NoOp {
         Poll::Ready(Ok(()))
     }
 
-    /// Not inlined, like what is in the box that tonic's router makes of a service.
+    /// Not inlined, like a service in the box of tonic's router.
     #[inline(never)]
     fn call(&mut self, request: Request<B>) -> Answer {
         let (head, body) = request.into_parts();
@@ -103,7 +103,7 @@ impl Future for Answer {
     }
 }
 
-/// Makes the head that all calls of this thread use again and again.
+/// Prepares the request head that all calls of this thread reuse.
 pub fn prepare(uri: Uri) {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = Method::POST;
@@ -121,7 +121,7 @@ pub fn prepare(uri: Uri) {
     TRAILERS.set(Some(trailers));
 }
 
-/// One call from the request to the trailers.
+/// Makes one call, from the request to the trailers.
 #[inline(never)]
 pub fn call<S, B>(service: &mut S)
 where
@@ -152,7 +152,7 @@ fn read(mut body: impl Body<Data = Bytes> + Unpin) -> Option<HeaderMap> {
     None
 }
 
-/// `bench.v1.Service0` with ten methods each, as many as it takes.
+/// `bench.v1.Service0` and further services, with ten methods each.
 pub fn descriptor_set(methods: usize) -> Vec<u8> {
     let method = |index: usize| MethodDescriptorProto {
         name: Some(format!("Method{index}")),

@@ -1,11 +1,11 @@
-//! Threads on processors of their own: where one is put costs more than a layer.
+//! Pins threads to processors: migrations cost more than a layer.
 
 use rustix::{
     io::{Errno, Result},
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-/// The first two that this process may use; the same one twice if there is but one.
+/// The first two processors of this process, or the only one twice.
 pub fn first_two() -> Result<[usize; 2]> {
     let allowed = sched_getaffinity(None)?;
     let mut allowed = (0..CpuSet::MAX_CPU).filter(|index| allowed.is_set(*index));
@@ -13,7 +13,7 @@ pub fn first_two() -> Result<[usize; 2]> {
     Ok([first, allowed.next().unwrap_or(first)])
 }
 
-/// Keeps this thread on one processor, and the threads that it makes.
+/// Pins this thread, and the threads that it spawns, to a processor.
 pub fn pin(processor: usize) -> Result<()> {
     let mut one = CpuSet::new();
     one.set(processor);

@@ -1,16 +1,17 @@
-//! The median of ratios, and how sure it is.
+//! The median of ratios, with its confidence interval.
 
 use std::fmt;
 
-/// Ratios of pairs of measurements that do not depend on each other.
+/// Ratios of independent pairs of measurements.
 #[derive(Clone, Debug, Default)]
 pub struct Ratios(Vec<f64>);
 
-/// Shown as `median 0.9931 (95 % interval 0.9900 to 0.9954)`.
+/// Displayed as `median 0.9931 (95 % interval 0.9900 to 0.9954)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Median {
     pub median: f64,
-    /// Two of the ratios: whatever their distribution, its median is between them 95 times in 100.
+    /// The bounds of the interval: the median lies between them with a probability of 95 %, for any
+    /// distribution.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -36,12 +37,12 @@ impl Ratios {
     }
 }
 
-/// How many of the ordered ratios may be left out at each end: the most of which a coin that is
-/// thrown for each ratio shows fewer heads at most 2.5 times in 100.
+/// The number of ordered ratios to drop at each end: the largest k for which a fair coin, thrown
+/// once per ratio, shows fewer than k heads with a probability of at most 2.5 %.
 fn outside(ratios: usize) -> usize {
     let ratios = ratios as f64;
     let mut heads = 0.0;
-    // Logarithms: 2^-1100 is 0 to a float.
+    // In logarithms, since 2^-1100 underflows.
     let mut likely = -ratios * 2_f64.ln();
     let mut sum = likely.exp();
     while sum <= 0.025 && heads < ratios {
@@ -49,7 +50,7 @@ fn outside(ratios: usize) -> usize {
         heads += 1.0;
         sum += likely.exp();
     }
-    // No truncation: a whole number of at most `ratios`.
+    // Cannot truncate: an integer of at most `ratios`.
     heads as usize
 }
 
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     fn median(count: u32) -> Option<Median> {
-        // Not in order.
+        // Unsorted.
         let ratios = (1..=count).map(|rank| f64::from(rank * 7919 % (count + 1)));
         Ratios(ratios.collect()).median()
     }

@@ -1,4 +1,5 @@
-//! However a body is cut, the scanner finds the messages that a plain decoder finds, and one status.
+//! For any chunking of a body, the scanner finds the same messages as a plain decoder, and one
+//! status.
 #![no_main]
 
 #[path = "../../src/recording"]
@@ -24,7 +25,7 @@ fn scan<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u32>, Option<usi
     (messages, scanner.status().map(|code| code.index()))
 }
 
-/// The lengths of the messages, read from the whole body at once.
+/// The lengths of the messages, decoded from the whole body.
 fn decode(mut body: &[u8]) -> Vec<u32> {
     let mut messages = Vec::new();
     while let [flag, a, b, c, d, rest @ ..] = body {

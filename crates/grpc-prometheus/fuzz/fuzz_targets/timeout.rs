@@ -1,4 +1,4 @@
-//! A `grpc-timeout` header is one to eight digits and a unit, or nothing.
+//! A valid `grpc-timeout` header is one to eight digits and a unit; all others are rejected.
 #![no_main]
 
 #[path = "../../src/recording"]
@@ -20,7 +20,7 @@ const UNITS: [(u8, u128); 6] = [
     (b'n', 1),
 ];
 
-/// Nanoseconds, read with the standard library's parser.
+/// Nanoseconds, parsed by the standard library.
 fn decode(value: &str) -> Option<u128> {
     let unit = value.bytes().last()?;
     let (_, nanos) = UNITS.into_iter().find(|(letter, _)| *letter == unit)?;

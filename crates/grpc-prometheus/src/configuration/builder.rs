@@ -2,10 +2,13 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
+use http::Extensions;
+
 use super::{
     checks, descriptor,
     error::Error,
     metrics::{ClientMetrics, ServerMetrics},
+    side::Metric,
 };
 use crate::{
     exposition::Exposition,
@@ -14,7 +17,6 @@ use crate::{
         Buckets, CodeLabel, Config, ExtraLabel, Filter, LabelStyle, MethodTable, Side, ZeroInit,
     },
 };
-use http::Extensions;
 
 /// Options of [`ServerMetrics`] or [`ClientMetrics`]. [`register`](Self::register) creates the
 /// metrics.
@@ -36,59 +38,6 @@ pub struct Builder<M> {
     timeout: Option<Duration>,
     exemplars: bool,
     side: PhantomData<fn() -> M>,
-}
-
-/// [`ServerMetrics`] or [`ClientMetrics`].
-pub trait Metric: sealed::Sealed {}
-
-impl Metric for ServerMetrics {}
-impl Metric for ClientMetrics {}
-
-mod sealed {
-    use super::{ClientMetrics, Registration, ServerMetrics, Side};
-
-    pub trait Sealed {
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
-        const SIDE: Side;
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
-        fn new(registration: &'static Registration) -> Self;
-    }
-
-    impl Sealed for ServerMetrics {
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
-        const SIDE: Side = Side::Server;
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
-        fn new(registration: &'static Registration) -> Self {
-            Self::new(registration)
-        }
-    }
-
-    impl Sealed for ClientMetrics {
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
-        const SIDE: Side = Side::Client;
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
-        fn new(registration: &'static Registration) -> Self {
-            Self::new(registration)
-        }
-    }
 }
 
 // === impl Builder ===

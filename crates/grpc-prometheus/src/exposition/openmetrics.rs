@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_heavier_format_is_chosen() {
+    fn the_format_with_the_higher_quality_is_chosen() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,\
             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         for (accept, expected) in [

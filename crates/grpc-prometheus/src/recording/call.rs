@@ -48,9 +48,13 @@ pub(crate) struct PanicGuard<'a>(&'a mut OpenCall);
 
 impl Call {
     #[inline]
-    pub(crate) fn start<B>(series: &'static Series, request: &Request<B>, timeout: u64) -> Self {
+    pub(crate) fn start<B>(
+        series: &'static Series,
+        request: &Request<B>,
+        server_timeout: u64,
+    ) -> Self {
         series.start();
-        let mut deadline = timeout;
+        let mut deadline = server_timeout;
         if let Some(requested) = timeout::from_headers(request.headers()) {
             deadline = deadline.min(clock::nanos(requested));
         }
@@ -239,7 +243,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     #[test]
-    fn a_server_takes_a_cancel_for_its_deadline_from_ten_ms_or_a_tenth_before_it() {
+    fn a_server_attributes_a_cancellation_to_the_deadline_up_to_a_tenth_or_10_ms_before_it() {
         for (deadline, from) in [
             (1_000 * MS, 990 * MS),
             (100 * MS, 90 * MS),
@@ -255,13 +259,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_takes_it_for_its_deadline_at_the_deadline() {
+    fn a_client_attributes_it_to_the_deadline_from_the_deadline_on() {
         assert!(!is_past_deadline(Side::Client, 100 * MS, 100 * MS - 1));
         assert!(is_past_deadline(Side::Client, 100 * MS, 100 * MS));
     }
 
     #[test]
-    fn without_a_deadline_no_call_is_late() {
+    fn without_a_deadline_no_cancellation_is_attributed_to_one() {
         for side in [Side::Server, Side::Client] {
             assert!(!is_past_deadline(side, NEVER, u64::MAX / 2));
         }

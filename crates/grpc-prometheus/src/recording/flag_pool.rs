@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn no_slot_is_lent_twice_at_once() {
+    fn no_slot_is_acquired_twice_at_once() {
         let taken: Vec<_> = thread::scope(|scope| {
             let take_many = || (0..1_000).map(|_| acquire()).collect::<Vec<_>>();
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(take_many)).collect();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_one_thread_takes_and_another_gives_back_are_used_again() {
+    fn slots_acquired_on_one_thread_and_released_on_another_are_reused() {
         let (give, given) = mpsc::sync_channel(0);
         let mut seen = HashSet::new();
         thread::scope(|scope| {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_ends_gives_its_slots_back() {
+    fn a_thread_that_exits_returns_its_slots() {
         let mut seen = HashSet::new();
         for _ in 0..10_000 {
             let slot = thread::spawn(|| {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_is_torn_down_borrows_and_gives_back() {
+    fn an_exiting_thread_acquires_and_releases_slots() {
         struct Late;
         impl Drop for Late {
             fn drop(&mut self) {

@@ -229,7 +229,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_scanned_like_the_reference(body in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(scan(body.chunks(1)), reference(&body));
             prop_assert_eq!(scan(body.chunks(7)), reference(&body));
         }

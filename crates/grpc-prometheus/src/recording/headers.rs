@@ -18,7 +18,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_headers_answer_as_their_map_does(
+        fn any_header_is_found_as_in_its_map(
             headers in prop::collection::vec((0..8_usize, 0..4_u8), 0..12),
             wanted in 0..8_usize,
         ) {

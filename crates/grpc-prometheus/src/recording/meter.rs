@@ -68,7 +68,7 @@ impl<const REQUEST: bool> Meter<REQUEST> {
             Self::count_message(series, bytes);
         });
         if messages > 0 && series.timed {
-            self.time(series, messages);
+            self.time_messages(series, messages);
         }
         self
     }
@@ -78,7 +78,7 @@ impl<const REQUEST: bool> Meter<REQUEST> {
         self.scanner.status()
     }
 
-    fn time(&mut self, series: &Series, messages: u32) {
+    fn time_messages(&mut self, series: &Series, messages: u32) {
         if Self::incoming(series) {
             let histogram = series.schema.layout.receive_time.as_ref();
             observe(

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_unit_is_read() {
+    fn every_unit_is_parsed() {
         assert_eq!(parse(b"2H"), Some(Duration::from_secs(7_200)));
         assert_eq!(parse(b"3M"), Some(Duration::from_secs(180)));
         assert_eq!(parse(b"4S"), Some(Duration::from_secs(4)));
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_is_no_deadline() {
+    fn a_malformed_header_is_no_deadline() {
         for bad in [
             "",
             "m",

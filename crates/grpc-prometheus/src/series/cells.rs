@@ -64,7 +64,7 @@ struct ShardCells<'a> {
 /// The values of one series at one time, summed over its shards.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    cells: Box<[u64]>,
+    values: Box<[u64]>,
     failed: usize,
 }
 
@@ -73,8 +73,8 @@ pub(crate) struct Reading {
 impl Series {
     pub(crate) fn new(schema: &Arc<Schema>, labels: Labels) -> Self {
         let exemplars = schema.layout.handling.as_ref().and_then(|histogram| {
-            let slots = histogram.count() * histogram.buckets();
-            let exemplars = (0..slots).map(|_| LatestExemplar::default());
+            let buckets = histogram.count() * histogram.buckets();
+            let exemplars = (0..buckets).map(|_| LatestExemplar::default());
             schema.config.exemplars.then(|| exemplars.collect())
         });
         let blocks_per_shard = schema.layout.cells.div_ceil(BLOCK_CELLS);
@@ -153,18 +153,18 @@ impl Series {
 
     pub(crate) fn read(&self) -> Reading {
         let layout = &self.schema.layout;
-        let mut cells = vec![0; layout.cells].into_boxed_slice();
-        cells[HANDLED_OK] = self.sum(HANDLED_OK, Ordering::Acquire);
-        for (index, cell) in cells.iter_mut().enumerate().skip(layout.failed) {
-            *cell = self.sum(index, Ordering::Acquire);
+        let mut values = vec![0; layout.cells].into_boxed_slice();
+        values[HANDLED_OK] = self.sum(HANDLED_OK, Ordering::Acquire);
+        for (index, value) in values.iter_mut().enumerate().skip(layout.failed) {
+            *value = self.sum(index, Ordering::Acquire);
         }
-        for (index, cell) in cells.iter_mut().enumerate().take(layout.failed) {
+        for (index, value) in values.iter_mut().enumerate().take(layout.failed) {
             if index != HANDLED_OK {
-                *cell = self.sum(index, Ordering::Relaxed);
+                *value = self.sum(index, Ordering::Relaxed);
             }
         }
         Reading {
-            cells,
+            values,
             failed: layout.failed,
         }
     }
@@ -219,21 +219,21 @@ impl fmt::Debug for Series {
 
 impl Reading {
     pub(crate) const fn started(&self) -> u64 {
-        self.cells[STARTED]
+        self.values[STARTED]
     }
 
     pub(crate) const fn received(&self) -> u64 {
-        self.cells[RECEIVED]
+        self.values[RECEIVED]
     }
 
     pub(crate) const fn sent(&self) -> u64 {
-        self.cells[SENT]
+        self.values[SENT]
     }
 
     pub(crate) const fn handled(&self, code: usize) -> u64 {
         match code {
-            0 => self.cells[HANDLED_OK],
-            _ => self.cells[self.failed + code - 1],
+            0 => self.values[HANDLED_OK],
+            _ => self.values[self.failed + code - 1],
         }
     }
 
@@ -245,8 +245,8 @@ impl Reading {
     /// Sum and non-cumulative buckets. `index` selects the histogram by code label.
     pub(crate) fn histogram(&self, histogram: &Histograms, index: usize) -> (u64, &[u64]) {
         let sum = histogram.sum(index);
-        let buckets = &self.cells[sum + 1..sum + histogram.stride()];
-        (self.cells[sum], buckets)
+        let buckets = &self.values[sum + 1..sum + histogram.stride()];
+        (self.values[sum], buckets)
     }
 }
 
@@ -258,7 +258,7 @@ mod tests {
     use crate::series::{Buckets, CodeLabel, Config, LabelStyle, Store, ZeroInit};
 
     #[test]
-    fn a_sum_over_shards_starts_anew_when_it_is_full() {
+    fn a_sum_over_shards_wraps() {
         let store = Store::new(Config {
             side: Side::Server,
             namespace: None,

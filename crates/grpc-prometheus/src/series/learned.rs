@@ -48,11 +48,11 @@ impl LearnedMethods {
         let hash = hash(service.as_bytes()) ^ hash(method.as_bytes()).rotate_left(32);
         // Cannot overflow: less than twice `SLOTS`.
         let start = hash as usize % SLOTS;
-        let probes = (start..start + PROBES).map(|method_slot| method_slot % SLOTS);
-        for method_slot in probes {
-            let method_slot = self.slots[method_slot].get_or_init(|| self.learn(service, method));
-            if method_slot.service == service && method_slot.method == method {
-                return Some(&method_slot.entry);
+        let probes = (start..start + PROBES).map(|slot| slot % SLOTS);
+        for slot in probes {
+            let learned = self.slots[slot].get_or_init(|| self.learn(service, method));
+            if learned.service == service && learned.method == method {
+                return Some(&learned.entry);
             }
         }
         None

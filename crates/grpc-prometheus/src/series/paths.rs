@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_that_differ_in_their_last_letters_are_spread_over_the_map() {
+    fn methods_that_differ_in_their_last_letters_hash_to_different_slots() {
         for service in [
             "/a.S/",
             "/package.v1.Service/",
@@ -134,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_finds_what_a_hash_map_finds(
+        fn it_finds_the_same_as_a_hash_map(
             paths in prop::collection::hash_set(PATH, 0..60),
             others in prop::collection::vec(PATH, 0..60),
         ) {

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_ends_gives_its_shard_back() {
+    fn a_thread_that_exits_returns_its_shard() {
         // More than a thousand owners cannot exist at once.
         let owned = (0..1_000).filter(|_| shards_of(1) != [Shard::SHARED]);
         assert!(owned.count() > MAX_OWNED);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_is_torn_down_counts_in_the_shared_shard() {
+    fn an_exiting_thread_counts_in_the_shared_shard() {
         struct Late;
         impl Drop for Late {
             fn drop(&mut self) {

@@ -1,4 +1,5 @@
-//! Calls that end without an answer: the caller leaves, the connection is lost, the service panics.
+//! Calls that end without a response: the caller leaves, the connection is lost, the service
+//! panics.
 
 use grpc_prometheus::{ClientMetrics, Exposition, ServerMetrics};
 use tokio::sync::mpsc;
@@ -10,10 +11,10 @@ use crate::{
     duplex::Fixture,
     echo::{Echo, echo_descriptor_set, texts},
     endings::Kind,
-    expect::{calls, only, settled},
+    expect::{calls, exactly, wait_for},
 };
 
-/// A call that stays where it is once so many messages have passed.
+/// A call that hangs after this many messages.
 #[derive(Clone, Copy, Debug)]
 struct Parked {
     kind: Kind,
@@ -40,15 +41,15 @@ const fn parked(kind: Kind, script: &'static str, requests: u64, answers: u64) -
     }
 }
 
-// M26 M41 M69 M75: the head is out or not, the caller goes.
+// M26 M41 M69 M75: the caller leaves before or after the response head.
 #[tokio::test]
 async fn a_caller_that_leaves_cancels_on_both_sides() {
     for case in PARKED {
         let fixture = Fixture::new();
         let caller = tokio::spawn(case.call(fixture.echo.clone()));
-        settled(&fixture.exposition, case.in_flight()).await;
+        wait_for(&fixture.exposition, case.in_flight()).await;
         caller.abort();
-        settled(&fixture.exposition, case.ended("Canceled", "Canceled")).await;
+        wait_for(&fixture.exposition, case.ended("Canceled", "Canceled")).await;
     }
 }
 
@@ -58,11 +59,11 @@ async fn a_lost_connection_ends_calls_of_every_kind_on_both_sides() {
     for case in PARKED {
         let fixture = Fixture::new();
         let caller = tokio::spawn(case.call(fixture.echo.clone()));
-        settled(&fixture.exposition, case.in_flight()).await;
+        wait_for(&fixture.exposition, case.in_flight()).await;
         fixture.connection.cut();
-        // tonic's own status says `Unknown`.
+        // tonic reports `Unknown`.
         caller.await.unwrap().unwrap_err();
-        settled(&fixture.exposition, case.ended("Canceled", "Unavailable")).await;
+        wait_for(&fixture.exposition, case.ended("Canceled", "Unavailable")).await;
     }
 }
 
@@ -88,14 +89,14 @@ async fn a_panic_of_any_kind_is_internal_and_the_connection_lives() {
         case.call(fixture.echo.clone()).await.unwrap_err();
         let method = format!("{kind:?}");
         let panicked = calls("server", &method, "Internal", received, sent);
-        settled(&fixture.exposition, only(&[panicked])).await;
+        wait_for(&fixture.exposition, exactly(&[panicked])).await;
         fixture.echo.unary("head").await.unwrap();
         let snapshot = fixture.server.snapshot();
         assert_eq!((snapshot.started, snapshot.handled[0]), (2, 1), "{case:?}");
     }
 }
 
-// M52: one message at a time, so that the third never comes.
+// M52: one message per poll, so that the third never arrives.
 #[tokio::test]
 async fn a_conversation_that_fails_after_two_of_three_has_counted_two() {
     let mut fixture = Fixture::new();
@@ -111,13 +112,13 @@ async fn a_conversation_that_fails_after_two_of_three_has_counted_two() {
     assert_eq!(status.code(), tonic::Code::Internal);
     let server = calls("server", "Bidi", "Internal", 2, 1);
     let client = calls("client", "Bidi", "Internal", 1, 2);
-    settled(&fixture.exposition, only(&[server, client])).await;
+    wait_for(&fixture.exposition, exactly(&[server, client])).await;
 }
 
 // === impl Parked ===
 
 impl Parked {
-    /// Keeps the stream of requests open as long as it is polled.
+    /// Keeps the request stream open while it is polled.
     async fn call<T, B>(self, mut echo: EchoClient<T>) -> Result<(), Status>
     where
         T: tonic::client::GrpcService<tonic::body::Body, ResponseBody = B>,
@@ -156,7 +157,7 @@ impl Parked {
         })
     }
 
-    /// These lines of both sides, and those of the messages.
+    /// The given samples of both sides, and those of the messages.
     fn both(self, lines: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
         let method = format!("{:?}", self.kind);
         let messages = [
@@ -167,7 +168,7 @@ impl Parked {
         ];
         let moved = messages.into_iter().filter(|(_, count)| *count > 0);
         let messages = moved.map(|(name, count)| format!("{name} {method} {count}"));
-        only(&[
+        exactly(&[
             lines("server", &method),
             lines("client", &method),
             messages.collect(),

@@ -36,7 +36,7 @@ where
         self
     }
 
-    /// Gives every call a deadline.
+    /// Sets the timeout of every call.
     pub(crate) const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -119,7 +119,7 @@ pub(crate) fn request<T>(message: T, script: &str) -> Request<T> {
     request
 }
 
-/// Reads to the end: how many messages, and how it ended.
+/// Reads a stream to its end. Returns the number of messages and the outcome.
 pub(crate) async fn drain(mut stream: Streaming<Text>) -> (usize, Result<(), Status>) {
     let mut count = 0;
     loop {

@@ -1,4 +1,4 @@
-//! What only the client's side can meet.
+//! Cases that only a client meets.
 
 use std::{convert::Infallible, future, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
     caller::{EchoClient, drain},
     duplex::{Connection, refused},
     echo::{Echo, echo_descriptor_set, passes, texts},
-    expect::{calls, expected, moved, only, page, settled},
+    expect::{calls, exactly, expected, nonzero_samples, page, wait_for},
 };
 
-/// A metered client of a server that is not metered.
+/// A metered client of an unmetered server.
 struct Bare {
     exposition: Exposition,
     metrics: ClientMetrics,
@@ -52,8 +52,8 @@ impl Bare {
         }
     }
 
-    async fn settled(&self, expected: Vec<String>) {
-        settled(&self.exposition, expected).await;
+    async fn wait_for(&self, expected: Vec<String>) {
+        wait_for(&self.exposition, expected).await;
     }
 }
 
@@ -76,7 +76,7 @@ async fn a_refused_connection_is_unavailable_and_sends_nothing() {
     let status = echo.unary("head").await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     let lines = calls("client", "Unary", "Unavailable", 0, 0);
-    settled(&exposition, only(&[lines])).await;
+    wait_for(&exposition, exactly(&[lines])).await;
 }
 
 // M72
@@ -92,7 +92,7 @@ async fn a_refused_connection_is_unavailable_for_every_kind() {
         .unwrap_err();
     let lines =
         ["Server", "Client", "Bidi"].map(|method| calls("client", method, "Unavailable", 0, 0));
-    settled(&exposition, only(&lines)).await;
+    wait_for(&exposition, exactly(&lines)).await;
 }
 
 // M68
@@ -105,7 +105,7 @@ async fn the_time_of_a_stream_covers_the_stream() {
         .await
         .unwrap();
     assert_eq!(drain(stream).await.0, 3);
-    bare.settled(only(&[calls("client", "Server", "OK", 3, 1)]))
+    bare.wait_for(exactly(&[calls("client", "Server", "OK", 3, 1)]))
         .await;
     assert!(bare.metrics.snapshot().handling >= Duration::from_millis(10));
 }
@@ -117,7 +117,7 @@ async fn a_stream_that_is_dropped_unread_is_canceled() {
     let mut stream = bare.echo.server("head send1 hang").await.unwrap();
     stream.message().await.unwrap().unwrap();
     assert_eq!(
-        moved(&bare.exposition),
+        nonzero_samples(&bare.exposition),
         expected(&[
             "client in_flight Server 1",
             "client msg_received Server 1",
@@ -126,7 +126,7 @@ async fn a_stream_that_is_dropped_unread_is_canceled() {
         ])
     );
     drop(stream);
-    bare.settled(only(&[calls("client", "Server", "Canceled", 1, 1)]))
+    bare.wait_for(exactly(&[calls("client", "Server", "Canceled", 1, 1)]))
         .await;
 }
 
@@ -142,7 +142,7 @@ async fn a_server_that_answers_early_ends_the_call_and_keeps_the_count_of_what_w
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange);
-    bare.settled(only(&[calls("client", "Client", "OutOfRange", 0, 1)]))
+    bare.wait_for(exactly(&[calls("client", "Client", "OutOfRange", 0, 1)]))
         .await;
     drop(requests);
 }
@@ -158,11 +158,11 @@ async fn reading_on_after_the_end_counts_nothing() {
         _ = stream.message().await;
     }
     drop(stream);
-    bare.settled(only(&[calls("client", "Server", "NotFound", 1, 1)]))
+    bare.wait_for(exactly(&[calls("client", "Server", "NotFound", 1, 1)]))
         .await;
 }
 
-// M32 on the client: `call` starts, nobody polls.
+// M32 on the client: the future is never polled.
 #[tokio::test]
 async fn a_future_that_is_never_polled_is_a_canceled_call() {
     use tower::{Service, ServiceExt};
@@ -177,8 +177,8 @@ async fn a_future_that_is_never_polled_is_a_canceled_call() {
         .unwrap();
     drop(channel.call(request));
     assert_eq!(
-        moved(&bare.exposition),
-        only(&[calls("client", "Unary", "Canceled", 0, 0)])
+        nonzero_samples(&bare.exposition),
+        exactly(&[calls("client", "Unary", "Canceled", 0, 0)])
     );
 }
 
@@ -194,7 +194,7 @@ async fn the_message_histograms_count_messages() {
     let mut bare = Bare::with(exposition, metrics);
     let stream = bare.echo.server("head send1 send2").await.unwrap();
     assert_eq!(drain(stream).await.0, 3);
-    bare.settled(only(&[
+    bare.wait_for(exactly(&[
         calls("client", "Server", "OK", 3, 1),
         vec![
             "client msg_recv_handling Server 3".to_owned(),
@@ -204,9 +204,9 @@ async fn the_message_histograms_count_messages() {
     .await;
 }
 
-// M82: the wait is the reader's, from its question to the message.
+// M82: the wait lasts from the reader's poll to the message.
 #[tokio::test]
-async fn the_receive_histogram_holds_what_the_reader_waited() {
+async fn the_receive_histogram_has_the_waits_of_the_reader() {
     const WAIT: Duration = Duration::from_millis(5);
     let exposition = Exposition::default();
     let metrics = ClientMetrics::builder()
@@ -253,7 +253,7 @@ async fn fifty_channels_with_one_layer_share_one_set_of_series() {
         let channel = bare.connection.metered(&layer.clone());
         EchoClient::new(channel).unary("head").await.unwrap();
     }
-    bare.settled(expected(&[
+    bare.wait_for(expected(&[
         "client handled OK Unary 50",
         "client handling Unary 50",
         "client msg_received Unary 50",
@@ -263,9 +263,9 @@ async fn fifty_channels_with_one_layer_share_one_set_of_series() {
     .await;
 }
 
-// A client without descriptors knows names, from tonic's generated code, and no types.
+// Without descriptor sets a client knows the names that tonic's generated code has, but no types.
 #[tokio::test]
-async fn without_a_descriptor_set_methods_are_known_by_their_first_call() {
+async fn without_a_descriptor_set_methods_are_learned_from_their_first_call() {
     let exposition = Exposition::default();
     let metrics = ClientMetrics::builder().register(&exposition).unwrap();
     let mut bare = Bare::with(exposition, metrics);
@@ -275,7 +275,7 @@ async fn without_a_descriptor_set_methods_are_known_by_their_first_call() {
         .client("readall", stream::iter(texts(2)).boxed())
         .await
         .unwrap();
-    bare.settled(expected(&[
+    bare.wait_for(expected(&[
         "client handled OK Client unknown 1",
         "client handled OK Unary unknown 1",
         "client handling Client unknown 1",

@@ -1,4 +1,4 @@
-//! Connections of a listener; needs the feature `connections`.
+//! Counted connections of a listener. Needs the feature `connections`.
 
 use futures_util::{StreamExt, stream};
 use grpc_prometheus::{Exposition, ServerMetrics};
@@ -8,7 +8,7 @@ use tonic::transport::{Endpoint, Server};
 use crate::{
     caller::EchoClient,
     echo::{Echo, echo_descriptor_set},
-    expect::{expected, settled},
+    expect::{expected, wait_for},
 };
 
 // M94
@@ -47,6 +47,6 @@ async fn a_connection_is_open_from_its_accept_until_its_client_leaves() {
         "server msg_sent Unary 3",
         "server started Unary 3",
     ]);
-    settled(&exposition, lines).await;
+    wait_for(&exposition, lines).await;
     serving.abort();
 }

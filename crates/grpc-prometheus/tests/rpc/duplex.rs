@@ -25,7 +25,7 @@ pub(crate) struct Fixture {
     pub(crate) connection: Connection,
 }
 
-/// One served duplex connection.
+/// A duplex connection to a running server.
 pub(crate) struct Connection {
     pub(crate) channel: Channel,
     pub(crate) serving: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     stop: Option<oneshot::Sender<()>>,
 }
 
-/// Metrics of a server, alone in an exposition.
+/// Server metrics in a new exposition.
 pub(crate) fn server() -> (Exposition, ServerMetrics) {
     let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
@@ -41,7 +41,7 @@ pub(crate) fn server() -> (Exposition, ServerMetrics) {
     (exposition, metrics)
 }
 
-/// Metrics of a client, alone in an exposition.
+/// Client metrics in a new exposition.
 pub(crate) fn client() -> (Exposition, ClientMetrics) {
     let exposition = Exposition::default();
     let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
@@ -113,12 +113,12 @@ impl Connection {
         }
     }
 
-    /// Asks the server to shut down gracefully.
+    /// Starts a graceful shutdown of the server.
     pub(crate) fn stop(&mut self) {
         self.stop.take();
     }
 
-    /// Cuts the connection in the middle: both ends see it closed.
+    /// Cuts the connection: both ends see it closed.
     pub(crate) fn cut(&self) {
         self.pump.abort();
     }
@@ -145,12 +145,12 @@ where
     ResB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let router = server.add_routes(routes);
-    // The stream of connections must not end: tonic would shut the connection down gracefully.
+    // The stream of connections must not end, or tonic shuts down gracefully.
     let incoming = stream::iter([Ok::<_, Infallible>(io)]).chain(stream::pending());
     tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped.map(drop)))
 }
 
-/// Lazy, so that a call fails where the connection cannot be had.
+/// Connects lazily, so that calls fail if the connection does.
 pub(crate) fn connect(io: DuplexStream) -> Channel {
     connect_with(io, |endpoint| endpoint)
 }

@@ -1,10 +1,10 @@
-//! `t.v1.Echo` by hand: a service that does what each call's `x-script` header says, and its
-//! descriptor set.
+//! A hand-written `t.v1.Echo` service that runs the script in each call's `x-script` header, and
+//! its descriptor set.
 //!
-//! Steps are separated by spaces and run in order; those after `head` run in the response stream:
-//! `read2` takes two requests, `readall` takes the rest, `send3` answers three messages, `yield` lets
-//! the others run, so that what was sent is a frame of its own, `pass30` lets 30 ms pass on the system's clock, `err5` fails
-//! with code 5, `hang` waits for ever, `panic` panics.
+//! Steps are separated by spaces and run in order. Those after `head` run in the response stream.
+//! `read2` reads two requests, `readall` the rest, `send3` sends three messages, `yield` yields to
+//! other tasks, so that earlier messages get a frame of their own, `pass30` waits 30 ms on the
+//! system's clock, `err5` fails with code 5, `hang` never returns, `panic` panics.
 
 use std::{
     collections::VecDeque,
@@ -39,10 +39,10 @@ pub(crate) struct Echo {
 
 type Items = stream::BoxStream<'static, Result<Text, Status>>;
 
-/// Name, whether the client streams, whether the server streams.
+/// Name, client streaming, server streaming.
 pub(crate) type Method<'a> = (&'a str, bool, bool);
 
-/// The descriptor set of a package of services with their methods.
+/// Encodes the descriptor set of a package.
 pub(crate) fn descriptor_set(package: &str, services: &[(&str, &[Method<'_>])]) -> Vec<u8> {
     let method = |(name, client, server): &Method<'_>| MethodDescriptorProto {
         name: Some((*name).to_owned()),
@@ -261,7 +261,7 @@ impl Script {
     }
 }
 
-/// Until the clock that the layer reads, which nobody can pause, has moved on by `time`.
+/// Waits on the system's clock, which the layer reads and which tests cannot pause.
 pub(crate) async fn passes(time: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < time {

@@ -1,4 +1,4 @@
-//! Ending × kind × side, as one table.
+//! A table of endings, types of RPC and sides.
 
 use futures_util::stream;
 
@@ -6,7 +6,7 @@ use crate::{
     caller::{EchoClient, drain},
     duplex::Fixture,
     echo::texts,
-    expect::{calls, only, settled},
+    expect::{calls, exactly, wait_for},
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +17,8 @@ pub(crate) enum Kind {
     Bidi,
 }
 
-/// One call: what the service does, how many messages the client sends, and what both sides count
-/// as (code, received, sent).
+/// One call: the service's script, the number of messages that the client sends, and the expected
+/// (code, received, sent) of both sides.
 #[derive(Debug)]
 struct Case {
     kind: Kind,
@@ -79,7 +79,7 @@ const CASES: &[Case] = {
             ("DataLoss", 1, 2),
             ("DataLoss", 2, 1),
         ),
-        // The status of the trailers, whatever frames went before it.
+        // The status of the trailers counts, after any frames.
         case(
             Server,
             "head send1 yield send1 err8",
@@ -91,7 +91,7 @@ const CASES: &[Case] = {
         case(Client, "readall", 3, ("OK", 3, 1), ("OK", 1, 3)),
         // M45
         case(Client, "readall", 0, ("OK", 0, 1), ("OK", 1, 0)),
-        // M46: the layer saw the frame with all three, the handler took two of them.
+        // M46: the layer saw the frame with all three messages, the handler read two.
         case(
             Client,
             "read2 err10",
@@ -99,7 +99,7 @@ const CASES: &[Case] = {
             ("Aborted", 3, 0),
             ("Aborted", 0, 3),
         ),
-        // The server answers before it has read anything.
+        // The server responds before it reads.
         case(
             Client,
             "err7",
@@ -111,7 +111,7 @@ const CASES: &[Case] = {
         case(Bidi, "readall head send3", 3, ("OK", 3, 3), ("OK", 3, 3)),
         // M51
         case(Bidi, "readall head", 0, ("OK", 0, 0), ("OK", 0, 0)),
-        // Half of the requests read after the head.
+        // Half of the requests are read after the head.
         case(
             Bidi,
             "head send1 readall send1",
@@ -147,7 +147,7 @@ async fn every_ending_of_every_kind_counts_the_same_on_the_wire_and_in_the_scrap
         let (code, received, sent) = case.client;
         let client = calls("client", &method, code, received, sent);
         println!("{case:?}");
-        settled(&fixture.exposition, only(&[server, client])).await;
+        wait_for(&fixture.exposition, exactly(&[server, client])).await;
     }
 }
 
@@ -207,5 +207,5 @@ async fn every_code_has_its_go_spelling() {
         })
         .collect();
     lines.sort();
-    settled(&fixture.exposition, lines).await;
+    wait_for(&fixture.exposition, lines).await;
 }

@@ -1,4 +1,4 @@
-//! The trace of a sampled call beside its bucket.
+//! Exemplars: the trace of a sampled call at its bucket.
 
 use std::convert::Infallible;
 

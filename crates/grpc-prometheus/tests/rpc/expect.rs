@@ -1,4 +1,4 @@
-//! What a scrape says, and waiting for it.
+//! Reads scrapes, and waits for expected ones.
 
 use grpc_prometheus::Exposition;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ pub(crate) fn openmetrics(exposition: &Exposition) -> String {
     exposition.encode(Some("application/openmetrics-text")).1
 }
 
-/// Every sample of the exposition that is not zero, without the sums and buckets of times, each
-/// shortened: `grpc_server_handled_total{grpc_code="OK",grpc_method="Unary",…} 1` becomes
-/// `server handled OK Unary 1`. A type that is not the method's is shown.
-pub(crate) fn moved(exposition: &Exposition) -> Vec<String> {
+/// Returns all non-zero samples, except sums and buckets of times, in a short form:
+/// `grpc_server_handled_total{grpc_code="OK",grpc_method="Unary",…} 1` becomes `server handled OK
+/// Unary 1`. The type is shown only if it is not the method's.
+pub(crate) fn nonzero_samples(exposition: &Exposition) -> Vec<String> {
     let page = page(exposition);
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     let timed = |line: &&str| line.contains("_seconds_bucket{") || line.contains("_seconds_sum{");
@@ -61,7 +61,7 @@ fn shorten(line: &str) -> String {
     words.join(" ")
 }
 
-/// Waits until the scrape has moved to exactly this; lines are sorted here.
+/// Sorts the expected samples.
 #[track_caller]
 pub(crate) fn expected(lines: &[&str]) -> Vec<String> {
     let mut lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
@@ -69,7 +69,7 @@ pub(crate) fn expected(lines: &[&str]) -> Vec<String> {
     lines
 }
 
-/// The calls of one method on one side: started, handled with `code`, and messages.
+/// The samples of one call: started, handled with `code`, and messages.
 pub(crate) fn calls(side: &str, method: &str, code: &str, received: u64, sent: u64) -> Vec<String> {
     let mut lines = vec![
         format!("{side} started {method} 1"),
@@ -85,28 +85,28 @@ pub(crate) fn calls(side: &str, method: &str, code: &str, received: u64, sent: u
     lines
 }
 
-pub(crate) fn only(lines: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn exactly(lines: &[Vec<String>]) -> Vec<String> {
     let mut lines = lines.concat();
     lines.sort();
     lines
 }
 
-/// Waits for the scrape to be this, and fails with the difference if it never is.
+/// Waits until the non-zero samples are these. Panics with the difference after a timeout.
 #[track_caller]
-pub(crate) fn settled(
+pub(crate) fn wait_for(
     exposition: &Exposition,
     expected: Vec<String>,
 ) -> impl Future<Output = ()> + use<'_> {
     let place = std::panic::Location::caller();
     async move {
-        if !eventually(|| moved(exposition) == expected).await {
-            let moved = moved(exposition);
-            panic!("at {place}:\n   scrape {moved:#?}\n expected {expected:#?}");
+        if !eventually(|| nonzero_samples(exposition) == expected).await {
+            let samples = nonzero_samples(exposition);
+            panic!("at {place}:\n   scrape {samples:#?}\n expected {expected:#?}");
         }
     }
 }
 
-/// Whether the condition comes true within ten seconds while the other tasks run.
+/// Polls the condition for at most ten seconds, while other tasks run.
 pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !condition() {

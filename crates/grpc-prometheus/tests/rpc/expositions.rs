@@ -1,4 +1,4 @@
-//! One registry, its exposition, and others who read the registry.
+//! An exposition, its registry, and other readers of the registry.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,7 +31,7 @@ fn sorted(page: &str) -> Vec<String> {
     lines
 }
 
-/// A collector of nothing, which does something when it is read.
+/// A collector without metrics that runs a function when it is collected.
 struct Act<F>(Desc, F);
 
 impl<F: Fn() + Send + Sync> Collector for Act<F> {
@@ -63,7 +63,7 @@ fn clones_share_their_series_and_their_page() {
     assert_eq!(first.snapshot(), second.snapshot());
 }
 
-// Nothing in the prometheus crate tells whether two registries are one.
+// The prometheus crate cannot compare registries.
 #[test]
 fn a_second_exposition_of_a_registry_shows_the_first_ones_series_and_cannot_have_their_names() {
     let registry = Registry::new();
@@ -82,7 +82,7 @@ fn a_second_exposition_of_a_registry_shows_the_first_ones_series_and_cannot_have
 }
 
 #[test]
-fn whoever_gathers_the_registry_sees_the_series_also_while_a_page_is_encoded() {
+fn gathering_the_registry_shows_the_series_even_while_a_page_is_encoded() {
     let exposition = Exposition::default();
     register(&exposition).unwrap();
     let registry = exposition.registry().clone();
@@ -91,7 +91,7 @@ fn whoever_gathers_the_registry_sees_the_series_also_while_a_page_is_encoded() {
     let (seen, nested) = (Arc::new(Mutex::new(None)), Mutex::new(()));
     let (gathered_meanwhile, during) = (Arc::clone(&seen), registry.clone());
     add(&registry, move || {
-        // The other thread's look comes here too.
+        // The other thread's gather calls this collector too.
         let Ok(_outermost) = nested.try_lock() else {
             return;
         };

@@ -1,4 +1,4 @@
-//! Both formats of a page, beside what the prometheus crate writes.
+//! Both formats of a page, compared with the prometheus crate.
 
 use grpc_prometheus::{Buckets, CodeLabel, Exposition, ServerMetrics};
 use prometheus::{
@@ -11,7 +11,7 @@ use crate::{
     names::{U, fixture, fresh},
 };
 
-// M12: what a scrape writes itself is what the prometheus crate would write.
+// M12: our text equals that of the prometheus crate.
 #[tokio::test]
 async fn the_text_is_that_of_the_prometheus_crate() {
     let mut fixture = fixture(|builder| {
@@ -45,7 +45,7 @@ async fn the_text_is_that_of_the_prometheus_crate() {
     let mut expected: Vec<_> = expected.lines().collect();
     let written = page(&fixture.exposition);
     let mut written: Vec<_> = written.lines().collect();
-    // `gather` sorts the series of a family by their values, we by method and then code.
+    // `gather` sorts series by label values, we by method and code.
     expected.sort_unstable();
     written.sort_unstable();
     assert_eq!(written, expected);
@@ -59,7 +59,7 @@ async fn the_text_is_that_of_the_prometheus_crate() {
 
 // M24
 #[test]
-fn what_a_registry_adds_to_names_and_labels_is_added_to_ours() {
+fn a_registrys_prefix_and_labels_are_on_our_series() {
     let labels = [("host".to_owned(), "h\"1".to_owned())].into();
     let registry = Registry::new_custom(Some("pre".into()), Some(labels)).unwrap();
     let exposition = Exposition::new(&registry);

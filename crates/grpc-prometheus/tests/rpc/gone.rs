@@ -1,5 +1,5 @@
-//! Connections that go away under a call: a keep-alive that nobody answers, a GOAWAY, a connection
-//! that is closed before the call.
+//! Connections that fail during a call: a missed keep-alive, GOAWAY, a connection that closed
+//! before the call.
 
 use std::{io, time::Duration};
 
@@ -16,14 +16,14 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use crate::{
     caller::{EchoClient, drain},
     duplex::{client, connect, connect_with},
-    expect::{calls, moved, only, settled},
+    expect::{calls, exactly, nonzero_samples, wait_for},
     layers::grpc,
     wire::read,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One server-streaming call of a metered client, read to its end.
+/// Makes one server-streaming call of a metered client and reads it to its end.
 async fn call(channel: Channel) -> (Exposition, Result<usize, Status>) {
     let (exposition, metrics) = client();
     let channel = ServiceBuilder::new()
@@ -39,9 +39,9 @@ async fn call(channel: Channel) -> (Exposition, Result<usize, Status>) {
     (exposition, end)
 }
 
-// The specification: an expired ping of the client closes all calls as `UNAVAILABLE`.
+// The specification: an expired keep-alive of the client closes all calls as `UNAVAILABLE`.
 #[tokio::test(start_paused = true)]
-async fn a_keep_alive_that_nobody_answers_is_unavailable_before_the_head_and_after() {
+async fn a_missed_keep_alive_is_unavailable_before_the_head_and_after() {
     for answers in [false, true] {
         let (near, far) = tokio::io::duplex(1 << 16);
         let silent = tokio::spawn(async move {
@@ -53,7 +53,8 @@ async fn a_keep_alive_that_nobody_answers_is_unavailable_before_the_head_and_aft
                 body.send_data(Bytes::from_static(&[0; 5]), false).unwrap();
                 kept = Some(body);
             }
-            // Time for what is written; after that nobody reads the connection, or answers a ping.
+            // Lets pending frames be written. Then nobody reads the connection or acknowledges
+            // pings.
             _ = tokio::time::timeout(SECOND / 2, connection.accept()).await;
             std::future::pending::<()>().await;
             drop((connection, request, respond, kept));
@@ -65,15 +66,15 @@ async fn a_keep_alive_that_nobody_answers_is_unavailable_before_the_head_and_aft
         let (exposition, end) = call(channel).await;
         end.unwrap_err();
         let lines = calls("client", "Server", "Unavailable", u64::from(answers), 1);
-        settled(&exposition, only(&[lines])).await;
+        wait_for(&exposition, exactly(&[lines])).await;
         silent.abort();
     }
 }
 
-// Whatever the reason: those above the last stream were not touched, the others are lost with the
-// connection. tonic's own status is made from the reason, as if the stream were reset.
+// For any reason: the server did not process streams above the last one, and the others are lost
+// with the connection. tonic derives its status from the reason, as for a stream reset.
 #[tokio::test]
-async fn a_connection_that_is_told_to_go_away_is_unavailable_whatever_the_reason() {
+async fn a_connection_that_receives_goaway_is_unavailable_whatever_the_reason() {
     for reason in [
         Reason::NO_ERROR,
         Reason::ENHANCE_YOUR_CALM,
@@ -89,13 +90,13 @@ async fn a_connection_that_is_told_to_go_away_is_unavailable_whatever_the_reason
             println!("{reason:?} {last_stream} {end:?}");
             end.unwrap_err();
             let lines = calls("client", "Server", "Unavailable", 0, 1);
-            settled(&exposition, only(&[lines])).await;
+            wait_for(&exposition, exactly(&[lines])).await;
             server.await.unwrap().unwrap();
         }
     }
 }
 
-/// Takes one request whole, says GOAWAY and closes.
+/// Reads one request, sends GOAWAY and closes.
 async fn go_away(mut io: DuplexStream, last_stream: u32, reason: Reason) -> io::Result<()> {
     const PREFACE: usize = 24;
     const DATA: u8 = 0;
@@ -136,10 +137,14 @@ async fn a_call_that_is_answered_after_a_graceful_go_away_is_ok() {
     });
     let (exposition, end) = call(connect(near)).await;
     assert_eq!(end.unwrap(), 2);
-    settled(&exposition, only(&[calls("client", "Server", "OK", 2, 1)])).await;
+    wait_for(
+        &exposition,
+        exactly(&[calls("client", "Server", "OK", 2, 1)]),
+    )
+    .await;
 }
 
-// hyper calls it canceled, and so does tonic.
+// Like hyper and tonic.
 #[tokio::test]
 async fn a_request_that_finds_its_connection_closed_is_canceled() {
     let (near, far) = tokio::io::duplex(1 << 16);
@@ -153,7 +158,7 @@ async fn a_request_that_finds_its_connection_closed_is_canceled() {
     let error = service.oneshot(request.unwrap()).await.unwrap_err();
     assert!(error.downcast_ref::<hyper::Error>().unwrap().is_canceled());
     let lines = calls("client", "Unary", "Canceled", 0, 0);
-    assert_eq!(moved(&exposition), only(&[lines]));
+    assert_eq!(nonzero_samples(&exposition), exactly(&[lines]));
 }
 
 fn head() -> Response<()> {

@@ -1,4 +1,4 @@
-//! The layer among others: interceptors, limits, retries, a health check, a router.
+//! The layer together with interceptors, limits, retries, a health check and a router.
 
 use std::{
     convert::Infallible,
@@ -31,7 +31,7 @@ use crate::{
     caller::EchoClient,
     duplex::{Connection, client, server},
     echo::Echo,
-    expect::{calls, expected, moved, only, page, settled},
+    expect::{calls, exactly, expected, nonzero_samples, page, wait_for},
 };
 
 pub(crate) fn grpc(path: &str) -> http::request::Builder {
@@ -49,14 +49,14 @@ async fn an_interceptor_is_counted_inside_the_layer_and_not_outside() {
     let connection = Connection::new(Server::builder(), Echo::default().routes());
     let outside = InterceptedService::new(connection.metered(&metrics.layer()), reject);
     EchoClient::new(outside).unary("head").await.unwrap_err();
-    assert_eq!(moved(&exposition), expected(&[]));
+    assert_eq!(nonzero_samples(&exposition), expected(&[]));
     let inside = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(InterceptedService::new(connection.channel.clone(), reject));
     let status = EchoClient::new(inside).unary("head").await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
     let lines = calls("client", "Unary", "Unauthenticated", 0, 0);
-    assert_eq!(moved(&exposition), only(&[lines]));
+    assert_eq!(nonzero_samples(&exposition), exactly(&[lines]));
 }
 
 // M91
@@ -75,7 +75,7 @@ async fn a_shed_call_is_resource_exhausted_if_the_limit_is_inside() {
     let error = ready.call(request).await.unwrap_err();
     assert!(error.is::<Overloaded>(), "{error:?}");
     let lines = calls("server", "Unary", "ResourceExhausted", 0, 0);
-    assert_eq!(moved(&exposition), only(&[lines]));
+    assert_eq!(nonzero_samples(&exposition), exactly(&[lines]));
 }
 
 #[derive(Clone)]
@@ -95,7 +95,7 @@ impl<B> Service<Request<B>> for NeverReady {
     }
 }
 
-/// Tries again what is unavailable, as often as it says.
+/// Retries `UNAVAILABLE` this many times.
 #[derive(Clone)]
 struct Again(u8);
 
@@ -118,7 +118,7 @@ impl<B, E> Policy<Request<Full<Bytes>>, Response<B>, E> for Again {
     }
 }
 
-/// tower's retry around a service, behind something that makes requests that can be cloned.
+/// tower's retry, with requests made clonable.
 fn retried<S, B>(
     service: S,
 ) -> impl Service<Request<Body>, Response = Response<B>, Error = BoxError> + Clone
@@ -140,7 +140,7 @@ where
     })
 }
 
-/// An interceptor that lets every third call through.
+/// An interceptor that accepts every third call.
 #[derive(Clone, Default)]
 struct EveryThird(Arc<AtomicU32>);
 
@@ -174,19 +174,23 @@ async fn each_attempt_of_a_retry_outside_is_a_call_and_a_retry_inside_is_one() {
         "client msg_sent Unary 1",
         "client started Unary 3",
     ];
-    settled(&exposition, expected(&lines)).await;
+    wait_for(&exposition, expected(&lines)).await;
 
     let (exposition, metrics) = client();
     let metered = ServiceBuilder::new()
         .layer(metrics.layer())
         .service(retried(flaky()));
     EchoClient::new(metered).unary("head").await.unwrap();
-    settled(&exposition, only(&[calls("client", "Unary", "OK", 1, 1)])).await;
+    wait_for(
+        &exposition,
+        exactly(&[calls("client", "Unary", "OK", 1, 1)]),
+    )
+    .await;
 }
 
-// The other half of M60: what is left out is still answered.
+// The other half of M60: an excluded service still responds.
 #[tokio::test]
-async fn a_health_check_that_is_left_out_still_answers() {
+async fn an_excluded_health_check_still_responds() {
     use tonic_health::{ServingStatus, server::health_reporter};
 
     let exposition = Exposition::default();
@@ -208,7 +212,7 @@ async fn a_health_check_that_is_left_out_still_answers() {
     assert_eq!(page(&exposition), "");
 }
 
-// A router's services must not fail, and the metered one's error is boxed.
+// A router needs infallible services, and the layer boxes the error.
 #[tokio::test]
 async fn an_axum_router_takes_the_layer_behind_a_handler_of_errors() {
     use axum::{Router, error_handling::HandleErrorLayer, routing::post_service};
@@ -228,5 +232,5 @@ async fn an_axum_router_takes_the_layer_behind_a_handler_of_errors() {
     let response = router.oneshot(request.body(message).unwrap()).await;
     response.unwrap().into_body().collect().await.unwrap();
     let lines = calls("server", "Unary", "OK", 1, 1);
-    assert_eq!(moved(&exposition), only(&[lines]));
+    assert_eq!(nonzero_samples(&exposition), exactly(&[lines]));
 }

@@ -1,4 +1,4 @@
-//! Numbers at the edge of what is legal.
+//! Extreme but valid numbers.
 
 use std::future::ready;
 
@@ -13,7 +13,7 @@ use tower::{BoxError, Layer, ServiceExt, service_fn};
 
 use crate::{echo::echo_descriptor_set, expect::page, layers::grpc};
 
-// A program's text names its methods, but it may be a proxy's.
+// The names are literals of a program, but it may be a proxy's.
 #[test]
 fn a_client_without_descriptors_knows_at_most_1024_methods_and_loses_no_call() {
     let exposition = Exposition::default();
@@ -53,7 +53,7 @@ fn a_client_without_descriptors_knows_at_most_1024_methods_and_loses_no_call() {
     assert!(unknown[0].ends_with(&format!("}} {rest}")), "{unknown:?}");
 }
 
-/// A page that has counted requests of these many bytes.
+/// Counts requests of these sizes in bytes, and returns the page.
 fn sizes(bounds: Vec<f64>, messages: &[u16]) -> (Exposition, String) {
     let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());

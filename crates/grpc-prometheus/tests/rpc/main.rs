@@ -1,21 +1,23 @@
-//! Every ending of every call kind on both sides, over HTTP/2 in memory: a real tonic client and a
-//! real tonic server, or a hand-made peer, and the whole scrape. `M…` are the acceptance cases of
-//! the metrics contract.
+//! All endings of all types of calls, on both sides, over HTTP/2 in memory: a tonic client and
+//! server, or a hand-written peer, and the complete scrape. `M…` are the acceptance cases of the
+//! metrics contract.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 #![expect(clippy::disallowed_types, reason = "compares with real time")]
 
 mod abandoned;
+mod body_ends;
 mod caller;
 mod client;
+mod client_deadlines;
 mod codec;
-mod config;
 #[cfg(feature = "connections")]
 mod connections;
 mod deadlines;
 mod duplex;
 mod echo;
 mod endings;
+mod excluded;
 mod exemplars;
 mod expect;
 mod expositions;
@@ -23,12 +25,16 @@ mod failures;
 mod formats;
 mod gone;
 mod handles;
+mod in_flight;
 mod labels;
 mod layers;
 mod limits;
 mod names;
+mod options;
 mod paths;
 mod peers;
+mod registrations;
+mod reset_flags;
 mod resets;
 mod served;
 mod server;
@@ -36,3 +42,4 @@ mod stack;
 mod unknown;
 mod web;
 mod wire;
+mod zeros;

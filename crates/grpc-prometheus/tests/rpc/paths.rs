@@ -1,4 +1,4 @@
-//! Where a path leads, beside a plain reading of it.
+//! Look-up of paths, compared with a plain parser.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const HEALTH: &str = "grpc.health.v1.Health";
 
-/// Names of all lengths up to forty, some beginnings of others, and what is in no table.
+/// Names of up to forty characters, prefixes of them, and unknown names.
 fn segment() -> impl Strategy<Value = String> {
     let known = (1..=40_usize).prop_map(|length| "abcdefgh".repeat(5)[..length].to_owned());
     let service =
@@ -37,7 +37,7 @@ fn path() -> impl Strategy<Value = String> {
     })
 }
 
-/// The table: methods of even lengths in services of odd lengths.
+/// The registered names: methods of even lengths in services of odd lengths.
 fn is_known(service: &str, method: &str) -> bool {
     let even = !method.is_empty() && method.len().is_multiple_of(2);
     is_service(service) && even && "abcdefgh".repeat(5).starts_with(method)
@@ -48,11 +48,11 @@ fn is_service(service: &str) -> bool {
     name.is_some_and(|name| name.len() % 2 == 1 && "Sservice".repeat(5).starts_with(name))
 }
 
-/// The labels a call of this path counts under; `None` if it is left out.
+/// The labels of a call of this path; `None` if it is excluded.
 fn read(path: &str) -> Option<(String, String)> {
     let unknown = || "unknown".to_owned();
     let segments: Vec<_> = path.split('/').collect();
-    // The first is what is before the first slash.
+    // The first segment is the text before the first slash.
     let [_, .., service, method] = segments[..] else {
         return Some((unknown(), unknown()));
     };
@@ -82,7 +82,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn a_path_leads_where_a_plain_reading_of_it_leads(
+    fn a_path_counts_as_a_plain_parser_reads_it(
         paths in prop::collection::vec(path(), 0..500),
     ) {
         let exposition = Exposition::default();

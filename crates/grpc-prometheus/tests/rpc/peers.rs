@@ -1,4 +1,4 @@
-//! Hand-made HTTP/2 servers, for what a well-behaved one never does.
+//! Hand-written HTTP/2 servers that misbehave.
 
 use bytes::Bytes;
 use grpc_prometheus::Exposition;
@@ -11,18 +11,18 @@ use tower::ServiceBuilder;
 use crate::{
     caller::{EchoClient, drain},
     duplex::{client, connect},
-    expect::{calls, eventually, moved, only, settled},
+    expect::{calls, eventually, exactly, nonzero_samples, wait_for},
     wire::read,
 };
 
-/// What a hand-made server answers to one call.
+/// The response of a hand-written server.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
-    /// Head with this HTTP status and no end, then these bytes, then the end.
+    /// A head with this HTTP status, then these bytes, then the end.
     Body(u16, &'static [u8], End),
-    /// A head that is also the end.
+    /// A head that ends the stream.
     Head(u16, Option<&'static str>),
-    /// A head that has the status and is not the end.
+    /// A head with the status that does not end the stream.
     Status(&'static str, &'static [u8]),
     Reset(Reason),
 }
@@ -34,7 +34,7 @@ enum End {
     Reset(Reason),
 }
 
-/// `seen` comes when the client has read a message.
+/// `seen` resolves when the client has read a message.
 async fn answer(io: DuplexStream, answer: Answer, seen: oneshot::Receiver<()>) {
     let mut connection = h2::server::handshake(io).await.unwrap();
     let (request, mut respond) = connection.accept().await.unwrap().unwrap();
@@ -61,7 +61,7 @@ async fn answer(io: DuplexStream, answer: Answer, seen: oneshot::Receiver<()>) {
             respond.send_response(head.body(()).unwrap(), true).unwrap();
         }
         Answer::Body(status, bytes, end) => {
-            // A server that ends early must have read the request, or the client sees a reset.
+            // The server must read the request before it ends, or the client sees a reset.
             read(request.into_body()).await;
             let head = head(status).body(()).unwrap();
             let mut body = respond.send_response(head, false).unwrap();
@@ -192,19 +192,19 @@ async fn whatever_a_server_does_is_one_code_and_the_caller_sees_the_same() {
         let lines = calls("client", "Server", &name(expected), messages, 1);
         println!("{case:?} {status:?}");
         if matches!(case, Answer::Reset(_) | Answer::Head(..)) {
-            // The answer may overtake the request's message.
-            let unsent = only(&[calls("client", "Server", &name(expected), messages, 0)]);
-            let sent = only(&[lines]);
-            let settled = || [&sent, &unsent].contains(&&moved(&exposition));
+            // The response may arrive before the request's message is sent.
+            let unsent = exactly(&[calls("client", "Server", &name(expected), messages, 0)]);
+            let sent = exactly(&[lines]);
+            let settled = || [&sent, &unsent].contains(&&nonzero_samples(&exposition));
             assert!(
                 eventually(settled).await,
                 "{case:?}: {:?}",
-                moved(&exposition)
+                nonzero_samples(&exposition)
             );
         } else {
-            settled(&exposition, only(&[lines])).await;
+            wait_for(&exposition, exactly(&[lines])).await;
         }
-        // A truncated message is the decoder's complaint; it comes after the end of the call.
+        // The decoder reports a truncated message after the end of the call.
         if !matches!(
             case,
             Answer::Body(_, b"\0\0\0\0\x09abc", _) | Answer::Body(503, b"busy", _)
@@ -223,20 +223,20 @@ async fn a_status_in_the_head_ends_the_call_whatever_follows() {
     let (exposition, status) = call(Answer::Status("5", b"\0\0\0\0\0")).await;
     assert_eq!(status.unwrap_err().code(), Code::NotFound);
     let lines = calls("client", "Server", "NotFound", 0, 1);
-    settled(&exposition, only(&[lines])).await;
+    wait_for(&exposition, exactly(&[lines])).await;
 }
 
-// The decoder is outside of the layer: what the wire shows is a caller who leaves.
+// The decoder is outside of the layer: on the wire, the caller leaves.
 #[tokio::test]
-async fn an_answer_that_the_caller_cannot_decode_is_canceled() {
+async fn a_response_that_the_client_cannot_decode_is_canceled() {
     const GARBAGE: &[u8] = b"\0\0\0\0\x02\x0a\x7f";
     let (exposition, status) = call(Answer::Body(200, GARBAGE, End::Trailers(Some("0")))).await;
     assert_eq!(status.unwrap_err().code(), Code::Internal);
     let lines = calls("client", "Server", "Canceled", 1, 1);
-    settled(&exposition, only(&[lines])).await;
+    wait_for(&exposition, exactly(&[lines])).await;
 }
 
-// A proxy's page is no message: the caller leaves it, and the HTTP status says why.
+// A proxy's page is no message: the caller drops it, and the HTTP status is the outcome.
 #[tokio::test]
 async fn a_page_of_a_proxy_is_the_code_of_its_http_status() {
     const PAGE: &[u8] = b"<html><body>bad gateway</body></html>";
@@ -244,11 +244,11 @@ async fn a_page_of_a_proxy_is_the_code_of_its_http_status() {
         let (exposition, status) = call(Answer::Body(502, PAGE, end)).await;
         assert_eq!(status.unwrap_err().code(), Code::Internal);
         let lines = calls("client", "Server", "Unavailable", 0, 1);
-        settled(&exposition, only(&[lines])).await;
+        wait_for(&exposition, exactly(&[lines])).await;
     }
 }
 
-/// One server-streaming call of a metered client, read to its end.
+/// Makes one server-streaming call of a metered client and reads it to its end.
 async fn call(case: Answer) -> (Exposition, Result<(), Status>) {
     let (exposition, metrics) = client();
     let (near, far) = tokio::io::duplex(1 << 16);

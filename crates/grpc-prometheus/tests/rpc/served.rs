@@ -1,4 +1,4 @@
-//! What tonic's own server does with odd requests: paths that it does not know, HTTP/1.
+//! tonic's server with unusual requests: unknown paths and HTTP/1.
 
 use grpc_prometheus::{Exposition, ServerMetrics};
 use tokio::{
@@ -12,13 +12,13 @@ use tower::ServiceExt;
 use crate::{
     duplex::{Connection, serve, server},
     echo::Echo,
-    expect::{calls, eventually, expected, only, settled},
+    expect::{calls, eventually, exactly, expected, wait_for},
     layers::grpc,
 };
 
 // M55 M56
 #[tokio::test]
-async fn what_tonic_does_not_know_is_unimplemented_and_unknown() {
+async fn paths_that_tonic_does_not_serve_are_unimplemented_and_unknown() {
     let (exposition, metrics) = server();
     let server = Server::builder().layer(metrics.layer());
     let connection = Connection::new(server, Echo::default().routes());
@@ -27,7 +27,7 @@ async fn what_tonic_does_not_know_is_unimplemented_and_unknown() {
         let answer = connection.channel.clone().oneshot(request).await.unwrap();
         assert_eq!(answer.headers()["grpc-status"], "12", "{path}");
     }
-    settled(
+    wait_for(
         &exposition,
         expected(&[
             "server handled Unimplemented unknown t.v1.Echo unknown 1",
@@ -41,7 +41,7 @@ async fn what_tonic_does_not_know_is_unimplemented_and_unknown() {
     .await;
 }
 
-/// A metered server that speaks HTTP/1, and the caller's end of its connection.
+/// A metered server with HTTP/1, and the client's end of its connection.
 struct Http1 {
     exposition: Exposition,
     metrics: ServerMetrics,
@@ -52,7 +52,7 @@ struct Http1 {
 const HEAD: &str = "POST /t.v1.Echo/Server HTTP/1.1\r\nhost: echo\r\ncontent-length: 5\r\n\
     content-type: application/grpc-web+proto\r\n";
 
-// M95 M96 over a real connection: a browser's, without HTTP/2.
+// M95 M96 over a connection like a browser's, without HTTP/2.
 #[tokio::test]
 async fn a_grpc_web_call_over_http1_is_a_call_inside_of_the_translation_and_outside() {
     for inside in [true, false] {
@@ -60,14 +60,14 @@ async fn a_grpc_web_call_over_http1_is_a_call_inside_of_the_translation_and_outs
         served.send("x-script: head send2 err5", &[0; 5]).await;
         served.answered("grpc-status:5").await;
         let lines = calls("server", "Server", "NotFound", 1, 2);
-        settled(&served.exposition, only(&[lines])).await;
+        wait_for(&served.exposition, exactly(&[lines])).await;
     }
 }
 
 #[tokio::test]
 async fn a_caller_over_http1_that_leaves_cancels() {
     for inside in [true, false] {
-        // Of a request that is cut off grpc-web makes an `Internal` without a cause.
+        // grpc-web turns a request that is cut off into an `Internal` without a source.
         let cut = if inside { "Internal" } else { "Canceled" };
         for (script, request, messages, code) in [
             ("x-script: hang", &[0; 5][..], (1, 0), "Canceled"),
@@ -84,18 +84,18 @@ async fn a_caller_over_http1_that_leaves_cancels() {
             let (received, sent) = messages;
             let lines = calls("server", "Server", code, received, sent);
             drop(served.io);
-            settled(&served.exposition, only(&[lines])).await;
+            wait_for(&served.exposition, exactly(&[lines])).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_page_asked_for_over_http1_is_no_call() {
+async fn a_get_over_http1_is_no_call() {
     let mut served = Http1::new(true);
     let get = b"GET /t.v1.Echo/Unary HTTP/1.1\r\nhost: echo\r\n\r\n";
     served.io.write_all(get).await.unwrap();
     served.answered("HTTP/1.1").await;
-    settled(&served.exposition, expected(&[])).await;
+    wait_for(&served.exposition, expected(&[])).await;
 }
 
 // === impl Http1 ===

@@ -1,4 +1,4 @@
-//! The layer as a citizen of tower: readiness, clones, buffers, itself twice, and its types.
+//! The layer's contract with tower: readiness, clones, buffers, nesting, and its types.
 
 use std::{
     convert::Infallible,
@@ -23,11 +23,11 @@ use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use crate::{
     duplex::{client, server},
     echo::{Echo, echo_descriptor_set},
-    expect::{calls, expected, moved, only, settled},
+    expect::{calls, exactly, expected, nonzero_samples, wait_for},
     layers::grpc,
 };
 
-/// May be called once after it was ready, and only itself: a clone is not ready.
+/// May be called once after it was ready. Its clones are not ready.
 #[derive(Default)]
 struct Strict {
     ready: bool,
@@ -80,7 +80,7 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
     for (side, exposition) in [("server", &exposition), ("client", &client_exposition)] {
         let lines = ["started", "handled NotFound", "handling"];
         let lines = lines.map(|line| format!("{side} {line} Unary 2"));
-        assert_eq!(moved(exposition), only(&[lines.to_vec()]));
+        assert_eq!(nonzero_samples(exposition), exactly(&[lines.to_vec()]));
     }
 }
 
@@ -94,11 +94,11 @@ async fn a_service_that_does_not_become_ready_has_no_call_to_count() {
     let service = metrics.layer().layer(broken.clone());
     let error = service.oneshot(request()).await.unwrap_err();
     assert_eq!(error.to_string(), "broken");
-    assert_eq!(moved(&exposition), expected(&[]));
+    assert_eq!(nonzero_samples(&exposition), expected(&[]));
     let (exposition, metrics) = client();
     let service = metrics.layer().layer(broken);
     service.oneshot(request()).await.unwrap_err();
-    assert_eq!(moved(&exposition), expected(&[]));
+    assert_eq!(nonzero_samples(&exposition), expected(&[]));
 }
 
 #[tokio::test]
@@ -128,8 +128,8 @@ async fn two_layers_around_one_service_count_the_same() {
         "server msg_sent Server 2",
         "server started Server 3",
     ]);
-    assert_eq!(moved(&outer_exposition), lines);
-    assert_eq!(moved(&inner_exposition), lines);
+    assert_eq!(nonzero_samples(&outer_exposition), lines);
+    assert_eq!(nonzero_samples(&inner_exposition), lines);
 }
 
 #[tokio::test]
@@ -141,15 +141,15 @@ async fn a_buffer_inside_and_outside_changes_nothing() {
         .buffer::<Request<RequestBody<Body>>>(4)
         .service(Strict::default());
     service.clone().oneshot(request()).await.unwrap();
-    // What nobody waits for any more was never taken out of the buffer, or is canceled there.
+    // Calls without a waiter are dropped from the buffer or canceled in it.
     drop(service.oneshot(request()));
     let lines = calls("server", "Unary", "NotFound", 0, 0);
-    settled(&exposition, only(&[lines])).await;
+    wait_for(&exposition, exactly(&[lines])).await;
 }
 
-// hyper writes `content-length` and `END_STREAM` by what a body says of itself.
+// hyper derives `content-length` and `END_STREAM` from the body's size hint.
 #[tokio::test]
-async fn bodies_say_how_long_they_are_as_before() {
+async fn bodies_keep_their_size_hints() {
     use http_body::Body as _;
     use http_body_util::Full;
 
@@ -186,7 +186,7 @@ async fn bodies_say_how_long_they_are_as_before() {
     }
 }
 
-// A browser asks before it calls; a load balancer looks whether somebody is there.
+// A browser's preflight, and a load balancer's probe.
 #[tokio::test]
 async fn a_preflight_and_a_probe_are_no_calls() {
     let (exposition, metrics) = server();
@@ -206,10 +206,10 @@ async fn a_preflight_and_a_probe_are_no_calls() {
         let request = request.header(name, value).body(Body::empty()).unwrap();
         service.clone().oneshot(request).await.unwrap();
     }
-    assert_eq!(moved(&exposition), expected(&[]));
+    assert_eq!(nonzero_samples(&exposition), expected(&[]));
 }
 
-/// What users store in their own types, share between threads and log.
+/// Users store these types, share them between threads and log them.
 #[test]
 fn public_types_can_be_sent_shared_cloned_and_shown() {
     fn sent<T: Send + Sync + Unpin + Debug + 'static>() {}
@@ -233,9 +233,9 @@ fn public_types_can_be_sent_shared_cloned_and_shown() {
     sent::<Error>();
 }
 
-// Whoever derives `Debug` for a type with a layer in it logs it, perhaps for each call.
+// Users derive `Debug` for types that contain a layer, and may log them per call.
 #[test]
-fn what_is_shown_of_a_layer_is_short() {
+fn the_debug_text_of_a_layer_is_short() {
     let exposition = Exposition::default();
     let builder = ServerMetrics::builder().descriptor_set(&echo_descriptor_set());
     let metrics = builder.register(&exposition).unwrap();

@@ -1,4 +1,4 @@
-//! Hand-made HTTP/2 clients, for what a well-behaved one never does.
+//! Hand-written HTTP/2 clients that misbehave.
 
 use bytes::Bytes;
 use grpc_prometheus::{Exposition, RequestBody, ServerMetrics};
@@ -11,10 +11,10 @@ use tower::{BoxError, Service, ServiceBuilder};
 use crate::{
     duplex::serve,
     echo::{Echo, echo_descriptor_set},
-    expect::{calls, eventually, only, settled},
+    expect::{calls, eventually, exactly, wait_for},
 };
 
-/// A metered server and the hand-made client's end of its connection.
+/// A metered server and the hand-written client's end of its connection.
 pub(crate) struct Served {
     pub(crate) exposition: Exposition,
     pub(crate) metrics: ServerMetrics,
@@ -23,7 +23,7 @@ pub(crate) struct Served {
     _stop: oneshot::Sender<()>,
 }
 
-/// The answer to come, and the way for the request's body.
+/// The pending response, and the request body's sender.
 type Exchange = (h2::client::ResponseFuture, SendStream<Bytes>);
 
 impl Served {
@@ -31,7 +31,7 @@ impl Served {
         Self::with(tower::layer::util::Identity::new()).await
     }
 
-    /// With a layer inside the metrics.
+    /// With a layer inside the metrics layer.
     pub(crate) async fn with<L, S>(inside: L) -> Self
     where
         L: tower::Layer<Routes, Service = S> + Clone + Send + 'static,
@@ -84,15 +84,15 @@ impl Served {
         assert!(eventually(received).await, "{:?}", self.metrics.snapshot());
     }
 
-    pub(crate) async fn settled(&self, expected: Vec<String>) {
-        settled(&self.exposition, expected).await;
+    pub(crate) async fn wait_for(&self, expected: Vec<String>) {
+        wait_for(&self.exposition, expected).await;
     }
 }
 
-/// A message of so many bytes, with its prefix.
+/// A message of this many bytes, with its prefix.
 pub(crate) fn message(length: u8) -> Vec<u8> {
     let mut message = vec![0, 0, 0, 0, length];
-    // Field 15 with no bytes, as often as it fits: unknown to the server, and ignored.
+    // Repeats the empty field 15, which the server ignores.
     message.extend([0x7a, 0].iter().cycle().take(usize::from(length)));
     message
 }
@@ -117,7 +117,7 @@ async fn frames_of_one_byte_are_the_same_messages() {
     let trailers = read(response.await.unwrap().into_body()).await;
     assert_eq!(trailers["grpc-status"], "0");
     served
-        .settled(only(&[calls("server", "Client", "OK", 3, 1)]))
+        .wait_for(exactly(&[calls("server", "Client", "OK", 3, 1)]))
         .await;
 }
 
@@ -130,11 +130,11 @@ async fn many_messages_in_one_frame_are_many_messages() {
     body.send_data(messages.concat().into(), true).unwrap();
     read(response.await.unwrap().into_body()).await;
     served
-        .settled(only(&[calls("server", "Client", "OK", 5, 1)]))
+        .wait_for(exactly(&[calls("server", "Client", "OK", 5, 1)]))
         .await;
 }
 
-// M42 M47: tonic shows the handler a clean end of the stream, the wire shows a reset.
+// M42 M47: the handler sees a regular end of the stream, the wire a reset.
 #[tokio::test]
 async fn half_a_message_and_a_reset_is_canceled() {
     for script in ["readall", "readall err9", "hang"] {
@@ -149,7 +149,7 @@ async fn half_a_message_and_a_reset_is_canceled() {
         body.send_reset(Reason::CANCEL);
         let received = if script == "hang" { 0 } else { 2 };
         let lines = calls("server", "Client", "Canceled", received, 0);
-        served.settled(only(&[lines])).await;
+        served.wait_for(exactly(&[lines])).await;
     }
 }
 
@@ -164,7 +164,7 @@ async fn a_unary_call_reset_before_its_message_is_canceled_and_not_internal() {
     assert!(eventually(started).await);
     body.send_reset(Reason::CANCEL);
     served
-        .settled(only(&[calls("server", "Unary", "Canceled", 0, 0)]))
+        .wait_for(exactly(&[calls("server", "Unary", "Canceled", 0, 0)]))
         .await;
 }
 
@@ -177,7 +177,7 @@ async fn a_connection_lost_in_the_middle_of_a_request_is_canceled() {
     served.received(1).await;
     served.connection.abort();
     served
-        .settled(only(&[calls("server", "Client", "Canceled", 1, 0)]))
+        .wait_for(exactly(&[calls("server", "Client", "Canceled", 1, 0)]))
         .await;
 }
 
@@ -190,7 +190,7 @@ async fn a_caller_that_resets_after_reading_the_trailers_changes_nothing() {
     assert_eq!(head.headers()["grpc-status"], "5");
     body.send_reset(Reason::CANCEL);
     served
-        .settled(only(&[calls("server", "Client", "NotFound", 0, 0)]))
+        .wait_for(exactly(&[calls("server", "Client", "NotFound", 0, 0)]))
         .await;
 }
 
@@ -202,6 +202,6 @@ async fn a_request_in_an_encoding_that_the_service_does_not_know_is_unimplemente
     body.send_data(message(2).into(), true).unwrap();
     assert_eq!(response.await.unwrap().headers()["grpc-status"], "12");
     served
-        .settled(only(&[calls("server", "Unary", "Unimplemented", 0, 0)]))
+        .wait_for(exactly(&[calls("server", "Unary", "Unimplemented", 0, 0)]))
         .await;
 }

@@ -1,13 +1,13 @@
-//! A tonic server over 127.0.0.1 with the layer and without it: calls per second, and processor
-//! time of the server per call.
+//! A tonic server over 127.0.0.1 with and without the layer: calls per second, and processor time
+//! of the server per call.
 //!
-//! `loopback [rounds] [milliseconds per slice] [callers]`; the default is 150 rounds of slices of
-//! 40 ms, about 100 s, of 64 callers who share a connection: fewer callers are fewer calls per
-//! system call, so a call costs more. Each round has three servers of its own: without the layer, with it, and for control
-//! another without it. They take turns, four slices each, and a round gives one ratio of each kind.
-//! A server is a thread and so is the client, each on a processor of its own where there are two:
-//! the throughput is that of the slower of the two, the processor time is that of the server's
-//! thread, in the kernel too.
+//! `loopback [rounds] [milliseconds per slice] [callers]`. The default is 150 rounds with slices of
+//! 40 ms, about 100 s, and 64 callers on one connection. With fewer callers, fewer calls share a
+//! system call, so each costs more. Each round has three new servers: without the layer, with it,
+//! and another without it as a control. They take turns with four slices each, and a round gives
+//! one ratio of each kind. The server and the client are a thread each, on separate processors if
+//! there are two. The throughput is that of the slower one; the processor time is that of the
+//! server's thread, including the kernel.
 #![expect(clippy::disallowed_types, reason = "measures real time")]
 
 use std::{
@@ -44,7 +44,7 @@ use tonic::{
 use tower::{BoxError, Service, ServiceExt};
 
 const SLICES: usize = 4;
-/// Which of the three servers has the layer.
+/// Whether the server has the layer.
 const METERED: usize = 1;
 const NAMES: [&str; 2] = ["with / without the layer", "without / without, for control"];
 
@@ -55,14 +55,14 @@ type Result<T> = std::result::Result<T, BoxError>;
 struct Client {
     runtime: Runtime,
     slice: Slice,
-    /// The processor of the servers.
+    /// The servers' processor.
     server: usize,
 }
 
-/// A server on a thread of its own, and a connection to it.
+/// A server on its own thread, and a connection to it.
 struct Served {
     channel: Channel,
-    /// Asks for the processor time of the thread; it ends when nobody can ask any more.
+    /// Requests the thread's processor time. The thread exits when this is dropped.
     clock: mpsc::Sender<Question>,
 }
 
@@ -72,7 +72,7 @@ struct Slice {
     callers: u64,
 }
 
-/// What some slices of one server took together.
+/// The sum of some slices of one server.
 #[derive(Clone, Copy, Default)]
 struct Spent {
     calls: f64,
@@ -146,7 +146,7 @@ async fn serve(listener: TcpListener, metered: bool) -> Result<()> {
     }
 }
 
-/// The server's thread: serves until nobody can ask for its processor time any more.
+/// The server's thread: serves until the requests for its processor time end.
 fn run_server(
     metered: bool,
     processor: usize,
@@ -167,7 +167,7 @@ fn run_server(
     })
 }
 
-/// Calls until it is told to stop, and says how many.
+/// Makes calls until it is stopped, and returns their number.
 async fn call_until(mut channel: Channel, stop: Arc<AtomicBool>) -> Result<u32> {
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -177,7 +177,7 @@ async fn call_until(mut channel: Channel, stop: Arc<AtomicBool>) -> Result<u32> 
     Ok(done)
 }
 
-/// One call, which must end in an OK.
+/// Makes one call, which must succeed.
 async fn call(channel: &mut Channel) -> Result<()> {
     let body = Messages {
         count: 1,
@@ -201,9 +201,9 @@ async fn call(channel: &mut Channel) -> Result<()> {
 // === impl Client ===
 
 impl Client {
-    /// Three new servers: without, with, and without the layer.
+    /// Creates three servers: without, with, and without the layer.
     fn round(&self, turn: u64) -> Result<[Spent; 3]> {
-        // Who is made or called first gains or loses by it: each round it is another one.
+        // The first server has an advantage or disadvantage, so the order rotates.
         let order = [0, 1, 2].map(|place| (place + turn as usize) % 3);
         let mut servers = [None, None, None];
         for server in order {
@@ -220,7 +220,7 @@ impl Client {
                     continue;
                 };
                 let slice = self.runtime.block_on(served.run(self.slice))?;
-                // The first is to warm up.
+                // The first slice is a warm-up.
                 if index > 0 {
                     spent[server].add(slice);
                 }
@@ -249,7 +249,7 @@ impl Client {
 // === impl Served ===
 
 impl Served {
-    /// A slice of many callers at once.
+    /// Runs a slice with many concurrent callers.
     async fn run(&self, slice: Slice) -> Result<Spent> {
         let stop = Arc::new(AtomicBool::new(false));
         let before = self.processor().await?;
@@ -267,7 +267,7 @@ impl Served {
         })
     }
 
-    /// What its thread has used.
+    /// The processor time of its thread.
     async fn processor(&self) -> Result<Duration> {
         let (answer, answered) = oneshot::channel();
         self.clock.send(answer).await?;
@@ -288,7 +288,7 @@ impl Spent {
         self.calls / self.time.as_secs_f64()
     }
 
-    /// Seconds of the server's processor.
+    /// Processor time of the server in seconds.
     fn per_call(&self) -> f64 {
         self.processor.as_secs_f64() / self.calls
     }

@@ -1,4 +1,4 @@
-//! Prints how the size of a scrape grows with methods and not with traffic.
+//! Prints how the size of a scrape grows with the number of methods, and not with traffic.
 
 use std::error::Error;
 
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Bytes of a scrape of both sides: before traffic, and after so much of it.
+/// Sizes of a scrape of both sides: before traffic, and after two amounts of it.
 fn sizes(methods: usize, zero_init: ZeroInit) -> Result<[usize; 3], Box<dyn Error>> {
     let exposition = Exposition::default();
     let set = descriptor_set(methods);
