@@ -1,4 +1,4 @@
-//! The real programs as child processes, killed when dropped.
+//! The programs as child processes. Dropping one kills it.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -16,9 +16,9 @@ use vitalmesh_services::ServiceInfo;
 
 use crate::{eventually, within};
 
-const LONGEST_RUN: Duration = Duration::from_secs(15);
+const RUN_LIMIT: Duration = Duration::from_secs(15);
 
-/// A running program and the lines that it logs.
+/// A running program and its log lines.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -29,7 +29,7 @@ pub struct Program {
 // === impl Program ===
 
 impl Program {
-    /// Starts a program; its log is JSON.
+    /// Starts a program, which logs JSON by default.
     pub fn start<I: AsRef<OsStr>>(name: &str, flags: impl IntoIterator<Item = I>) -> Self {
         let mut child = command(name)
             .args(flags)
@@ -52,7 +52,7 @@ impl Program {
         }
     }
 
-    /// Starts a service's program with these flags, on free ports where they say nothing else.
+    /// Starts the program of a service, on free ports unless `flags` name others.
     pub fn service(name: &str, flags: &[&str]) -> Self {
         let services = ServiceInfo::all();
         let service = services.iter().find(|service| service.name == name);
@@ -60,12 +60,12 @@ impl Program {
         let ports = ["--grpc-address", "--scrape-address"]
             .into_iter()
             .chain(http);
-        let unsaid = ports.filter(|port| !flags.contains(port));
-        let free = unsaid.flat_map(|port| [port, "127.0.0.1:0"]);
+        let missing = ports.filter(|port| !flags.contains(port));
+        let free = missing.flat_map(|port| [port, "127.0.0.1:0"]);
         Self::start(name, free.chain(flags.iter().copied()))
     }
 
-    /// What the program has logged up to now.
+    /// The lines logged so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
@@ -81,7 +81,7 @@ impl Program {
         .await
     }
 
-    /// Waits until the service serves, and gives the address of its `grpc`, `http` or `scrape`.
+    /// Waits until the service is serving. Returns the address of its port `grpc`, `http` or `scrape`.
     pub async fn address(&self, port: &str) -> SocketAddr {
         let line = self.logged("serving").await;
         line[port].as_str().unwrap().parse().unwrap()
@@ -92,22 +92,22 @@ impl Program {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Lets the program have this many file descriptors from now on.
-    pub fn limit_descriptors(&self, most: u64) {
+    /// Limits the open file descriptors of the program.
+    pub fn limit_descriptors(&self, max: u64) {
         let limit = Rlimit {
-            current: Some(most),
-            maximum: Some(most),
+            current: Some(max),
+            maximum: Some(max),
         };
         prlimit(Some(self.pid()), Resource::Nofile, limit).unwrap();
     }
 
-    /// How many file descriptors the program has open.
+    /// The number of open file descriptors.
     pub fn descriptors(&self) -> u64 {
         let folder = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
         std::fs::read_dir(folder).unwrap().count() as u64
     }
 
-    /// The processor time that the program has taken, in hundredths of a second.
+    /// The CPU time of the program, in hundredths of a second.
     pub fn processor_ticks(&self) -> u64 {
         let stat = format!("/proc/{}/stat", self.pid().as_raw_nonzero());
         let stat = std::fs::read_to_string(stat).unwrap();
@@ -121,7 +121,7 @@ impl Program {
         Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
     }
 
-    /// Waits for the program's end and the rest of its log.
+    /// Waits until the program ends. Returns its status and its log.
     pub async fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait().await.unwrap();
         self.reader.await.unwrap();
@@ -134,16 +134,16 @@ impl Program {
 ///
 /// # Panics
 ///
-/// When it has not ended after 15 s.
+/// It runs for more than 15 s.
 pub async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    // Outside of the limit: the first call builds the programs.
+    // Before the time limit starts, since the first call builds the programs.
     let mut command = command(name);
     command.args(arguments).envs(variables.iter().copied());
-    let ended = within(LONGEST_RUN, command.output());
+    let ended = within(RUN_LIMIT, command.output());
     ended.await.0.unwrap()
 }
 
-/// Without the caller's environment, which could set settings.
+/// A command without the environment of the tests, which could change settings.
 fn command(name: &str) -> Command {
     let mut command = Command::new(programs().join(name));
     command.env_clear().kill_on_drop(true).stdin(Stdio::null());
