@@ -15,6 +15,7 @@ mod scrape;
 mod stock;
 mod wait;
 mod wire;
+mod workspace;
 
 pub use self::collector::{Collector, SeenLine, SeenSpan};
 pub use self::generated::{LIST, generated};
@@ -27,3 +28,4 @@ pub use self::scrape::{Scrape, scrape};
 pub use self::stock::stock;
 pub use self::wait::{eventually, eventually_eq, within};
 pub use self::wire::Wire;
+pub use self::workspace::{Package, packages};

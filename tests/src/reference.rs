@@ -12,18 +12,17 @@ use vitalmesh_chassis::{Contracts, Running};
 
 const INTRODUCTION: &str = "# Contracts
 
-What the services serve, from the files in `proto/`. Generated, so not to be edited: `just generate`
-writes it, and a test fails where it is out of date. gRPC clients can ask each service for the same
-by reflection. A status is told where a method has one of its own; every call may also end with
-`DEADLINE_EXCEEDED`, with `RESOURCE_EXHAUSTED` where too many are in progress, and with
-`INTERNAL`. [API_VERSIONS.md](API_VERSIONS.md) says how contracts change.
+The contracts of the services, generated from the files in `proto/`: do not edit this page, run
+`just generate`. A test fails where it is out of date. Services offer the same by gRPC reflection.
+Each method lists the statuses of its own. Any call can also fail with `DEADLINE_EXCEEDED`, with
+`RESOURCE_EXHAUSTED` above the limit of concurrent calls, and with `INTERNAL`. [API_VERSIONS.md](API_VERSIONS.md) says how contracts change.
 ";
 
 const LEGACY: &str = "
 ## Old contracts
 
-What older clients speak. The methods above answer, so what is said there holds here: statuses,
-limits, meanings. `--legacy-names=off` stops serving them.
+The contracts of older clients. The methods above serve them, with the same statuses, limits and
+meanings. `--legacy-names=off` disables them.
 ";
 
 /// The contracts of one service.
@@ -33,17 +32,17 @@ pub struct Served {
     contracts: Contracts,
 }
 
-/// A file with its comments.
+/// The page of one file.
 struct Page<'a> {
     file: &'a FileDescriptorProto,
     text: String,
 }
 
-/// The page about these services.
+/// The page of these services.
 ///
 /// # Panics
 ///
-/// Where a descriptor set is none.
+/// A descriptor set is invalid.
 pub fn reference(services: &[Served]) -> String {
     let mut text = INTRODUCTION.to_owned();
     for service in services {
@@ -104,7 +103,7 @@ impl<'a> Page<'a> {
                 self.paragraph(&[6, at, 2, method_at]);
                 let path = format!("{name}/{}", method.name());
                 if let Some((_, new)) = answered_by.iter().find(|(old, _)| *old == path) {
-                    self.line(&format!("Answered by `{new}`."));
+                    self.line(&format!("Served by `{new}`."));
                 }
             }
         }
@@ -163,7 +162,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// A type's name as this file would spell it.
+    /// The name of a type, without the package of this file.
     fn short(&self, name: &str) -> String {
         let name = name.trim_start_matches('.');
         let package = format!("{}.", self.file.package());
@@ -181,7 +180,7 @@ impl<'a> Page<'a> {
         lines.join("\n")
     }
 
-    /// The comment at a path, with its statuses as a list.
+    /// Writes the comment at a path, with its statuses as a list.
     fn paragraph(&mut self, path: &[i32]) {
         let comment = self.comment(path);
         if comment.trim().is_empty() {

@@ -1,86 +1,16 @@
 //! The dependencies between the workspace's crates, and the users of some external ones.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
-use serde_json::Value;
 use vitalmesh_services::ServiceInfo;
-
-/// A package's folder, and what it depends on: outside of its own tests, and in them.
-#[derive(Debug, Default)]
-struct Package {
-    folder: String,
-    description: String,
-    programs: Vec<String>,
-    normal: BTreeSet<String>,
-    dev: BTreeSet<String>,
-    /// The features of tonic that it enables outside of its own tests.
-    tonic: BTreeSet<String>,
-}
-
-fn packages() -> BTreeMap<String, Package> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--offline",
-        ])
-        .current_dir(root)
-        .output()
-        .unwrap();
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let root = metadata["workspace_root"].as_str().unwrap().to_owned();
-    let packages = metadata["packages"].as_array().unwrap().iter();
-    packages
-        .map(|package| (text(&package["name"]), Package::read(package, &root)))
-        .collect()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
-
-impl Package {
-    fn read(package: &Value, root: &str) -> Self {
-        let manifest = text(&package["manifest_path"]);
-        let folder = manifest.trim_start_matches(root).trim_matches('/');
-        let mut read = Self {
-            folder: folder.trim_end_matches("/Cargo.toml").to_owned(),
-            description: text(&package["description"]),
-            programs: programs(package),
-            ..Self::default()
-        };
-        for dependency in package["dependencies"].as_array().unwrap() {
-            let kind = match dependency["kind"].as_str() {
-                Some("dev") => &mut read.dev,
-                _ => &mut read.normal,
-            };
-            kind.insert(text(&dependency["name"]));
-            if dependency["name"] == "tonic" && dependency["kind"] != "dev" {
-                let features = dependency["features"].as_array().unwrap().iter();
-                read.tonic.extend(features.map(text));
-            }
-        }
-        read
-    }
-}
-
-fn programs(package: &Value) -> Vec<String> {
-    let targets = package["targets"].as_array().unwrap().iter();
-    let programs = targets.filter(|target| target["kind"][0] == "bin");
-    programs.map(|target| text(&target["name"])).collect()
-}
+use vitalmesh_tests::{Package, packages};
 
 fn ours<'a>(names: &'a BTreeSet<String>, all: &BTreeMap<String, Package>) -> BTreeSet<&'a str> {
     let ours = names.iter().filter(|name| all.contains_key(*name));
     ours.map(String::as_str).collect()
 }
 
-/// The packages that depend on `name`, in their own tests or not.
+/// The packages that depend on `name`, also in their own tests.
 fn users<'a>(name: &str, all: &'a BTreeMap<String, Package>) -> BTreeSet<&'a str> {
     let users = all
         .iter()
@@ -145,7 +75,7 @@ fn a_service_never_depends_on_another() {
 }
 
 #[test]
-fn only_the_list_depends_on_all_services_and_hardly_any_crate_on_one() {
+fn only_the_list_depends_on_every_service() {
     let all = packages();
     for service in services() {
         let users = users(&service, &all);
@@ -254,7 +184,7 @@ fn the_libraries_depend_on_exactly_these_crates_and_all_arrows_point_one_way() {
 }
 
 #[test]
-fn only_the_heartbeat_the_services_and_their_clients_know_the_contracts() {
+fn only_the_heartbeat_the_services_and_their_clients_use_the_contracts() {
     let all = packages();
     let normal = all
         .iter()
@@ -281,7 +211,7 @@ fn nothing_depends_on_the_tests() {
 }
 
 #[test]
-fn a_crate_with_a_global_or_a_wire_has_few_users() {
+fn some_external_crates_have_named_users_alone() {
     let all = packages();
     for (name, allowed) in [
         (
@@ -297,12 +227,12 @@ fn a_crate_with_a_global_or_a_wire_has_few_users() {
             ]
             .as_slice(),
         ),
-        // Settings parse log levels, which are its type.
+        // The settings have its type of log levels.
         (
             "tracing-subscriber",
             &["vitalmesh-chassis", "vitalmesh-telemetry"],
         ),
-        // The chassis' health check is a client.
+        // `healthcheck` of the chassis is a client.
         ("tonic-health", &["vitalmesh-chassis", "vitalmesh-server"]),
         ("tonic-reflection", &["vitalmesh-server"]),
         ("tokio-cron-scheduler", &["vitalmesh-tasks"]),

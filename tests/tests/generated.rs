@@ -10,7 +10,7 @@ use vitalmesh_tests::{LIST, generated, run};
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 #[test]
-fn the_generated_files_are_fresh() {
+fn the_generated_files_are_up_to_date() {
     for (path, expected) in generated(Path::new(ROOT)) {
         let found = std::fs::read_to_string(&path).unwrap_or_default();
         let path = path.strip_prefix(ROOT).unwrap().display();

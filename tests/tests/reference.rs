@@ -12,7 +12,7 @@ const FREE: &str = "127.0.0.1:0";
 
 const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
 
-/// The contracts of every service of the list, which is started to ask it.
+/// The contracts that each service of the list registers when it starts.
 async fn services() -> Vec<Served> {
     let data = tempfile::tempdir().unwrap();
     let mut served = Vec::new();
@@ -34,7 +34,7 @@ async fn services() -> Vec<Served> {
 }
 
 #[tokio::test]
-async fn the_page_of_contracts_is_fresh() {
+async fn the_page_of_contracts_is_up_to_date() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     assert!(
         page == reference(&services().await),
@@ -56,7 +56,7 @@ fn every_proto_is_on_the_page() {
                 let name = path.strip_prefix(PROTO).unwrap().display();
                 assert!(
                     page.contains(&format!("`proto/{name}`")),
-                    "{name} is served by nobody"
+                    "no service serves {name}"
                 );
                 protos += 1;
             }

@@ -70,7 +70,7 @@ impl<W: Writer> WriterTask<W> {
             .into_iter()
             .map(|request| (request.command, request.responder))
             .unzip();
-        // A writer changes what it keeps after a commit only, so a panic leaves it as it was.
+        // A writer changes its state after a commit only, so a panic leaves it consistent.
         let written = AssertUnwindSafe(self.try_write(&commands)).catch_unwind();
         let failure = match written.await {
             Ok(Ok(responses)) => {
