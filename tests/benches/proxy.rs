@@ -107,8 +107,13 @@ impl Subject {
         lines.read_line(&mut line).unwrap();
         let address = line.trim().parse().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let answer = runtime.block_on(get(address, PATH));
-        assert_eq!(answer.json()["reversed_name"], "eman", "{}", answer.body);
+        let response = runtime.block_on(get(address, PATH));
+        assert_eq!(
+            response.json()["reversed_name"],
+            "eman",
+            "{}",
+            response.body
+        );
         Self {
             name,
             address,
@@ -127,17 +132,20 @@ impl Subject {
             .arg(format!("http://{}{PATH}", self.address))
             .output()
             .unwrap();
-        let said = String::from_utf8(wrk.stdout).unwrap();
-        assert!(wrk.status.success() && !said.contains("Non-2xx"), "{said}");
+        let output = String::from_utf8(wrk.stdout).unwrap();
+        assert!(
+            wrk.status.success() && !output.contains("Non-2xx"),
+            "{output}"
+        );
         let cpu_seconds = cpu_seconds(pid) - before;
         let value = |label: &str| {
-            let line = said
+            let line = output
                 .lines()
                 .map(str::trim)
                 .find_map(|line| line.strip_prefix(label));
             line.unwrap().trim().to_owned()
         };
-        let requests = said
+        let requests = output
             .lines()
             .find_map(|line| line.split_once(" requests in "));
         let requests: f64 = requests.unwrap().0.trim().parse().unwrap();
@@ -165,7 +173,7 @@ impl Drop for Subject {
 fn report(subjects: &[Subject; 2]) {
     let mb = |bytes: f64| bytes / 1e6;
     println!(
-        "\n          requests/s   p50 ms   p99 ms   CPU us/request   RSS idle MB   loaded MB   first answer ms"
+        "\n          requests/s   p50 ms   p99 ms   CPU us/request   RSS idle MB   loaded MB   first response ms"
     );
     for subject in subjects {
         println!(

@@ -65,9 +65,9 @@ fn instructions(requests: u64, flags: &[&str]) -> u64 {
         .args(flags)
         .output()
         .unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.success(), "{said}");
-    let count = said
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success(), "{stderr}");
+    let count = stderr
         .lines()
         .find_map(|line| line.split_once("Collected : "));
     count.unwrap().1.trim().parse().unwrap()
@@ -86,9 +86,9 @@ fn drive(requests: u64, flags: &[&str]) {
             let request = Request::get("/proxy/name").header("host", "edge");
             let request = request.body(Empty::<Bytes>::new()).unwrap();
             sender.ready().await.unwrap();
-            let answer = sender.send_request(request).await.unwrap();
-            assert_eq!(answer.status(), 200);
-            answer.into_body().collect().await.unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.status(), 200);
+            response.into_body().collect().await.unwrap();
         }
     });
 }

@@ -11,13 +11,13 @@ use vitalmesh_chassis::BoxError;
 
 /// A complete response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     /// The value of a header; empty where it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -36,7 +36,7 @@ impl Answer {
 /// # Panics
 ///
 /// No complete response arrives.
-pub async fn get(address: SocketAddr, path: &str) -> Answer {
+pub async fn get(address: SocketAddr, path: &str) -> HttpResponse {
     send(address, Request::get(path)).await.unwrap()
 }
 
@@ -48,7 +48,7 @@ pub async fn get(address: SocketAddr, path: &str) -> Answer {
 pub async fn send(
     address: SocketAddr,
     request: http::request::Builder,
-) -> Result<Answer, BoxError> {
+) -> Result<HttpResponse, BoxError> {
     exchange(address, request, Bytes::new()).await
 }
 
@@ -61,7 +61,7 @@ pub async fn send_json(
     address: SocketAddr,
     request: http::request::Builder,
     json: &Value,
-) -> Result<Answer, BoxError> {
+) -> Result<HttpResponse, BoxError> {
     let request = request.header("content-type", "application/json");
     exchange(address, request, json.to_string().into()).await
 }
@@ -70,7 +70,7 @@ async fn exchange(
     address: SocketAddr,
     request: http::request::Builder,
     body: Bytes,
-) -> Result<Answer, BoxError> {
+) -> Result<HttpResponse, BoxError> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -80,7 +80,7 @@ async fn exchange(
             .body(Full::new(body))?;
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok::<_, BoxError>(Answer {
+        Ok::<_, BoxError>(HttpResponse {
             status: head.status.as_u16(),
             headers: head.headers,
             body: String::from_utf8(body.into())?,
@@ -88,7 +88,7 @@ async fn exchange(
     };
     tokio::pin!(connection);
     tokio::select! {
-        answer = exchange => answer,
+        response = exchange => response,
         // The connection may be done before the last byte of the response is read.
         Err(error) = &mut connection => Err(error.into()),
     }

@@ -19,7 +19,7 @@ mod workspace;
 
 pub use self::collector::{Collector, SeenLine, SeenSpan};
 pub use self::generated::{LIST, generated};
-pub use self::http::{Answer, get, send, send_json};
+pub use self::http::{HttpResponse, get, send, send_json};
 pub use self::loopback::{free_address, own_ip};
 pub use self::mesh::{Mesh, bookstore, channel, counter, edge, revert_name, time};
 pub use self::program::{Program, run};

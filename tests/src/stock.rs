@@ -29,7 +29,7 @@ struct Leaves {
 }
 
 #[derive(Debug, Serialize)]
-struct Answer {
+struct ProxyResponse {
     name: String,
     reversed_name: String,
     time: String,
@@ -69,7 +69,7 @@ async fn listen() -> (SocketAddr, TcpIncoming) {
 async fn proxy(
     State(leaves): State<Leaves>,
     Path(name): Path<String>,
-) -> Result<Json<Answer>, StatusCode> {
+) -> Result<Json<ProxyResponse>, StatusCode> {
     let Leaves {
         mut revert_name,
         mut time,
@@ -83,7 +83,7 @@ async fn proxy(
         time.what_time_is(WhatTimeIsRequest {}),
     )
     .map_err(|_| StatusCode::BAD_GATEWAY)?;
-    Ok(Json(Answer {
+    Ok(Json(ProxyResponse {
         name,
         reversed_name: reversed_name.into_inner().name,
         time: time.into_inner().time,

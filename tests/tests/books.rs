@@ -39,11 +39,11 @@ async fn create(addresses: Addresses, over_rest: bool, title: &str) -> Option<i3
     if over_rest {
         let book = json!({"author": "a", "link": "http://a", "pages": 1, "title": title});
         let request = Request::post("/books");
-        let answer = send_json(addresses.http.unwrap(), request, &book)
+        let response = send_json(addresses.http.unwrap(), request, &book)
             .await
             .ok()?;
-        assert_eq!(answer.status, 201, "{}", answer.body);
-        return i32::try_from(answer.json()["book_id"].as_i64()?).ok();
+        assert_eq!(response.status, 201, "{}", response.body);
+        return i32::try_from(response.json()["book_id"].as_i64()?).ok();
     }
     let book = CreateBookRequest {
         author: "a".to_owned(),
@@ -137,10 +137,10 @@ async fn a_second_process_on_the_same_data_is_rejected() {
     ];
     let second = run("bookstore", &flags, &[]).await;
     assert_eq!(second.status.code(), Some(2));
-    let said = String::from_utf8(second.stderr).unwrap();
+    let stderr = String::from_utf8(second.stderr).unwrap();
     let expected = format!(
         "bookstore: --data-dir (DATA_DIR): {data_dir}/bookstore.db is in use by another process; \
          stop it or choose another data folder"
     );
-    assert_eq!(said.trim_end(), expected);
+    assert_eq!(stderr.trim_end(), expected);
 }

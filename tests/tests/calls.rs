@@ -63,8 +63,8 @@ async fn an_invalid_timeout_is_ignored_and_zero_has_passed() {
         assert_eq!(status.code(), Code::DeadlineExceeded, "{timeout}");
     }
     for timeout in ["abc", "-1S", "1", "S", "100000000S", "99999999H", "1.5S"] {
-        let answer = revert(&wire, "Ana", 0, Some(timeout)).await;
-        assert_eq!(answer.unwrap(), "anA", "{timeout}");
+        let response = revert(&wire, "Ana", 0, Some(timeout)).await;
+        assert_eq!(response.unwrap(), "anA", "{timeout}");
     }
 }
 

@@ -152,14 +152,14 @@ async fn stalled_readers_delay_no_other_request() {
 async fn a_stream_past_its_timeout_ends_with_an_error_line_and_is_aborted() {
     let (_running, addresses, _data) = start(&["--stream-timeout", "300ms"]).await;
     let mut stream = request(addresses.http.unwrap(), "/10000000").await;
-    let mut said = Vec::new();
-    stream.read_to_end(&mut said).await.unwrap();
-    let said = String::from_utf8(said).unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).await.unwrap();
+    let received = String::from_utf8(received).unwrap();
     assert!(
-        !said.ends_with("0\r\n\r\n"),
+        !received.ends_with("0\r\n\r\n"),
         "the truncated transfer looks complete"
     );
-    let rows = said
+    let rows = received
         .lines()
         .filter(|line| line.starts_with("{\"id\":"))
         .count();
@@ -167,7 +167,7 @@ async fn a_stream_past_its_timeout_ends_with_an_error_line_and_is_aborted() {
         rows > 1 && rows < MAX_RESULTS.unsigned_abs() as usize,
         "{rows}"
     );
-    let error = said
+    let error = received
         .lines()
         .rfind(|line| line.starts_with("{\"error\":"))
         .unwrap();

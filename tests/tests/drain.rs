@@ -48,8 +48,8 @@ async fn a_call_in_flight_completes_and_a_new_connection_is_refused() {
         "the port stayed open until the call ended"
     );
     // Longer than a silent connection lives.
-    let answer = within(3 * SOON, call).await.0.unwrap();
-    assert_eq!(answer.unwrap().into_inner().name, "anA");
+    let response = within(3 * SOON, call).await.0.unwrap();
+    assert_eq!(response.unwrap().into_inner().name, "anA");
     within(SOON, stop).await.0.unwrap();
     assert!(TcpStream::connect(addresses.scrape).await.is_err());
 }

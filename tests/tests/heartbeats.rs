@@ -222,13 +222,13 @@ async fn a_leaf_logs_the_first_failed_beat_and_the_recovery_once_each() {
 
     let lines = leaf.lines();
     let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
-    let told: Vec<_> = lines
+    let logged: Vec<_> = lines
         .filter(|line: &Value| line["task"] == "heartbeat")
         .map(|line| (line["level"].clone(), line["message"].clone()))
         .collect();
     let away = (json!("WARN"), json!("task failed"));
     let back = (json!("INFO"), json!("task recovered"));
-    assert_eq!(told, [away.clone(), back, away]);
+    assert_eq!(logged, [away.clone(), back, away]);
 }
 
 #[tokio::test]

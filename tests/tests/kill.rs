@@ -53,8 +53,8 @@ async fn beat(channel: Channel, instance: String, sequence: u64) -> Option<Beat>
         sequence,
         ..BeatHeartRequest::default()
     };
-    let answer = HeartbeatServiceClient::new(channel).beat_heart(beat).await;
-    answer
+    let response = HeartbeatServiceClient::new(channel).beat_heart(beat).await;
+    response
         .is_ok()
         .then(|| (instance, i64::try_from(sequence).unwrap()))
 }

@@ -172,8 +172,8 @@ async fn every_admitted_line_is_exported_except_those_of_exporting() {
 
 #[tokio::test]
 async fn lines_without_a_collector_are_counted_and_warned_about_once() {
-    let nobody = format!("http://{}", free_address());
-    let leaf = Program::service("revert-name", &["--otlp-endpoint", &nobody]);
+    let unreachable = format!("http://{}", free_address());
+    let leaf = Program::service("revert-name", &["--otlp-endpoint", &unreachable]);
     let page = leaf.address("scrape").await;
     let lost = leaf
         .logged("cannot export log lines, they are dropped")
@@ -190,12 +190,12 @@ async fn lines_without_a_collector_are_counted_and_warned_about_once() {
     let page = page.await;
     assert_eq!(page.value(EXPORTED), Some(0.0));
     assert_eq!(page.value(QUEUE_FULL), Some(0.0));
-    let said = leaf
+    let warnings = leaf
         .lines()
         .iter()
         .filter(|line| line.contains("cannot export log lines"))
         .count();
-    assert_eq!(said, 1);
+    assert_eq!(warnings, 1);
 }
 
 #[tokio::test]

@@ -28,20 +28,20 @@ async fn the_edge_starts_before_its_leaves_and_connects_when_they_start() {
     assert_eq!(get(edge.addresses().scrape, "/readyz").await.status, 200);
 
     for _ in 0..3 {
-        let (answer, took) = within(RECOVERY, get(http, "/proxy/Ana")).await;
-        assert_eq!(answer.status, 503, "{}", answer.body);
-        assert_eq!(answer.header("retry-after"), "1");
-        assert_eq!(answer.json()["grpc_code"], "Unavailable");
+        let (response, took) = within(RECOVERY, get(http, "/proxy/Ana")).await;
+        assert_eq!(response.status, 503, "{}", response.body);
+        assert_eq!(response.header("retry-after"), "1");
+        assert_eq!(response.json()["grpc_code"], "Unavailable");
         assert!(took < Duration::from_millis(500), "{took:?}");
     }
 
     let flags = |address: SocketAddr| ["--grpc-address".to_owned(), address.to_string()];
     let [flag, address] = flags(to_time);
     let _time = time(&[&flag, &address]).start().await.unwrap();
-    let answer = get(http, "/proxy/Ana").await;
-    let upstream = answer.json()["upstream"].clone();
+    let response = get(http, "/proxy/Ana").await;
+    let upstream = response.json()["upstream"].clone();
     assert_eq!(
-        (answer.status, upstream.as_str()),
+        (response.status, upstream.as_str()),
         (503, Some("revert-name"))
     );
 
@@ -49,7 +49,7 @@ async fn the_edge_starts_before_its_leaves_and_connects_when_they_start() {
     let _revert_name = revert_name(&[&flag, &address]).start().await.unwrap();
     within(
         RECOVERY,
-        eventually("an answer", async || {
+        eventually("a response", async || {
             (get(http, "/proxy/Ana").await.status == 200).then_some(())
         }),
     )
@@ -62,8 +62,8 @@ async fn the_edge_starts_after_its_leaves() {
     let revert_name = revert_name(&[]).start().await.unwrap();
     let time = time(&[]).start().await.unwrap();
     let edge = edge_of(&data, revert_name.addresses().grpc, time.addresses().grpc).await;
-    let answer = get(edge.addresses().http.unwrap(), "/proxy/Ana").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let response = get(edge.addresses().http.unwrap(), "/proxy/Ana").await;
+    assert_eq!(response.status, 200, "{}", response.body);
 }
 
 #[tokio::test]
@@ -85,9 +85,9 @@ async fn a_leaf_that_accepts_no_connection_costs_one_deadline() {
     let edge = edge(data.path(), &flags).start().await.unwrap();
     let http = edge.addresses().http.unwrap();
     let asks = (0..20).map(|_| within(RECOVERY, get(http, "/proxy/Ana")));
-    for (answer, took) in futures_util::future::join_all(asks).await {
-        assert_eq!(answer.status, 504, "{}", answer.body);
-        assert_eq!(answer.json()["upstream"], "time");
+    for (response, took) in futures_util::future::join_all(asks).await {
+        assert_eq!(response.status, 504, "{}", response.body);
+        assert_eq!(response.json()["upstream"], "time");
         assert!(took >= Duration::from_millis(300), "{took:?}");
         assert!(took < Duration::from_millis(800), "{took:?}");
     }
@@ -109,8 +109,8 @@ async fn a_leaf_that_restarts_under_load_causes_503s_alone_until_it_is_back() {
                     pace.tick().await;
                     let at = begun.elapsed();
                     let request = http::Request::get("/proxy/Ana");
-                    let answer = send(http, request).await;
-                    let status = answer.map(|answer| answer.status).unwrap_or(0);
+                    let response = send(http, request).await;
+                    let status = response.map(|response| response.status).unwrap_or(0);
                     seen.lock().unwrap().push((at, status));
                 }
             })
@@ -119,7 +119,7 @@ async fn a_leaf_that_restarts_under_load_causes_503s_alone_until_it_is_back() {
     let status = async || get(http, "/proxy/Bo").await.status;
     let address = mesh.time.addresses().grpc.to_string();
     for _ in 0..3 {
-        eventually("an answer", async || (status().await == 200).then_some(())).await;
+        eventually("a response", async || (status().await == 200).then_some(())).await;
     }
     mesh.time.stop().await;
     for _ in 0..50 {
@@ -127,7 +127,7 @@ async fn a_leaf_that_restarts_under_load_causes_503s_alone_until_it_is_back() {
     }
     let _time = time(&["--grpc-address", &address]).start().await.unwrap();
     let back = begun.elapsed();
-    eventually("a hundred answers after the recovery", async || {
+    eventually("a hundred responses after the recovery", async || {
         let seen = seen.lock().unwrap();
         let after = seen.iter().filter(|(at, _)| *at > back + RECOVERY);
         (after.count() >= 100).then_some(())

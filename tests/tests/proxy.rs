@@ -45,15 +45,15 @@ async fn a_name_is_reversed_beside_the_time() {
         ("/proxy/Ana?name=Bob", "Ana", "anA"),
         ("/proxy/not%20found", "not found", "dnuof ton"),
     ] {
-        let answer = get(mesh.http(), path).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        assert_eq!(answer.header("content-type"), "application/json");
-        let Value::Object(mut told) = answer.json() else {
-            panic!("{path}: {}", answer.body)
+        let response = get(mesh.http(), path).await;
+        assert_eq!(response.status, 200, "{path}: {}", response.body);
+        assert_eq!(response.header("content-type"), "application/json");
+        let Value::Object(mut body) = response.json() else {
+            panic!("{path}: {}", response.body)
         };
-        let time = told.remove("time").unwrap();
+        let time = body.remove("time").unwrap();
         let expected = json!({"name": name, "reversed_name": reversed});
-        assert_eq!(Value::Object(told), expected, "{path}");
+        assert_eq!(Value::Object(body), expected, "{path}");
         assert_eq!(
             shape(time.as_str().unwrap()),
             "0000-00-00T00:00:00.000000+00:00"
@@ -79,20 +79,20 @@ async fn every_fault_has_its_status_code_and_upstream() {
     let mesh = Mesh::start().await;
     for (name, code, status) in FAULTS {
         for name in [name.to_owned(), name.to_uppercase(), mixed(name)] {
-            let answer = get(mesh.http(), &format!("/proxy/{name}")).await;
-            let told = answer.json();
-            let said = (
-                answer.status,
-                &told["status"],
-                &told["grpc_code"],
-                &told["upstream"],
+            let response = get(mesh.http(), &format!("/proxy/{name}")).await;
+            let body = response.json();
+            let actual = (
+                response.status,
+                &body["status"],
+                &body["grpc_code"],
+                &body["upstream"],
             );
             let expected = (status, &json!(status), &json!(code), &json!("revert-name"));
-            assert_eq!(said, expected, "{name}: {}", answer.body);
-            assert_eq!(answer.header("content-type"), "application/problem+json");
+            assert_eq!(actual, expected, "{name}: {}", response.body);
+            assert_eq!(response.header("content-type"), "application/problem+json");
             let retry = matches!(status, 429 | 503 | 504);
             assert_eq!(
-                answer.header("retry-after"),
+                response.header("retry-after"),
                 if retry { "1" } else { "" },
                 "{name}"
             );
@@ -113,14 +113,14 @@ fn mixed(name: &str) -> String {
 async fn a_panic_in_a_leaf_is_internal_and_fails_one_request() {
     let mesh = Mesh::start().await;
     for name in ["exception", "key_error", "Exception", "KEY_ERROR"] {
-        let answer = get(mesh.http(), &format!("/proxy/{name}")).await;
-        let told = answer.json();
+        let response = get(mesh.http(), &format!("/proxy/{name}")).await;
+        let body = response.json();
         assert_eq!(
-            (answer.status, &told["grpc_code"]),
+            (response.status, &body["grpc_code"]),
             (500, &json!("Internal")),
             "{name}"
         );
-        assert_eq!(told["upstream"], "revert-name");
+        assert_eq!(body["upstream"], "revert-name");
         assert_eq!(get(mesh.http(), "/proxy/Ana").await.status, 200);
     }
 }
@@ -134,11 +134,11 @@ async fn without_faults_every_name_is_reversed() {
     let _revert_name = vitalmesh_tests::revert_name(&flags).start().await.unwrap();
     let http = mesh.edge.addresses().http.unwrap();
     for (name, reversed) in [("internal", "lanretni"), ("exception", "noitpecxe")] {
-        let answer = vitalmesh_tests::eventually("an answer", async || {
-            let answer = get(http, &format!("/proxy/{name}")).await;
-            (answer.status != 503).then_some(answer)
+        let response = vitalmesh_tests::eventually("a response", async || {
+            let response = get(http, &format!("/proxy/{name}")).await;
+            (response.status != 503).then_some(response)
         });
-        assert_eq!(answer.await.json()["reversed_name"], reversed);
+        assert_eq!(response.await.json()["reversed_name"], reversed);
     }
 }
 
@@ -161,14 +161,14 @@ async fn a_name_is_accepted_up_to_its_limits() {
         ("%4".to_owned(), 400, "hexadecimal"),
         ("%zz".to_owned(), 400, "hexadecimal"),
     ] {
-        let answer = get(mesh.http(), &format!("/proxy/{name}")).await;
-        assert_eq!(answer.status, status, "{name}: {}", answer.body);
+        let response = get(mesh.http(), &format!("/proxy/{name}")).await;
+        assert_eq!(response.status, status, "{name}: {}", response.body);
         if status == 400 {
-            let told = answer.json();
-            assert_eq!(answer.header("content-type"), "application/problem+json");
-            assert!(told["detail"].as_str().unwrap().contains(detail), "{told}");
+            let body = response.json();
+            assert_eq!(response.header("content-type"), "application/problem+json");
+            assert!(body["detail"].as_str().unwrap().contains(detail), "{body}");
             assert_eq!(
-                (&told["grpc_code"], &told["upstream"]),
+                (&body["grpc_code"], &body["upstream"]),
                 (&Value::Null, &Value::Null)
             );
         }
@@ -188,15 +188,15 @@ async fn unknown_paths_are_404_problem_documents() {
         "/Proxy/Ana",
         "/metrics",
     ] {
-        let answer = get(mesh.http(), path).await;
-        assert_eq!(answer.status, 404, "{path}: {}", answer.body);
-        assert_eq!(answer.header("content-type"), "application/problem+json");
-        let told = answer.json();
+        let response = get(mesh.http(), path).await;
+        assert_eq!(response.status, 404, "{path}: {}", response.body);
+        assert_eq!(response.header("content-type"), "application/problem+json");
+        let body = response.json();
         assert_eq!(
-            (&told["title"], &told["status"]),
+            (&body["title"], &body["status"]),
             (&json!("Not Found"), &json!(404))
         );
-        assert!(!answer.body.contains("nothing/"), "{}", answer.body);
+        assert!(!response.body.contains("nothing/"), "{}", response.body);
     }
 }
 
@@ -206,15 +206,15 @@ async fn wrong_methods_are_405_problem_documents_with_the_allowed_ones() {
     for path in ["/proxy/Ana", "/proxy/Ana/", "/heartbeats"] {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
             let request = Request::builder().method(method).uri(path);
-            let answer = send(mesh.http(), request).await.unwrap();
+            let response = send(mesh.http(), request).await.unwrap();
             assert_eq!(
-                (answer.status, answer.header("allow")),
+                (response.status, response.header("allow")),
                 (405, "GET,HEAD"),
                 "{method} {path}"
             );
-            let content_type = answer.header("content-type");
+            let content_type = response.header("content-type");
             assert_eq!(content_type, "application/problem+json", "{method} {path}");
-            assert_eq!(answer.json()["status"], 405);
+            assert_eq!(response.json()["status"], 405);
         }
     }
 }
@@ -222,8 +222,8 @@ async fn wrong_methods_are_405_problem_documents_with_the_allowed_ones() {
 #[tokio::test]
 async fn a_head_request_has_a_response_without_a_body() {
     let mesh = Mesh::start().await;
-    let answer = send(mesh.http(), Request::head("/proxy/Ana"))
+    let response = send(mesh.http(), Request::head("/proxy/Ana"))
         .await
         .unwrap();
-    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    assert_eq!((response.status, response.body.as_str()), (200, ""));
 }

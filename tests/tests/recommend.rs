@@ -20,10 +20,10 @@ async fn recommend(words: &[&str]) -> Output {
 }
 
 fn assert_fails(output: &Output, code: i32, expected: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(expected), "{said}");
-    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,10 +33,10 @@ async fn the_file_has_a_line_for_each_recommendation() {
     let to = file.to_str().unwrap();
     let output = recommend(&["5000", "--to", to, "--url", &url, "--user-id", "7"]).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let said = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.starts_with(&format!("5000 recommendations in {to} after ")),
-        "{said}"
+        text.starts_with(&format!("5000 recommendations in {to} after ")),
+        "{text}"
     );
     let lines = fs::read_to_string(&file).unwrap();
     assert_eq!(lines.lines().count(), 5000);
@@ -90,10 +90,10 @@ async fn an_interrupted_stream_is_an_error_with_the_count_so_far() {
     let file = data.path().join("list.txt");
     let output = recommend(&["10000000", "--to", file.to_str().unwrap(), "--url", &url]).await;
     assert_fails(&output, 1, "list.txt is incomplete");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
     let lines = fs::read_to_string(&file).unwrap().lines().count();
     assert!(
-        said.contains(&format!("after {lines} of 10000000")),
-        "{said}, {lines} lines"
+        text.contains(&format!("after {lines} of 10000000")),
+        "{text}, {lines} lines"
     );
 }

@@ -8,7 +8,7 @@ async fn mesh_count_counts_in_every_way() {
     let url = format!("http://{}", counter.address("grpc").await);
     let rest_url = format!("http://{}", counter.address("http").await);
     for via in ["function", "rest", "unary", "stream", "matched"] {
-        for (callers, said) in [("1", "1 caller"), ("7", "7 callers")] {
+        for (callers, printed) in [("1", "1 caller"), ("7", "7 callers")] {
             let words = [
                 "count",
                 "--to",
@@ -24,7 +24,7 @@ async fn mesh_count_counts_in_every_way() {
             ];
             let output = run("mesh", &words, &[]).await;
             let line = String::from_utf8(output.stdout).unwrap();
-            let expected = format!("counted to 50 via {via}, {said}: ");
+            let expected = format!("counted to 50 via {via}, {printed}: ");
             assert!(
                 line.starts_with(&expected) && line.ends_with(" a call\n"),
                 "{line}"
@@ -36,21 +36,21 @@ async fn mesh_count_counts_in_every_way() {
 
 #[tokio::test]
 async fn mesh_count_without_a_counter_is_one_line_of_error() {
-    let nobody = format!("http://{}", vitalmesh_tests::free_address());
+    let unreachable = format!("http://{}", vitalmesh_tests::free_address());
     for via in ["rest", "unary", "stream", "matched"] {
         let words = [
             "count",
             "--via",
             via,
             "--url",
-            &nobody,
+            &unreachable,
             "--rest-url",
-            &nobody,
+            &unreachable,
         ];
         let output = run("mesh", &words, &[]).await;
         let line = String::from_utf8(output.stderr).unwrap();
         assert!(
-            line.starts_with(&format!("no counter at {nobody}/: ")),
+            line.starts_with(&format!("no counter at {unreachable}/: ")),
             "{line}"
         );
         assert!(line.ends_with("; start one with `mesh up`\n"), "{line}");

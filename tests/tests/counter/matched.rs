@@ -57,6 +57,6 @@ async fn calls_fail_when_the_counter_stops_and_succeed_when_it_is_back() {
 
     let flags = ["--grpc-address", &address.to_string()];
     let _second = counter(&flags).start().await.unwrap();
-    let answer = eventually("an answer", async || increase.call(num(3)).await.ok()).await;
-    assert_eq!(answer.num, 4);
+    let response = eventually("a response", async || increase.call(num(3)).await.ok()).await;
+    assert_eq!(response.num, 4);
 }

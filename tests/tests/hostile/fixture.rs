@@ -1,4 +1,4 @@
-//! A leaf, the calls that it has to answer, and requests without a client's manners.
+//! A leaf, the calls that it has to serve, and requests without a client's manners.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ pub(crate) async fn leaf(flags: &[&str]) -> Running {
 pub(crate) async fn revert(wire: &Wire, name: &str, delay: i32) -> Result<String, Code> {
     let mut client = RevertNameServiceClient::with_origin(wire.clone(), wire.origin());
     let name = name.to_owned();
-    let answer = client.revert_name(RevertNameRequest { name, delay }).await;
-    answer
-        .map(|answer| answer.into_inner().name)
+    let response = client.revert_name(RevertNameRequest { name, delay }).await;
+    response
+        .map(|response| response.into_inner().name)
         .map_err(|status| status.code())
 }
 

@@ -13,16 +13,16 @@ async fn a_peer_that_provokes_stream_resets_gets_a_goaway() {
     let leaf = leaf(&[]).await;
     // A window above 2^31 - 1 is a stream error: the server resets the stream.
     let overflow = |stream| frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes());
-    let said =
+    let frames =
         |count| streams(count).flat_map(|stream| [request(stream), overflow(stream)].concat());
     let connection = Frames::connect(leaf.addresses().grpc).await;
-    let (code, resets) = connection.provoke(said(3000).collect()).await;
+    let (code, resets) = connection.provoke(frames(3000).collect()).await;
     assert_eq!(code, Some(ENHANCE_YOUR_CALM));
     assert!(resets <= 1025, "{resets} resets");
     assert_serves(&leaf).await;
 
     let connection = Frames::connect(leaf.addresses().grpc).await;
-    let (code, resets) = connection.provoke(said(200).collect()).await;
+    let (code, resets) = connection.provoke(frames(200).collect()).await;
     assert_eq!((code, resets), (None, 200));
 }
 
@@ -58,12 +58,12 @@ async fn floods_of_frames_get_a_goaway() {
     let start = frame(HEADERS, 0, 1, &head(METHOD));
     let more = frame(CONTINUATION, 0, 1, &field("x", "y"));
     let empty = frame(DATA, 0, 1, &[]);
-    for (what, said) in [
+    for (what, frames) in [
         ("CONTINUATION", [start, more.repeat(200)].concat()),
         ("empty DATA", [request(1), empty.repeat(5000)].concat()),
     ] {
         let connection = Frames::connect(leaf.addresses().grpc).await;
-        let (code, _) = connection.provoke(said).await;
+        let (code, _) = connection.provoke(frames).await;
         assert_eq!(code, Some(ENHANCE_YOUR_CALM), "{what}");
     }
     let pings = frame(PING, 0, 0, b"12345678").repeat(20_000);

@@ -17,21 +17,21 @@ async fn requests_that_are_not_grpc_are_rejected_before_the_handler() {
         "application/x-www-form-urlencoded",
         "",
     ] {
-        let answer = raw(&wire, post(&wire, content_type), &call).await;
-        assert_eq!(answer.status(), 415, "{content_type}");
+        let response = raw(&wire, post(&wire, content_type), &call).await;
+        assert_eq!(response.status(), 415, "{content_type}");
     }
     for method in ["GET", "PUT", "DELETE", "OPTIONS"] {
         let request = post(&wire, "application/grpc").method(method);
-        let answer = raw(&wire, request, &call).await;
+        let response = raw(&wire, request, &call).await;
         assert_eq!(
-            (answer.status().as_u16(), &answer.headers()["allow"]),
+            (response.status().as_u16(), &response.headers()["allow"]),
             (405, &"POST".parse().unwrap())
         );
     }
     let http1 = get(leaf.addresses().grpc, METHOD).await;
     assert_eq!((http1.status, http1.header("allow")), (405, "POST"));
-    let answer = raw(&wire, post(&wire, "application/grpc"), &call).await;
-    assert_eq!(answer.status(), 200);
+    let response = raw(&wire, post(&wire, "application/grpc"), &call).await;
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]
@@ -56,14 +56,14 @@ async fn an_invalid_message_fails_its_call_and_not_the_connection() {
             Code::Internal,
         ),
     ] {
-        let answer = raw(&wire, post(&wire, "application/grpc"), body).await;
-        assert_eq!(answer.status(), 200);
-        let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+        let response = raw(&wire, post(&wire, "application/grpc"), body).await;
+        assert_eq!(response.status(), 200);
+        let status = tonic::Status::from_header_map(response.headers()).unwrap();
         assert_eq!(status.code(), code, "{what}: {status}");
     }
     let zipped = post(&wire, "application/grpc").header("grpc-encoding", "gzip");
-    let answer = raw(&wire, zipped, &[1, 0, 0, 0, 0]).await;
-    let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+    let response = raw(&wire, zipped, &[1, 0, 0, 0, 0]).await;
+    let status = tonic::Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::Unimplemented, "{status}");
     assert_eq!(revert(&wire, "Ana", 0).await, Ok("anA".to_owned()));
 }

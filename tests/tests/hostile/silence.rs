@@ -20,7 +20,7 @@ async fn peers_that_stop_in_the_middle_are_disconnected() {
     let settings = [preface, &frame(SETTINGS, 0, 0, &[])].concat();
     let mut waits = Vec::new();
     for port in ports {
-        for (said, limit) in [
+        for (bytes, limit) in [
             (b"".as_slice(), 5),
             (b"PRI * HTT", 5),
             (b"GET /proxy/Ana HTTP/1.1\r\nHost: a", 5),
@@ -30,17 +30,17 @@ async fn peers_that_stop_in_the_middle_are_disconnected() {
             (preface, 15),
             (&settings, 15),
         ] {
-            waits.push((port, said.to_vec(), limit));
+            waits.push((port, bytes.to_vec(), limit));
         }
     }
-    let closed = waits.into_iter().map(|(port, said, limit)| async move {
+    let closed = waits.into_iter().map(|(port, bytes, limit)| async move {
         let mut peer = TcpStream::connect(port).await.unwrap();
-        peer.write_all(&said).await.unwrap();
+        peer.write_all(&bytes).await.unwrap();
         let mut rest = Vec::new();
         let read = peer.read_to_end(&mut rest);
         let limit = Duration::from_secs(limit + 2);
         let closed = timeout(limit, read).await.is_ok();
-        (String::from_utf8_lossy(&said).into_owned(), closed)
+        (String::from_utf8_lossy(&bytes).into_owned(), closed)
     });
     let open: Vec<_> = join_all(closed)
         .await

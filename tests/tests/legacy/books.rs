@@ -39,8 +39,8 @@ async fn a_book_created_by_an_old_name_is_read_by_the_new_one() {
     let new = client.retrieve_book(request).await.unwrap().into_inner();
     assert_eq!((&old, &new), (&stored, &stored));
     let missing = RetrieveBookRequest { book_id: i32::MAX };
-    let answer = call::<_, Book>(addresses.grpc, RETRIEVE_BOOK, missing).await;
-    assert_eq!(answer.unwrap_err().code(), Code::NotFound);
+    let response = call::<_, Book>(addresses.grpc, RETRIEVE_BOOK, missing).await;
+    assert_eq!(response.unwrap_err().code(), Code::NotFound);
 
     let mut grpc = Grpc::new(channel(addresses.grpc));
     grpc.ready().await.unwrap();

@@ -23,8 +23,8 @@ where
     grpc.ready().await.unwrap();
     let path = PathAndQuery::from_static(path);
     let codec = ProstCodec::<Req, Res>::default();
-    let answer = grpc.unary(tonic::Request::new(request), path, codec).await;
-    answer.map(tonic::Response::into_inner)
+    let response = grpc.unary(tonic::Request::new(request), path, codec).await;
+    response.map(tonic::Response::into_inner)
 }
 
 /// The calls by a name that a service has ended with `code`.

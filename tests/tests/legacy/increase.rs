@@ -30,9 +30,9 @@ async fn both_old_unary_calls_return_the_next_number() {
     let addresses = counter.addresses();
     for path in [TO_RUST, TO_PYTHON] {
         let next = async |num| -> Result<i32, Status> {
-            let answer: IncreaseResponse =
+            let response: IncreaseResponse =
                 call(addresses.grpc, path, IncreaseRequest { num }).await?;
-            Ok(answer.num)
+            Ok(response.num)
         };
         assert_eq!(next(41).await.unwrap(), 42);
         assert_eq!(next(i32::MAX).await.unwrap_err().code(), Code::OutOfRange);
@@ -54,14 +54,14 @@ async fn the_old_two_way_stream_responds_in_order_without_ids_and_in_gzip() {
     let codec = ProstCodec::<_, IncreaseStreamResponse>::default();
     let path = PathAndQuery::from_static(TWO_WAY);
     let requests = tonic::Request::new(stream::iter(numbers));
-    let answers = grpc.streaming(requests, path, codec).await.unwrap();
-    assert_eq!(answers.metadata().get("grpc-encoding").unwrap(), "gzip");
-    let answers: Vec<_> = answers.into_inner().try_collect().await.unwrap();
+    let responses = grpc.streaming(requests, path, codec).await.unwrap();
+    assert_eq!(responses.metadata().get("grpc-encoding").unwrap(), "gzip");
+    let responses: Vec<_> = responses.into_inner().try_collect().await.unwrap();
     let expected = (1..=1000).map(|num| IncreaseStreamResponse {
         num,
         ..IncreaseStreamResponse::default()
     });
-    assert_eq!(answers, expected.collect::<Vec<_>>());
+    assert_eq!(responses, expected.collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -88,9 +88,12 @@ async fn a_client_that_sends_long_before_it_reads_is_throttled_and_not_disconnec
     grpc.ready().await.unwrap();
     let codec = ProstCodec::<_, IncreaseStreamResponse>::default();
     let path = PathAndQuery::from_static(TWO_WAY);
-    let answers = grpc.streaming(tonic::Request::new(numbers), path, codec);
-    let answers = answers.await.unwrap().into_inner();
+    let responses = grpc.streaming(tonic::Request::new(numbers), path, codec);
+    let responses = responses.await.unwrap().into_inner();
     all_sent.await.unwrap();
-    let told: Result<Vec<_>, _> = answers.map_ok(|answer| answer.num).try_collect().await;
-    assert_eq!(told.unwrap(), (1..=COUNT + 1).collect::<Vec<_>>());
+    let responses: Result<Vec<_>, _> = responses
+        .map_ok(|response| response.num)
+        .try_collect()
+        .await;
+    assert_eq!(responses.unwrap(), (1..=COUNT + 1).collect::<Vec<_>>());
 }

@@ -22,8 +22,8 @@ async fn revert(address: SocketAddr, name: &str) -> Result<String, Status> {
         name: name.to_owned(),
         delay: 0,
     };
-    let answer: RevertNameResponse = call(address, REVERT, request).await?;
-    Ok(answer.name)
+    let response: RevertNameResponse = call(address, REVERT, request).await?;
+    Ok(response.name)
 }
 
 #[tokio::test]
@@ -39,8 +39,11 @@ async fn an_old_name_is_served_by_the_new_method_and_counted_as_itself() {
         revert(revert_name.grpc, "Rene\u{301}").await.unwrap(),
         "e\u{301}neR"
     );
-    let told: WhatTimeIsResponse = call(time.grpc, TIME, WhatTimeIsRequest {}).await.unwrap();
-    assert_eq!(told.time.len(), "2026-11-21T12:00:00.000000+00:00".len());
+    let response: WhatTimeIsResponse = call(time.grpc, TIME, WhatTimeIsRequest {}).await.unwrap();
+    assert_eq!(
+        response.time.len(),
+        "2026-11-21T12:00:00.000000+00:00".len()
+    );
     let beat = BeatHeartRequest {
         service_name: "an-old-one".to_owned(),
         ..BeatHeartRequest::default()
@@ -87,8 +90,8 @@ async fn requests_that_are_not_grpc_are_rejected_by_an_old_name() {
 async fn an_unknown_method_of_an_old_service_is_unimplemented() {
     let leaf = revert_name(&[]).start().await.unwrap();
     let path = "/dj.grpc.revert_name.RevertApi/Revert";
-    let answer = call::<_, RevertNameResponse>(leaf.addresses().grpc, path, ()).await;
-    assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);
+    let response = call::<_, RevertNameResponse>(leaf.addresses().grpc, path, ()).await;
+    assert_eq!(response.unwrap_err().code(), Code::Unimplemented);
 }
 
 #[tokio::test]
@@ -106,9 +109,9 @@ async fn old_names_are_in_health_and_can_be_switched_off_everywhere() {
             checked.map_or_else(|status| status.code(), |_| Code::Ok),
             health
         );
-        let answer = revert(leaf.addresses().grpc, "Ana").await;
+        let response = revert(leaf.addresses().grpc, "Ana").await;
         assert_eq!(
-            answer.map_or_else(|status| status.code(), |_| Code::Ok),
+            response.map_or_else(|status| status.code(), |_| Code::Ok),
             calls
         );
         let zeros = handled(leaf.addresses().scrape, REVERT, "OK").await;

@@ -17,13 +17,13 @@ async fn mesh_up_runs_every_service_in_one_process_until_ctrl_c() {
     let bind = ip.to_string();
     let folder = data.path().to_str().unwrap();
     let mesh = Program::start("mesh", ["up", "--bind", &bind, "--data-dir", folder]);
-    let answer = eventually("an answer", async || {
+    let response = eventually("a response", async || {
         let request = Request::get("/proxy/Ana");
-        let answer = send((ip, 8012).into(), request).await.ok()?;
-        (answer.status == 200).then_some(answer)
+        let response = send((ip, 8012).into(), request).await.ok()?;
+        (response.status == 200).then_some(response)
     })
     .await;
-    assert_eq!(answer.json()["reversed_name"], "anA");
+    assert_eq!(response.json()["reversed_name"], "anA");
     let next = get((ip, 8014).into(), "/increase/41").await;
     assert_eq!(next.json()["num"], 42);
     let services = ServiceInfo::all();

@@ -19,7 +19,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x0
 async fn sigterm_drains_and_stops_a_program_with_code_0() {
     let programs = Trio::start(&[]).await;
     let http = programs.edge.address("http").await;
-    eventually("an answer", async || {
+    eventually("a response", async || {
         (get(http, "/proxy/Ana").await.status == 200).then_some(())
     })
     .await;

@@ -10,8 +10,8 @@ use crate::fixture::{EXPORTED, FAILED, QUEUE_FULL, ROOT, TREE, trace_id, traced}
 async fn the_last_spans_are_exported_before_a_service_has_stopped() {
     let collector = Collector::start().await;
     let mesh = traced(&collector, &[]).await;
-    let answer = get(mesh.http(), "/proxy/Ana").await;
-    let trace_id = trace_id(&answer);
+    let response = get(mesh.http(), "/proxy/Ana").await;
+    let trace_id = trace_id(&response);
     mesh.stop().await;
     let mut spans = collector.spans();
     spans.retain(|span| span.trace_id == trace_id);
@@ -20,8 +20,8 @@ async fn the_last_spans_are_exported_before_a_service_has_stopped() {
 
 #[tokio::test]
 async fn an_unreachable_collector_affects_no_call_and_lost_spans_are_counted() {
-    let nobody = format!("http://{}", free_address());
-    let flags = ["--otlp-endpoint", &nobody];
+    let unreachable = format!("http://{}", free_address());
+    let flags = ["--otlp-endpoint", &unreachable];
     let mesh = Mesh::with(&flags, &flags).await;
     for _ in 0..10 {
         assert_eq!(get(mesh.http(), "/proxy/Ana").await.status, 200);
@@ -53,8 +53,8 @@ async fn a_collector_that_starts_late_gets_the_spans_that_end_from_then_on() {
     })
     .await;
     let collector = Collector::start_at(address).await;
-    let answer = get(mesh.http(), "/proxy/Ana").await;
-    let root = collector.span(&trace_id(&answer), ROOT).await;
+    let response = get(mesh.http(), "/proxy/Ana").await;
+    let root = collector.span(&trace_id(&response), ROOT).await;
     assert_eq!(root.failure, None);
     eventually("a success", async || {
         (value(EXPORTED).await? >= 3.0).then_some(())
@@ -67,9 +67,9 @@ async fn a_silent_collector_delays_no_call_and_the_queue_is_bounded() {
     let collector = Collector::start_silent().await;
     let mesh = traced(&collector, &[]).await;
     let one = async || {
-        let answer = get(mesh.http(), "/proxy/Ana");
-        let (answer, took) = within(Duration::from_secs(2), answer).await;
-        assert_eq!(answer.status, 200);
+        let response = get(mesh.http(), "/proxy/Ana");
+        let (response, took) = within(Duration::from_secs(2), response).await;
+        assert_eq!(response.status, 200);
         took
     };
     // 512 spans are in the request without a response, 2048 wait; each request adds three.

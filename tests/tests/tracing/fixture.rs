@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use http::Request;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use vitalmesh_tests::{Answer, Collector, Mesh, send};
+use vitalmesh_tests::{Collector, HttpResponse, Mesh, send};
 
 pub(crate) const REVERT: &str = "vitalmesh.revert_name.v1.RevertNameService/RevertName";
 pub(crate) const TIME: &str = "vitalmesh.time.v1.TimeService/WhatTimeIs";
@@ -28,9 +28,9 @@ pub(crate) async fn traced(collector: &Collector, flags: &[&str]) -> Mesh {
 }
 
 /// The trace id of a REST response.
-pub(crate) fn trace_id(answer: &Answer) -> String {
-    let parts: Vec<_> = answer.header("traceresponse").split('-').collect();
-    assert_eq!((parts[0], parts[3]), ("00", "01"), "{answer:?}");
+pub(crate) fn trace_id(response: &HttpResponse) -> String {
+    let parts: Vec<_> = response.header("traceresponse").split('-').collect();
+    assert_eq!((parts[0], parts[3]), ("00", "01"), "{response:?}");
     parts[1].to_owned()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use vitalmesh_tests::{Answer, Collector, SeenSpan, eventually, free_address, get};
+use vitalmesh_tests::{Collector, HttpResponse, SeenSpan, eventually, free_address, get};
 
 use crate::fixture::{
     CLIENT, PROXY, REVERT, ROOT, SERVER, TIME, TREE, exemplars, trace_id, traced,
@@ -31,8 +31,8 @@ fn tree(spans: &[SeenSpan]) -> BTreeSet<String> {
 async fn a_rest_request_is_one_tree_of_five_spans() {
     let collector = Collector::start().await;
     let mesh = traced(&collector, &[]).await;
-    let answer = get(mesh.http(), "/proxy/Ana").await;
-    let spans = collector.trace(&trace_id(&answer), TREE).await;
+    let response = get(mesh.http(), "/proxy/Ana").await;
+    let spans = collector.trace(&trace_id(&response), TREE).await;
     let expected = [
         format!("edge Server {PROXY} < "),
         format!("edge Client {REVERT} < {PROXY}"),
@@ -46,14 +46,14 @@ async fn a_rest_request_is_one_tree_of_five_spans() {
     let [root, client, server] =
         [ROOT, CLIENT, SERVER].map(|of| spans.iter().find(|span| span.is(of)).unwrap());
     assert_eq!(root.parent_id, "");
-    assert_eq!(trace_parent(&answer), root.span_id);
+    assert_eq!(trace_parent(&response), root.span_id);
     for (inner, outer) in [(client, root), (server, client)] {
         assert!(inner.started >= outer.started, "{inner:?} in {outer:?}");
         assert!(inner.took <= outer.took, "{inner:?} in {outer:?}");
     }
     assert!(spans.iter().all(|span| span.failure.is_none()));
 
-    let id = trace_id(&answer);
+    let id = trace_id(&response);
     for (service, side) in [
         (&mesh.edge, "client"),
         (&mesh.revert_name, "server"),
@@ -64,17 +64,17 @@ async fn a_rest_request_is_one_tree_of_five_spans() {
 }
 
 /// The span id of a REST response.
-fn trace_parent(answer: &Answer) -> &str {
-    answer.header("traceresponse").split('-').nth(2).unwrap()
+fn trace_parent(response: &HttpResponse) -> &str {
+    response.header("traceresponse").split('-').nth(2).unwrap()
 }
 
 #[tokio::test]
 async fn spans_have_the_attributes_of_the_conventions_and_their_service() {
     let collector = Collector::start().await;
     let mesh = traced(&collector, &[]).await;
-    let answer = get(mesh.http(), "/proxy/not_found").await;
-    assert_eq!(answer.status, 404);
-    let trace_id = trace_id(&answer);
+    let response = get(mesh.http(), "/proxy/not_found").await;
+    assert_eq!(response.status, 404);
+    let trace_id = trace_id(&response);
     let root = collector.span(&trace_id, ROOT).await;
     let request = [
         "http.request.method",
@@ -130,10 +130,10 @@ async fn spans_have_the_attributes_of_the_conventions_and_their_service() {
 async fn a_fault_of_a_server_fails_every_span_above_it() {
     let collector = Collector::start().await;
     let mesh = traced(&collector, &[]).await;
-    let answer = get(mesh.http(), "/proxy/exception").await;
-    assert_eq!(answer.status, 500);
+    let response = get(mesh.http(), "/proxy/exception").await;
+    assert_eq!(response.status, 500);
     for of in [ROOT, CLIENT, SERVER] {
-        let span = collector.span(&trace_id(&answer), of).await;
+        let span = collector.span(&trace_id(&response), of).await;
         assert!(span.failure.is_some(), "{span:?}");
     }
 }
@@ -171,8 +171,8 @@ async fn a_heartbeat_is_a_trace_from_its_task_to_the_edge() {
 #[tokio::test]
 async fn a_failed_task_fails_its_span() {
     let collector = Collector::start().await;
-    let (url, nobody) = (collector.url(), format!("http://{}", free_address()));
-    let flags = ["--otlp-endpoint", &url, "--edge-url", &nobody];
+    let (url, unreachable) = (collector.url(), format!("http://{}", free_address()));
+    let flags = ["--otlp-endpoint", &url, "--edge-url", &unreachable];
     let leaf = vitalmesh_tests::time(&flags).start().await.unwrap();
     let beat = eventually("a failed beat", async || {
         let spans = collector.spans().into_iter();
