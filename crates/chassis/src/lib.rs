@@ -10,6 +10,7 @@ mod program;
 mod running;
 mod service;
 mod settings;
+mod stages;
 mod start;
 mod upstream;
 
@@ -26,6 +27,7 @@ pub use self::program::{exit, healthcheck, log, main, run, run_until};
 pub use self::running::Running;
 pub use self::service::{Addresses, Service};
 pub use self::settings::{Settings, duration};
+pub use self::stages::Stages;
 pub use self::start::{Bound, bind};
 pub use self::upstream::Upstream;
 pub use ::http::{Method, Uri};

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tonic_health::pb::HealthCheckRequest;
@@ -18,9 +17,9 @@ use vitalmesh_transport::Transport;
 use crate::address::reachable;
 use crate::command_line::{Subcommand, one_line, parse_invocation};
 use crate::error::StartError;
-use crate::running::Running;
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::stages::Stages;
 use crate::start::bind;
 
 /// The exit code for an invalid setting or an unavailable port.
@@ -44,7 +43,7 @@ pub fn main<S: Service>() -> ExitCode {
             bind(config)
                 .map(|bound| bound.with_log(log))
                 .map_err(Into::into)
-                .and_then(|bound| run(async { Ok(vec![bound.start().await?]) }))
+                .and_then(|bound| run(bound.start()))
         }
     };
     exit(ended)
@@ -82,14 +81,15 @@ fn start_log(settings: &Settings) -> Option<LogSink> {
     init_log(format, settings.log_level.clone())
 }
 
-/// Starts services on a new runtime and stops them at SIGTERM or SIGINT.
+/// Starts services on a new runtime and stops them at SIGTERM or SIGINT, stage after stage.
 ///
 /// # Errors
 ///
 /// The error of `start`, or that a second signal interrupted the shutdown.
-pub fn run<F>(start: F) -> Result<(), BoxError>
+pub fn run<F, S>(start: F) -> Result<(), BoxError>
 where
-    F: Future<Output = Result<Vec<Running>, StartError>>,
+    F: Future<Output = Result<S, StartError>>,
+    S: Into<Stages>,
 {
     run_until(start, std::future::pending())
 }
@@ -100,15 +100,16 @@ where
 /// # Errors
 ///
 /// The error of `start`, or that a second signal interrupted the shutdown.
-pub fn run_until<F>(start: F, done: impl Future<Output = ()>) -> Result<(), BoxError>
+pub fn run_until<F, S>(start: F, done: impl Future<Output = ()>) -> Result<(), BoxError>
 where
-    F: Future<Output = Result<Vec<Running>, StartError>>,
+    F: Future<Output = Result<S, StartError>>,
+    S: Into<Stages>,
 {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let running = tokio::select! {
-            running = start => running?,
+        let running: Stages = tokio::select! {
+            running = start => running?.into(),
             () = signals.next() => return Ok(()),
         };
         tokio::select! {
@@ -116,7 +117,7 @@ where
             () = signals.next() => {}
         }
         tokio::select! {
-            _ = join_all(running.into_iter().map(Running::stop)) => Ok(()),
+            () = running.stop() => Ok(()),
             () = signals.next() => Err("a second signal interrupted the shutdown".into()),
         }
     });

@@ -14,9 +14,8 @@ use hyper::body::Incoming;
 use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tower::BoxError;
-use vitalmesh_server::{Contracts, Health, Listener, Methods, Phase, Readiness, Scrape};
+use vitalmesh_server::{Contracts, Health, Listener, Methods, Phase, Readiness, Scrape, Shutdown};
 use vitalmesh_tasks::{Task, Tasks};
 
 use crate::service::Addresses;
@@ -34,7 +33,7 @@ pub struct Running {
     contracts: Contracts,
     health: Health,
     readiness: Readiness,
-    drain: CancellationToken,
+    shutdown: Shutdown,
     servers: JoinSet<io::Result<()>>,
     scrape: Option<Scrape>,
     tasks: Option<Tasks>,
@@ -57,7 +56,7 @@ impl Running {
             contracts,
             health,
             readiness: Readiness::default(),
-            drain: CancellationToken::new(),
+            shutdown: Shutdown::default(),
             servers: JoinSet::new(),
             scrape: None,
             tasks: None,
@@ -78,8 +77,9 @@ impl Running {
             + 'static,
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let drain = self.drain.clone();
-        self.servers.spawn(listener.serve(service, methods, drain));
+        let shutdown = self.shutdown.clone();
+        self.servers
+            .spawn(listener.serve(service, methods, shutdown));
     }
 
     pub(crate) fn scrape(&mut self, listener: Listener, exposition: Exposition) -> io::Result<()> {
@@ -120,18 +120,23 @@ impl Running {
         &self.contracts
     }
 
-    /// Stops the service in order: health reports NOT_SERVING; new calls are accepted for
-    /// `--lame-duck`; connections get GOAWAY and calls complete, up to `--drain-timeout`; stores
-    /// close; the scrape port closes last. With the default settings this takes at most 13 s.
+    /// Stops the service in order: health reports NOT_SERVING; open connections get GOAWAY or
+    /// `Connection: close`, and new connections and calls are accepted for `--lame-duck`; the ports
+    /// close and calls complete, up to `--drain-timeout`; stores close; the scrape port closes last.
+    /// With the default settings this takes at most 13 s.
     pub async fn stop(mut self) {
         tracing::info!(service = self.name, "stopping");
         self.readiness.set(Phase::Draining);
         self.health.set_not_serving().await;
+        self.shutdown.begin_lame_duck();
+        if let Some(scrape) = &self.scrape {
+            scrape.begin_lame_duck();
+        }
         tokio::join!(
             tokio::time::sleep(self.lame_duck),
             stop_tasks(self.tasks.take()),
         );
-        self.drain.cancel();
+        self.shutdown.begin_drain();
         self.health.end_watches().await;
         let drained = timeout(self.drain_timeout, async {
             while self.servers.join_next().await.is_some() {}

@@ -9,8 +9,9 @@ use axum::Router;
 use axum::routing::get;
 use grpc_prometheus::Exposition;
 use http::Method;
-use tokio_util::sync::CancellationToken;
-use vitalmesh_server::{Limits, Listener, Methods, Phase, Readiness, Route, Scrape, rest_stack};
+use vitalmesh_server::{
+    Limits, Listener, Methods, Phase, Readiness, Route, Scrape, Shutdown, rest_stack,
+};
 use vitalmesh_telemetry::Tracer;
 
 const LIMITS: Limits = Limits {
@@ -32,14 +33,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let scrape = Scrape::start(scrape, "example", exposition, readiness.clone())?;
     readiness.set(Phase::Serving);
 
-    let drain = CancellationToken::new();
-    let on_ctrl_c = drain.clone();
+    let shutdown = Shutdown::default();
+    let on_ctrl_c = shutdown.clone();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            on_ctrl_c.cancel();
+            on_ctrl_c.begin_drain();
         }
     });
-    rest.serve(routes, Methods::default().into(), drain).await?;
+    rest.serve(routes, Methods::default().into(), shutdown)
+        .await?;
     scrape.stop().await;
     Ok(())
 }

@@ -15,7 +15,7 @@ mod stack;
 
 pub use self::health::Health;
 pub use self::legacy::{LegacyContract, LegacyError, Mismatch};
-pub use self::listener::{Limits, Listener};
+pub use self::listener::{Limits, Listener, Shutdown};
 pub use self::methods::{Answer, Methods};
 pub use self::problem::{Problem, readable};
 pub use self::rest::{Route, rest_stack};

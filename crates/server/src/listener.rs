@@ -6,11 +6,14 @@ mod adapter;
 mod connections;
 mod http2;
 mod overdue;
+mod protocol;
+mod shutdown;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,20 +21,18 @@ use grpc_prometheus::ServerMetrics;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Join;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
 use tower::{BoxError, Service};
 
 use self::accept::{Accept, Halves};
 use self::activity::{Activity, MonitoredIo};
 use self::adapter::Adapter;
-use self::connections::{Connections, Drain};
-use self::http2::Sniffed;
-use self::overdue::CallExecutor;
+use self::connections::{Connections, Signals};
+use self::protocol::{serve_http1, serve_http2};
+pub use self::shutdown::Shutdown;
 use crate::methods::Methods;
 
 /// The longest queue of connections that the kernel holds for `accept`.
@@ -40,11 +41,8 @@ const BACKLOG: i32 = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The timeout for a connection's first bytes, and for the headers of an HTTP/1 request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_HEADERS: usize = 64;
-const MAX_HEAD_BYTES: usize = 16 << 10;
-
-/// A connection whose protocol is known.
-type Connection<IO> = MonitoredIo<Join<Sniffed<<IO as Halves>::Read>, <IO as Halves>::Write>>;
+/// The timeout for the first bytes of a connection that was accepted just before the drain.
+const DRAIN_FIRST_BYTES_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The limits of a port.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +73,9 @@ struct Acceptor<S> {
     methods: Arc<Methods>,
     limits: Limits,
     metrics: Option<ServerMetrics>,
+    /// One for each further connection.
+    slots: Arc<Semaphore>,
+    closing: Arc<AtomicBool>,
 }
 
 // === impl Listener ===
@@ -113,7 +114,7 @@ impl Listener {
         self.address
     }
 
-    /// Serves connections until `drain` is cancelled, then closes each after its requests in
+    /// Serves connections until `shutdown` begins to drain, then closes each after its requests in
     /// progress. Returns when the last one has closed. A dropped future closes all of them.
     ///
     /// `methods` are the gRPC methods of the port, if it serves gRPC. `service` must always be
@@ -126,7 +127,7 @@ impl Listener {
         self,
         service: S,
         methods: Arc<Methods>,
-        drain: CancellationToken,
+        shutdown: Shutdown,
     ) -> io::Result<()>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
@@ -141,13 +142,17 @@ impl Listener {
             methods,
             limits: self.limits,
             metrics: self.metrics,
+            slots: Arc::new(Semaphore::new(self.limits.connections)),
+            closing: Arc::default(),
         };
         let tcp = TcpListener::from_std(self.tcp)?;
         let mut connections = Connections::default();
-        tokio::select! {
-            never = acceptor.accept(tcp, &mut connections) => match never {},
-            () = drain.cancelled() => connections.drain().await,
+        acceptor.serve(&tcp, &mut connections, &shutdown).await;
+        // Their clients are connected already, and may have sent a request.
+        for (stream, peer) in accept::queued(tcp)? {
+            acceptor.spawn(stream, peer, None, &mut connections);
         }
+        connections.drain().await;
         Ok(())
     }
 }
@@ -163,12 +168,30 @@ where
         + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    async fn accept<A: Accept>(&self, incoming: A, connections: &mut Connections) -> Infallible {
-        let slots = Arc::new(Semaphore::new(self.limits.connections));
+    /// Accepts connections until `shutdown` begins to drain.
+    async fn serve<A: Accept>(
+        &self,
+        incoming: &A,
+        connections: &mut Connections,
+        shutdown: &Shutdown,
+    ) {
+        tokio::select! {
+            never = self.accept(incoming, connections) => match never {},
+            () = shutdown.lame_duck() => {}
+        }
+        self.closing.store(true, Ordering::Relaxed);
+        connections.begin_lame_duck();
+        tokio::select! {
+            never = self.accept(incoming, connections) => match never {},
+            () = shutdown.drain() => {}
+        }
+    }
+
+    async fn accept<A: Accept>(&self, incoming: &A, connections: &mut Connections) -> Infallible {
         let mut failing = false;
         loop {
             let next = async {
-                let slot = Arc::clone(&slots).acquire_owned().await;
+                let slot = Arc::clone(&self.slots).acquire_owned().await;
                 (slot, incoming.accept().await)
             };
             let (slot, accepted) = tokio::select! {
@@ -180,11 +203,7 @@ where
                     if std::mem::take(&mut failing) {
                         tracing::info!("accepting connections again");
                     }
-                    let acceptor = self.clone();
-                    connections.spawn(|drain| async move {
-                        acceptor.connection(stream, peer, drain).await;
-                        drop(slot);
-                    });
+                    self.spawn(stream, peer, slot.ok(), connections);
                 }
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) => {
@@ -193,20 +212,41 @@ where
                     }
                     failing = true;
                     // Retrying at once would spin.
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    async fn connection<IO: Halves>(self, io: IO, peer: SocketAddr, mut drain: Drain) {
+    fn spawn<IO: Halves>(
+        &self,
+        io: IO,
+        peer: SocketAddr,
+        slot: Option<OwnedSemaphorePermit>,
+        connections: &mut Connections,
+    ) {
+        let acceptor = self.clone();
+        connections.spawn(|signals| async move {
+            acceptor.connection(io, peer, signals).await;
+            drop(slot);
+        });
+    }
+
+    async fn connection<IO: Halves>(self, io: IO, peer: SocketAddr, mut signals: Signals) {
         let _open = self.metrics.as_ref().map(|metrics| metrics.connection(()));
         let (read, write) = io.halves();
-        let sniffed = tokio::select! {
-            sniffed = tokio::time::timeout(HEAD_TIMEOUT, http2::sniff(read)) => sniffed,
-            _ = &mut drain => return,
+        let first_bytes_timeout = async {
+            let drain = timeout(HEAD_TIMEOUT, &mut signals.drain);
+            if drain.await.is_ok() {
+                sleep(DRAIN_FIRST_BYTES_TIMEOUT).await;
+            }
         };
-        let Ok(Ok((is_http2, read))) = sniffed else {
+        let sniffed = tokio::select! {
+            biased;
+            sniffed = http2::sniff(read) => sniffed,
+            () = first_bytes_timeout => return,
+        };
+        let Ok((is_http2, read)) = sniffed else {
             return;
         };
         let adapter = Adapter {
@@ -214,12 +254,13 @@ where
             peer,
             methods: self.methods,
             limits: self.limits,
+            closing: self.closing,
         };
         let activity = Activity::default();
         let io = MonitoredIo::new(tokio::io::join(read, write), activity.clone());
         let ended = match is_http2 {
-            true => serve_http2::<IO, _, _>(io, activity, adapter, &self.limits, drain).await,
-            false => serve_http1::<IO, _, _>(io, adapter, drain).await,
+            true => serve_http2::<IO, _, _>(io, activity, adapter, &self.limits, signals).await,
+            false => serve_http1::<IO, _, _>(io, adapter, signals).await,
         };
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "connection ended");
@@ -236,71 +277,12 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_http1<IO, S, B>(
-    io: Connection<IO>,
-    adapter: Adapter<S>,
-    drain: Drain,
-) -> hyper::Result<()>
-where
-    IO: Halves,
-    Adapter<S>:
-        hyper::service::Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD_BYTES);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), adapter));
-    tokio::select! {
-        biased;
-        ended = &mut connection => return ended,
-        _ = drain => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
-}
-
-/// A drain ends when the peer has answered a last PING, which gives a distant peer its time. A
-/// silent peer without calls is not waited for.
-async fn serve_http2<IO, S, B>(
-    io: Connection<IO>,
-    activity: Activity,
-    adapter: Adapter<S>,
-    limits: &Limits,
-    drain: Drain,
-) -> hyper::Result<()>
-where
-    IO: Halves,
-    Adapter<S>: hyper::service::Service<
-            Request<Incoming>,
-            Response = Response<B>,
-            Error: Into<BoxError>,
-            Future: Send + 'static,
-        >,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    let builder = http2::builder(CallExecutor(activity.clone()), limits.streams);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), adapter));
-    tokio::select! {
-        biased;
-        ended = &mut connection => return ended,
-        _ = drain => connection.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        biased;
-        ended = connection => ended,
-        () = activity.silent() => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt, Empty};
     use hyper::client::conn::{http1, http2};
-    use hyper_util::rt::TokioExecutor;
-    use tokio::io::{DuplexStream, ReadHalf, WriteHalf};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
     use tokio::sync::{Mutex, mpsc};
     use tower::service_fn;
 
@@ -330,7 +312,7 @@ mod tests {
     }
 
     /// Serves the HTTP version of each request over in-memory connections.
-    fn serve_versions() -> mpsc::Sender<DuplexStream> {
+    fn serve_versions(shutdown: Shutdown) -> mpsc::Sender<DuplexStream> {
         let (connect, connections) = mpsc::channel(1);
         let service = service_fn(async |request: Request<Incoming>| {
             let version = format!("{:?}", request.version());
@@ -346,10 +328,14 @@ mod tests {
                 stream: None,
             },
             metrics: None,
+            slots: Arc::new(Semaphore::new(2)),
+            closing: Arc::default(),
         };
         tokio::spawn(async move {
             let incoming = Memory(Mutex::new(connections));
-            acceptor.accept(incoming, &mut Connections::default()).await
+            let accepted = &mut Connections::default();
+            acceptor.serve(&incoming, accepted, &shutdown).await;
+            accepted.drain().await;
         });
         connect
     }
@@ -371,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn any_byte_stream_carries_http1_and_http2() {
-        let server = serve_versions();
+        let server = serve_versions(Shutdown::default());
         let (mut http1, connection) = http1::handshake(connect(&server).await).await.unwrap();
         tokio::spawn(connection);
         let response = http1.send_request(request()).await.unwrap();
@@ -383,5 +369,108 @@ mod tests {
         tokio::spawn(connection);
         let response = http2.send_request(request()).await.unwrap();
         assert_eq!(text(response).await, "HTTP/2.0");
+    }
+
+    /// Reads frames until one has this type; returns its stream and payload.
+    async fn frame(io: &mut DuplexStream, wanted: u8) -> (u32, Vec<u8>) {
+        loop {
+            let mut head = [0; 9];
+            io.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            io.read_exact(&mut payload).await.unwrap();
+            if head[3] == wanted {
+                let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
+                return (stream, payload);
+            }
+        }
+    }
+
+    /// HEADERS of a GET with END_STREAM and END_HEADERS: method, scheme, path, authority `a`.
+    fn http2_get(stream: u8) -> Vec<u8> {
+        let block = [0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
+        [&[0, 0, 6, 1, 5, 0, 0, 0, stream], block.as_slice()].concat()
+    }
+
+    #[tokio::test]
+    async fn http2_gets_the_first_goaway_in_the_lame_duck_and_new_calls_until_it_is_read() {
+        const HEADERS: u8 = 1;
+        const PING: u8 = 6;
+        const GOAWAY: u8 = 7;
+        const LAST_STREAM_UNKNOWN: [u8; 8] = [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+        let shutdown = Shutdown::default();
+        let server = serve_versions(shutdown.clone());
+        let mut io = connect(&server).await.into_inner();
+        io.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+            .await
+            .unwrap();
+        io.write_all(&http2_get(1)).await.unwrap();
+        assert_eq!(frame(&mut io, HEADERS).await.0, 1);
+
+        shutdown.begin_lame_duck();
+        assert_eq!(frame(&mut io, GOAWAY).await.1, LAST_STREAM_UNKNOWN);
+        let (_, ping) = frame(&mut io, PING).await;
+        // This client reads no GOAWAY: as if it were still on its way.
+        for stream in [3, 5] {
+            io.write_all(&http2_get(stream)).await.unwrap();
+            assert_eq!(frame(&mut io, HEADERS).await.0, u32::from(stream));
+        }
+        let ack = [&[0, 0, 8, PING, 1, 0, 0, 0, 0], ping.as_slice()].concat();
+        io.write_all(&ack).await.unwrap();
+        let (_, last) = frame(&mut io, GOAWAY).await;
+        assert_eq!(last, [0, 0, 0, 5, 0, 0, 0, 0]);
+        assert_eq!(io.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn http1_responses_close_their_connection_in_the_lame_duck() {
+        let shutdown = Shutdown::default();
+        let server = serve_versions(shutdown.clone());
+        let (mut old, connection) = http1::handshake(connect(&server).await).await.unwrap();
+        let old_connection = tokio::spawn(connection);
+        let response = old.send_request(request()).await.unwrap();
+        assert!(!response.headers().contains_key("connection"));
+        assert_eq!(text(response).await, "HTTP/1.1");
+
+        shutdown.begin_lame_duck();
+        let response = old.send_request(request()).await.unwrap();
+        assert_eq!(response.headers()["connection"], "close");
+        assert_eq!(text(response).await, "HTTP/1.1");
+        old_connection.await.unwrap().unwrap();
+        let (mut new, connection) = http1::handshake(connect(&server).await).await.unwrap();
+        tokio::spawn(connection);
+        let response = new.send_request(request()).await.unwrap();
+        assert_eq!(response.headers()["connection"], "close");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_waits_for_accept_at_the_drain_is_served() {
+        let limits = Limits {
+            connections: 1,
+            streams: 8,
+            call: None,
+            stream: None,
+        };
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), limits).unwrap();
+        let address = listener.address();
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            let client = tokio::net::TcpStream::connect(address).await.unwrap();
+            let (client, connection) = http1::handshake(TokioIo::new(client)).await.unwrap();
+            tokio::spawn(connection);
+            clients.push(client);
+        }
+        let service = service_fn(async |_: Request<Incoming>| {
+            Ok::<_, Infallible>(Response::new("served".to_owned()))
+        });
+        let shutdown = Shutdown::default();
+        shutdown.begin_drain();
+        let serve = tokio::spawn(listener.serve(service, Arc::default(), shutdown));
+        for mut client in clients {
+            let response = client.send_request(request()).await.unwrap();
+            assert_eq!(response.headers()["connection"], "close");
+            assert_eq!(text(response).await, "served");
+        }
+        serve.await.unwrap().unwrap();
+        assert!(tokio::net::TcpStream::connect(address).await.is_err());
     }
 }

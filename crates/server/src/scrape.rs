@@ -13,9 +13,8 @@ use axum::routing::get;
 use grpc_prometheus::Exposition;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use tokio_util::sync::CancellationToken;
 
-use crate::listener::Listener;
+use crate::listener::{Listener, Shutdown};
 use crate::methods::Methods;
 use crate::rest::metrics_page;
 
@@ -37,7 +36,7 @@ pub enum Phase {
 /// The running scrape port.
 #[derive(Debug)]
 pub struct Scrape {
-    stop: CancellationToken,
+    shutdown: Shutdown,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -82,8 +81,8 @@ impl Scrape {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let stop = CancellationToken::new();
-        let drain = stop.clone();
+        let shutdown = Shutdown::default();
+        let until = shutdown.clone();
         let pages = Pages {
             service,
             exposition,
@@ -93,15 +92,21 @@ impl Scrape {
             .name(format!("{service}-scrape"))
             .spawn(move || {
                 let app = router().with_state(pages);
-                let serve = listener.serve(app, Arc::new(Methods::default()), drain);
+                let serve = listener.serve(app, Arc::new(Methods::default()), until);
                 runtime.block_on(serve)
             })?;
-        Ok(Self { stop, thread })
+        Ok(Self { shutdown, thread })
+    }
+
+    /// Moves clients away from open connections, as [`Shutdown::begin_lame_duck`] does. The pages
+    /// are still served.
+    pub fn begin_lame_duck(&self) {
+        self.shutdown.begin_lame_duck();
     }
 
     /// Closes the port. Call it last, so that Prometheus can scrape the final values.
     pub async fn stop(self) {
-        self.stop.cancel();
+        self.shutdown.begin_drain();
         let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
         if !matches!(joined, Ok(Ok(Ok(())))) {
             tracing::error!("the scrape port did not stop cleanly");

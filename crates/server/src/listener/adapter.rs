@@ -4,9 +4,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower::Service;
@@ -23,13 +25,18 @@ pub(super) struct Adapter<S> {
     pub(super) peer: SocketAddr,
     pub(super) methods: Arc<Methods>,
     pub(super) limits: Limits,
+    /// Whether HTTP/1 connections close after their next response.
+    pub(super) closing: Arc<AtomicBool>,
 }
 
-/// Reports the call's deadline to the connection's executor when the response has headers.
+/// Reports the call's deadline to the connection's executor when the response has headers, and adds
+/// `Connection: close` to the headers of the last response on an HTTP/1 connection.
 pub(super) struct ResponseFuture<F> {
     /// Boxed, because hyper moves it into a task and it holds the state of every layer.
     inner: Pin<Box<F>>,
     deadline: Option<Instant>,
+    /// `None` on HTTP/2, whose connections get GOAWAY.
+    closing: Option<Arc<AtomicBool>>,
 }
 
 // === impl Adapter ===
@@ -43,6 +50,7 @@ where
     type Future = ResponseFuture<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let is_http1 = request.version() < Version::HTTP_2;
         let method = self.methods.find(request.uri().path());
         let limit = match method.map(|method| method.kind) {
             Some(MethodKind::Streaming) => self.limits.stream,
@@ -60,18 +68,30 @@ where
             // The stacks of this crate are always ready.
             inner: Box::pin(self.service.clone().call(request)),
             deadline: context.deadline,
+            closing: is_http1.then(|| Arc::clone(&self.closing)),
         }
     }
 }
 
 // === impl ResponseFuture ===
 
-impl<F: Future> Future for ResponseFuture<F> {
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let response = ready!(self.inner.as_mut().poll(cx));
         overdue::expect_end(self.deadline);
-        Poll::Ready(response)
+        let closing = self.closing.as_deref();
+        let closes = closing.is_some_and(|closing| closing.load(Ordering::Relaxed));
+        Poll::Ready(response.map(|mut response| {
+            if closes {
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }))
     }
 }
