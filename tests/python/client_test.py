@@ -121,7 +121,35 @@ class MeshTest(unittest.TestCase):
                         ]
                         self.assertEqual(fields[0], fields[1], method.full_name)
 
+    def test_reflection_answers_what_it_does_not_know_and_goes_on(self):
+        for name, program in self.programs.items():
+            database = ProtoReflectionDescriptorDatabase(program.channel)
+            for look in (
+                lambda: database.FindFileContainingSymbol("no.such.Symbol"),
+                lambda: database.FindFileByName("no_such.proto"),
+                lambda: database.FindAllExtensionNumbers("no.such.Message"),
+            ):
+                self.assertRaises(KeyError, look)
+            file = database.FindFileContainingSymbol(OWN_SERVICE[name])
+            self.assertEqual(file.package, OWN_SERVICE[name].rpartition(".")[0])
+            message = f"{file.package}.{file.message_type[0].name}"
+            self.assertEqual(database.FindAllExtensionNumbers(message), [])
+
     # Health
+
+    def test_health_lists_every_service(self):
+        for name, program in self.programs.items():
+            health = health_pb2_grpc.HealthStub(program.channel)
+            statuses = health.List(health_pb2.HealthListRequest(), timeout=PATIENCE).statuses
+            statuses = {service: answer.status for service, answer in statuses.items()}
+            names = ["", OWN_SERVICE[name], *OLD_SERVICES[name]]
+            self.assertEqual(statuses, dict.fromkeys(names, health_pb2.HealthCheckResponse.SERVING), name)
+
+    def test_a_watch_of_an_unknown_service_stays_open(self):
+        health = health_pb2_grpc.HealthStub(self.programs["time"].channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service="no.such.Service"), timeout=1)
+        self.assertEqual(next(watch).status, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        self.assert_fails(grpc.StatusCode.DEADLINE_EXCEEDED, next, watch)
 
     def test_health_is_serving_overall_and_for_each_service(self):
         for name, program in self.programs.items():

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use tower::BoxError;
+use vitalmesh_server::pb::health::HealthCheckRequest;
+use vitalmesh_server::pb::health::health_check_response::ServingStatus;
+use vitalmesh_server::pb::health::health_client::HealthClient;
 use vitalmesh_telemetry::{LogFormat, LogSink, init_log};
 use vitalmesh_transport::Transport;
 

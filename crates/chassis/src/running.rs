@@ -127,7 +127,7 @@ impl Running {
     pub async fn stop(mut self) {
         tracing::info!(service = self.name, "stopping");
         self.readiness.set(Phase::Draining);
-        self.health.set_not_serving().await;
+        self.health.set_not_serving();
         self.shutdown.begin_lame_duck();
         if let Some(scrape) = &self.scrape {
             scrape.begin_lame_duck();
@@ -137,7 +137,7 @@ impl Running {
             stop_tasks(self.tasks.take()),
         );
         self.shutdown.begin_drain();
-        self.health.end_watches().await;
+        self.health.end_watches();
         let drained = timeout(self.drain_timeout, async {
             while self.servers.join_next().await.is_some() {}
         });

@@ -108,10 +108,7 @@ impl<S: Service> Bound<S> {
 
         let metrics = assembly.server_metrics(&settings)?;
         let contracts = assembly.services.contracts();
-        let (methods, health) = assembly
-            .services
-            .finish(settings.legacy_names, &metrics)
-            .await?;
+        let (methods, health) = assembly.services.finish(settings.legacy_names, &metrics)?;
         let tracer = assembly.tracer;
         let grpc = GrpcSettings {
             max_calls: settings.max_calls,

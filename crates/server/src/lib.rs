@@ -5,13 +5,16 @@ mod health;
 mod legacy;
 mod listener;
 mod methods;
+pub mod pb;
 mod problem;
+mod reflection;
 mod request;
 mod rest;
 mod router;
 mod scrape;
 mod services;
 mod stack;
+mod standard;
 
 pub use self::health::Health;
 pub use self::legacy::{LegacyContract, LegacyError, Mismatch};

@@ -13,9 +13,10 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::Service;
 
-use crate::health::{self, Health};
+use crate::health::Health;
 use crate::legacy::{self, LegacyContract, LegacyError};
 use crate::methods::{Answer, Handler, Method, MethodKind, Methods};
+use crate::standard;
 
 /// Collects the services of one gRPC port.
 ///
@@ -65,8 +66,8 @@ pub enum ServiceError {
     #[error(transparent)]
     Legacy(#[from] LegacyError),
     /// Reflection cannot describe the contracts.
-    #[error("server reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("a descriptor set cannot be decoded for server reflection: {0}")]
+    Reflection(#[from] prost::DecodeError),
 }
 
 // === impl Services ===
@@ -131,7 +132,7 @@ impl Services {
     /// # Errors
     ///
     /// [`ServiceError::Legacy`] even if `legacy_names` is false; [`ServiceError::Reflection`].
-    pub async fn finish(
+    pub fn finish(
         self,
         legacy_names: bool,
         metrics: &ServerMetrics,
@@ -165,7 +166,7 @@ impl Services {
             legacy_methods.into_iter().for_each(|m| methods.insert(m));
         }
         let described = self.descriptor_sets(legacy_names);
-        let health = health::add(&mut methods, metrics, names, &described).await?;
+        let health = standard::add(&mut methods, metrics, names, &described)?;
         Ok((Arc::new(methods), health))
     }
 
@@ -251,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    const HEALTH: &[u8] = tonic_health::pb::FILE_DESCRIPTOR_SET;
+    const HEALTH: &[u8] = crate::pb::health::FILE_DESCRIPTOR_SET;
 
     #[derive(Clone)]
     struct TimeService;
@@ -311,7 +312,7 @@ mod tests {
             .unwrap();
         let sets = services.descriptor_sets(true);
         assert_eq!(sets, [time::v1::FILE_DESCRIPTOR_SET]);
-        let (methods, health) = services.finish(true, &metrics()).await.unwrap();
+        let (methods, health) = services.finish(true, &metrics()).unwrap();
         let path = "/vitalmesh.time.v1.TimeService/WhatTimeIs";
         assert_eq!(handled(&methods, path).await.as_deref(), Some(path));
         assert!(methods.find(path).unwrap().metrics.is_some());
@@ -336,7 +337,7 @@ mod tests {
         ] {
             assert_eq!(kind(unknown), None, "{unknown}");
         }
-        assert_eq!(health.services(), ["vitalmesh.time.v1.TimeService", ""]);
+        assert_eq!(health.services(), ["", "vitalmesh.time.v1.TimeService"]);
     }
 
     #[tokio::test]
@@ -350,23 +351,23 @@ mod tests {
             services
         };
         let path = "/dj.grpc.time.TimeProcedureApi/WhatTimeIs";
-        let (methods, health) = services().finish(true, &metrics()).await.unwrap();
+        let (methods, health) = services().finish(true, &metrics()).unwrap();
         let received = handled(&methods, path).await;
         let current = "/vitalmesh.time.v1.TimeService/WhatTimeIs";
         assert_eq!(received.as_deref(), Some(current));
         assert_eq!(
             health.services(),
             [
+                "",
                 "dj.grpc.time.TimeProcedureApi",
                 "vitalmesh.time.v1.TimeService",
-                ""
             ]
         );
         assert_eq!(services().descriptor_sets(true).len(), 2);
 
-        let (methods, health) = services().finish(false, &metrics()).await.unwrap();
+        let (methods, health) = services().finish(false, &metrics()).unwrap();
         assert_eq!(handled(&methods, path).await, None);
-        assert_eq!(health.services(), ["vitalmesh.time.v1.TimeService", ""]);
+        assert_eq!(health.services(), ["", "vitalmesh.time.v1.TimeService"]);
         assert_eq!(services().descriptor_sets(false).len(), 1);
     }
 
@@ -375,7 +376,7 @@ mod tests {
         for legacy_names in [true, false] {
             let mut services = Services::default();
             services.serve_legacy(LEGACY_TIME);
-            let error = services.finish(legacy_names, &metrics()).await.unwrap_err();
+            let error = services.finish(legacy_names, &metrics()).unwrap_err();
             assert!(error.to_string().contains("not served"), "{error}");
         }
     }
