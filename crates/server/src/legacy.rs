@@ -3,15 +3,19 @@
 //! A table beside the old descriptor set names the method that answers each old one. The old proto
 //! stays the file that old clients were generated from, without an option or import of ours.
 
+mod compare;
 mod contracts;
+mod descriptor;
+mod mismatch;
 
 use std::collections::HashSet;
 
 use http::uri::{PathAndQuery, Uri};
 
-pub use self::contracts::Mismatch;
+pub use self::mismatch::Mismatch;
 
 use self::contracts::Contracts;
+use self::descriptor::Method;
 
 /// The contract of older clients, and the methods that answer it.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +87,7 @@ pub enum LegacyError {
         /// The method that answers it.
         new: &'static str,
         /// The first difference.
-        mismatch: Mismatch,
+        mismatch: Box<Mismatch>,
     },
 }
 
@@ -122,14 +126,15 @@ fn alias(
     }
     let old_method = old_contracts.method(old).ok_or_else(no_such_method)?;
     let new_method = served.method(new).ok_or_else(not_served)?;
-    let streams = |method: &prost_types::MethodDescriptorProto| {
-        (method.client_streaming(), method.server_streaming())
-    };
+    let streams = |method: &Method| (method.client_streaming, method.server_streaming);
     if streams(old_method) != streams(new_method) {
         return Err(LegacyError::Streaming { old, new });
     }
-    contracts::compare(old_contracts, old_method, served, new_method)
-        .map_err(|mismatch| LegacyError::Message { old, new, mismatch })?;
+    let (old_side, new_side) = ((old_service, old_method), (service, new_method));
+    compare::compare(old_contracts, old_side, served, new_side).map_err(|mismatch| {
+        let mismatch = Box::new(mismatch);
+        LegacyError::Message { old, new, mismatch }
+    })?;
     let path = PathAndQuery::try_from(format!("/{new}")).map_err(|_| not_served())?;
     Ok(Alias {
         old_service,

@@ -1,143 +1,148 @@
-//! Compares the messages of two methods for wire compatibility.
+//! Methods, messages and enums of descriptor sets, by name.
 
 use std::collections::HashMap;
 
-use prost::Message;
+use prost::{DecodeError, Message as _};
 use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorSet, MethodDescriptorProto,
+
+use super::descriptor::{
+    EnumType, EnumValue, FeatureSet, FieldType, FileSet, MessageType, Method, Range, feature,
 };
 
-/// Methods and messages of descriptor sets, by name.
+/// Methods, messages and enums of descriptor sets, by full name.
 #[derive(Debug, Default)]
 pub(super) struct Contracts {
     /// By `package.Service/Method`.
-    methods: HashMap<String, MethodDescriptorProto>,
-    /// By `package.Message`, without nested messages.
-    messages: HashMap<String, DescriptorProto>,
+    methods: HashMap<String, Method>,
+    messages: HashMap<String, Message>,
+    enums: HashMap<String, Enum>,
 }
 
-/// The first incompatibility between an old message and the one that replaces it.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mismatch {
-    /// The new message does not have the field.
-    #[error("field {field} is not in {message}; a request's may be reserved there to be ignored")]
-    Missing {
-        /// Name and number.
-        field: String,
-        /// The new message.
-        message: String,
-    },
-    /// The number has another type or label in the new message.
-    #[error("field {field} has another type or label in {message}")]
-    Differs {
-        /// Name and number.
-        field: String,
-        /// The new message.
-        message: String,
-    },
-    /// The field has a type that is not compared.
-    #[error("field {field} is a message, an enum or a group, which are not compared")]
-    NotCompared {
-        /// Name and number.
-        field: String,
-    },
-    /// The message is not in the descriptor sets.
-    #[error("{message} is not in the descriptor set")]
-    Unknown {
-        /// Its name.
-        message: String,
-    },
+/// A message, nested or not.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) fields: Vec<Field>,
+    reserved: Vec<Range>,
 }
 
-/// Who sends a message, which decides what an extra field means.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) number: i32,
+    pub(super) form: Form,
+    pub(super) presence: Presence,
+    /// The message or enum, as the file spells it.
+    pub(super) type_name: String,
+    pub(super) default: Option<String>,
+    pub(super) oneof: Option<i32>,
+}
+
+/// The properties on which both ends of a field must agree. Names and packing may differ: parsers
+/// accept both packings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Request,
-    Response,
+pub(super) struct Form {
+    pub(super) kind: Kind,
+    repeated: bool,
+    map: bool,
 }
 
-/// Checks that the new method reads what the old caller sends, and writes what it expects. A field
-/// that only the new messages have is harmless: the old caller omits it, or skips it.
-pub(super) fn compare(
-    old: &Contracts,
-    old_method: &MethodDescriptorProto,
-    new: &Contracts,
-    new_method: &MethodDescriptorProto,
-) -> Result<(), Mismatch> {
-    let old_request = old.message(old_method.input_type())?;
-    let new_request = new.message(new_method.input_type())?;
-    compare_messages(old_request, new_request, Side::Request)?;
-    let old_response = old.message(old_method.output_type())?;
-    let new_response = new.message(new_method.output_type())?;
-    compare_messages(old_response, new_response, Side::Response)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Scalar(Type),
+    Enum,
+    /// With a length, or between the tags of a group.
+    Message {
+        delimited: bool,
+    },
+    Unknown,
 }
 
-/// A message with its full name.
-type Named<'a> = (&'a str, &'a DescriptorProto);
-
-fn compare_messages((_, old): Named<'_>, new: Named<'_>, side: Side) -> Result<(), Mismatch> {
-    let (new_name, new) = new;
-    for old in &old.field {
-        let field = || format!("{} = {}", old.name(), old.number());
-        let message = || new_name.to_owned();
-        if matches!(old.r#type(), Type::Message | Type::Enum | Type::Group) {
-            return Err(Mismatch::NotCompared { field: field() });
-        }
-        let same_number = new.field.iter().find(|new| new.number() == old.number());
-        match same_number {
-            Some(new) if form(old) == form(new) => {}
-            Some(_) => {
-                let (field, message) = (field(), message());
-                return Err(Mismatch::Differs { field, message });
-            }
-            None if side == Side::Request && is_reserved(new, old.number()) => {}
-            None => {
-                let (field, message) = (field(), message());
-                return Err(Mismatch::Missing { field, message });
-            }
-        }
-    }
-    Ok(())
+/// When a field is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Unless it is 0 or empty.
+    Implicit,
+    /// If it is set.
+    Explicit,
+    /// Always. Parsers reject a message without it.
+    Required,
 }
 
-/// The properties on which both ends of a field must agree. Names, packing and presence may
-/// differ: parsers accept both packings, and an old sender omits a 0.
-fn form(field: &FieldDescriptorProto) -> (Type, Label, bool) {
-    let in_oneof = field.oneof_index.is_some() && !field.proto3_optional();
-    (field.r#type(), field.label(), in_oneof)
-}
-
-fn is_reserved(message: &DescriptorProto, number: i32) -> bool {
-    let mut ranges = message.reserved_range.iter();
-    ranges.any(|range| (range.start()..range.end()).contains(&number))
+#[derive(Debug)]
+pub(super) struct Enum {
+    pub(super) values: Vec<EnumValue>,
+    /// Parsers of a closed enum drop the values that it does not have.
+    pub(super) closed: bool,
 }
 
 // === impl Contracts ===
 
 impl Contracts {
-    pub(super) fn read(descriptor_sets: &[&[u8]]) -> Result<Self, prost::DecodeError> {
+    pub(super) fn read(descriptor_sets: &[&[u8]]) -> Result<Self, DecodeError> {
         let mut contracts = Self::default();
         for set in descriptor_sets {
-            for file in FileDescriptorSet::decode(*set)?.file {
-                let prefix = match file.package() {
-                    "" => String::new(),
-                    package => format!("{package}."),
-                };
+            for file in FileSet::decode(*set)?.file {
+                let package = file.package;
+                let features = FeatureSet::of_syntax(&file.syntax)
+                    .with(file.options.and_then(|options| options.features));
                 for service in file.service {
+                    let service_name = scoped(&package, &service.name);
                     for method in service.method {
-                        let service = service.name.as_deref().unwrap_or_default();
-                        let name = format!("{prefix}{service}/{}", method.name());
+                        let name = format!("{service_name}/{}", method.name);
                         contracts.methods.insert(name, method);
                     }
                 }
                 for message in file.message_type {
-                    let name = format!("{prefix}{}", message.name());
-                    contracts.messages.insert(name, message);
+                    contracts.add_message(&package, message, features);
+                }
+                for declared in file.enum_type {
+                    contracts.add_enum(&package, declared, features);
                 }
             }
         }
         Ok(contracts)
+    }
+
+    fn add_message(&mut self, scope: &str, message: MessageType, features: FeatureSet) {
+        let name = scoped(scope, &message.name);
+        let options = message.options.unwrap_or_default();
+        let features = features.with(options.features);
+        let is_map = |field: &FieldType| {
+            message.nested_type.iter().any(|nested| {
+                let is_entry = nested.options.is_some_and(|options| options.map_entry);
+                is_entry && last_part(&field.type_name) == nested.name
+            })
+        };
+        let fields = message.field.iter();
+        let fields = fields.map(|field| {
+            let mut read = Field::new(field, features, is_map(field));
+            if options.map_entry {
+                // Readers of a map do not see whether the key or the value is there.
+                read.presence = Presence::Implicit;
+            }
+            read
+        });
+        let read = Message {
+            fields: fields.collect(),
+            reserved: message.reserved_range,
+        };
+        for nested in message.nested_type {
+            self.add_message(&name, nested, features);
+        }
+        for declared in message.enum_type {
+            self.add_enum(&name, declared, features);
+        }
+        self.messages.insert(name, read);
+    }
+
+    fn add_enum(&mut self, scope: &str, declared: EnumType, features: FeatureSet) {
+        let features = features.with(declared.options.and_then(|options| options.features));
+        let name = scoped(scope, &declared.name);
+        let read = Enum {
+            values: declared.value,
+            closed: features.enum_type == feature::CLOSED,
+        };
+        self.enums.insert(name, read);
     }
 
     pub(super) fn methods(&self) -> impl Iterator<Item = &str> {
@@ -149,136 +154,106 @@ impl Contracts {
         services.any(|(service, _)| service == name)
     }
 
-    pub(super) fn method(&self, name: &str) -> Option<&MethodDescriptorProto> {
+    pub(super) fn method(&self, name: &str) -> Option<&Method> {
         self.methods.get(name)
     }
 
-    /// By the name in a method descriptor, with a leading dot.
-    fn message(&self, name: &str) -> Result<Named<'_>, Mismatch> {
-        let name = name.trim_start_matches('.');
-        let found = self.messages.get_key_value(name);
-        found
-            .map(|(name, message)| (name.as_str(), message))
-            .ok_or_else(|| Mismatch::Unknown {
-                message: name.to_owned(),
-            })
+    pub(super) fn message(&self, name: &str) -> Option<&Message> {
+        self.messages.get(name)
+    }
+
+    pub(super) fn declared_enum(&self, name: &str) -> Option<&Enum> {
+        self.enums.get(name)
+    }
+
+    /// The full name of a type that a file mentions within `scope`: with a leading dot, or relative
+    /// to the scope or one around it.
+    pub(super) fn resolve(&self, scope: &str, name: &str) -> String {
+        if let Some(full) = name.strip_prefix('.') {
+            return full.to_owned();
+        }
+        let mut scope = Some(scope);
+        while let Some(inner) = scope {
+            let candidate = scoped(inner, name);
+            if self.messages.contains_key(&candidate) || self.enums.contains_key(&candidate) {
+                return candidate;
+            }
+            scope = match inner.rsplit_once('.') {
+                Some((outer, _)) => Some(outer),
+                None if inner.is_empty() => None,
+                None => Some(""),
+            };
+        }
+        name.to_owned()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use prost_types::descriptor_proto::ReservedRange;
+// === impl Message ===
 
-    use super::*;
-
-    fn field(number: i32, kind: Type, label: Label) -> FieldDescriptorProto {
-        FieldDescriptorProto {
-            name: Some("x".to_owned()),
-            number: Some(number),
-            label: Some(label.into()),
-            r#type: Some(kind.into()),
-            ..FieldDescriptorProto::default()
-        }
+impl Message {
+    pub(super) fn field(&self, number: i32) -> Option<&Field> {
+        self.fields.iter().find(|field| field.number == number)
     }
 
-    fn number(number: i32) -> FieldDescriptorProto {
-        field(number, Type::Int32, Label::Optional)
+    pub(super) fn reserves(&self, number: i32) -> bool {
+        let mut ranges = self.reserved.iter();
+        ranges.any(|range| (range.start..range.end).contains(&number))
     }
+}
 
-    /// Compares two messages of one field each.
-    fn verdict(
-        old: FieldDescriptorProto,
-        new: impl Into<Option<FieldDescriptorProto>>,
-        side: Side,
-    ) -> Result<(), Mismatch> {
-        let message = |field: Option<FieldDescriptorProto>| DescriptorProto {
-            field: field.into_iter().collect(),
-            reserved_range: vec![ReservedRange {
-                start: Some(7),
-                end: Some(8),
-            }],
-            ..DescriptorProto::default()
-        };
-        let (old, new) = (message(Some(old)), message(new.into()));
-        compare_messages(("Old", &old), ("New", &new), side)
-    }
+// === impl Field ===
 
-    const SIDES: [Side; 2] = [Side::Request, Side::Response];
-
-    #[test]
-    fn a_field_with_the_same_number_type_and_label_is_compatible() {
-        let renamed = FieldDescriptorProto {
-            name: Some("y".to_owned()),
-            ..number(1)
+impl Field {
+    fn new(field: &FieldType, features: FeatureSet, map: bool) -> Self {
+        let features = features.with(field.options.and_then(|options| options.features));
+        let delimited = features.message_encoding == feature::DELIMITED && !map;
+        let kind = match Type::try_from(field.r#type) {
+            Ok(Type::Group) => Kind::Message { delimited: true },
+            Ok(Type::Message) => Kind::Message { delimited },
+            Ok(Type::Enum) => Kind::Enum,
+            Ok(scalar) => Kind::Scalar(scalar),
+            Err(_) => Kind::Unknown,
         };
-        for side in SIDES {
-            assert_eq!(verdict(number(1), renamed.clone(), side), Ok(()));
-        }
-    }
-
-    #[test]
-    fn explicit_presence_is_compatible_and_a_oneof_is_not() {
-        let optional = FieldDescriptorProto {
-            oneof_index: Some(0),
-            proto3_optional: Some(true),
-            ..number(1)
-        };
-        let one_of_many = FieldDescriptorProto {
-            oneof_index: Some(0),
-            ..number(1)
-        };
-        let differs = Mismatch::Differs {
-            field: "x = 1".to_owned(),
-            message: "New".to_owned(),
-        };
-        assert_eq!(verdict(number(1), optional, Side::Request), Ok(()));
-        let refused = verdict(number(1), one_of_many, Side::Request);
-        assert_eq!(refused, Err(differs));
-    }
-
-    #[test]
-    fn another_type_or_label_is_incompatible() {
-        for new in [
-            field(1, Type::Sint32, Label::Optional),
-            field(1, Type::Int64, Label::Optional),
-            field(1, Type::Int32, Label::Repeated),
-            field(1, Type::Int32, Label::Required),
-        ] {
-            for side in SIDES {
-                let refused = verdict(number(1), new.clone(), side).unwrap_err();
-                assert_eq!(
-                    refused.to_string(),
-                    "field x = 1 has another type or label in New"
-                );
+        let oneof = field.oneof_index.filter(|_| !field.proto3_optional);
+        let is_explicit = field.proto3_optional || oneof.is_some();
+        let repeated = field.label == i32::from(Label::Repeated);
+        let presence = match features.field_presence {
+            _ if repeated => Presence::Explicit,
+            _ if field.label == i32::from(Label::Required) => Presence::Required,
+            feature::LEGACY_REQUIRED => Presence::Required,
+            feature::IMPLICIT if !is_explicit && !matches!(kind, Kind::Message { .. }) => {
+                Presence::Implicit
             }
-        }
-    }
-
-    #[test]
-    fn a_missing_field_is_accepted_only_if_a_request_reserves_it() {
-        let missing = |number: i32| {
-            Err(Mismatch::Missing {
-                field: format!("x = {number}"),
-                message: "New".to_owned(),
-            })
+            _ => Presence::Explicit,
         };
-        assert_eq!(verdict(number(7), None, Side::Request), Ok(()));
-        assert_eq!(verdict(number(7), None, Side::Response), missing(7));
-        for number_beside in [6, 8] {
-            let refused = verdict(number(number_beside), None, Side::Request);
-            assert_eq!(refused, missing(number_beside));
+        Self {
+            name: field.name.clone(),
+            number: field.number,
+            form: Form {
+                kind,
+                repeated,
+                map,
+            },
+            presence,
+            type_name: field.type_name.clone(),
+            default: field.default_value.clone(),
+            oneof,
         }
     }
 
-    #[test]
-    fn a_type_that_is_not_compared_is_rejected() {
-        for kind in [Type::Message, Type::Enum, Type::Group] {
-            let old = field(1, kind, Label::Optional);
-            let refused = verdict(old.clone(), old, Side::Request).unwrap_err();
-            let expected = Mismatch::NotCompared {
-                field: "x = 1".to_owned(),
-            };
-            assert_eq!(refused, expected);
-        }
+    /// Whether it has one value, which may be absent.
+    pub(super) const fn is_singular(&self) -> bool {
+        !self.form.repeated
     }
+}
+
+fn scoped(scope: &str, name: &str) -> String {
+    match scope {
+        "" => name.to_owned(),
+        scope => format!("{scope}.{name}"),
+    }
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(_, last)| last)
 }
