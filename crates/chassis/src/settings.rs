@@ -50,7 +50,7 @@ pub struct Settings {
     #[arg(long, env, default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
     pub legacy_names: bool,
 
-    /// Echo the metadata of each gRPC request in its response, under echo-<name>: on or off
+    /// Echo the metadata of each gRPC request in its response, under echo-NAME: on or off
     #[arg(long, env, default_value = "off", value_parser = on_or_off, action = ArgAction::Set)]
     pub echo_metadata: bool,
 
