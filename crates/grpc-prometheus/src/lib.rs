@@ -21,7 +21,7 @@ pub use exposition::{Exposition, Snapshot};
 #[cfg(feature = "tonic")]
 pub use recording::MeteredChannel;
 pub use recording::{
-    ClientLayer, Connection, Metered, MethodHandle, RequestBody, ResetFlag, ResponseBody,
-    ResponseFuture, ServerLayer, UnboxedClientLayer,
+    BoxedErrors, ClientLayer, Connection, Metered, MethodHandle, RequestBody, ResetFlag,
+    ResponseBody, ResponseFuture, ServerLayer, UnboxedClientLayer,
 };
 pub use series::{Buckets, CodeLabel, LabelStyle, TraceId, ZeroInit};

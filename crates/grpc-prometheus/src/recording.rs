@@ -1,6 +1,7 @@
 //! Records calls into series: layers, futures and bodies.
 
 mod body;
+mod boxed_errors;
 mod call;
 mod clock;
 mod code;
@@ -21,6 +22,7 @@ mod trace;
 pub use self::layer::MeteredChannel;
 pub use self::{
     body::{RequestBody, ResponseBody},
+    boxed_errors::BoxedErrors,
     connection::Connection,
     future::ResponseFuture,
     handle::MethodHandle,

@@ -6,6 +6,8 @@ mod panic;
 mod protocol;
 mod span;
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use grpc_prometheus::{MethodHandle, ResetFlag, ServerLayer};
 use http::{Extensions, Request, Response};
@@ -55,7 +57,7 @@ pub fn grpc_stack(
         Response = Response<
             impl http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
         >,
-        Error = BoxError,
+        Error = Infallible,
         Future: Send,
     > + Clone
     + Send

@@ -1,6 +1,6 @@
 //! Maps the end of a call to its gRPC code.
 
-use std::{error::Error as StdError, io, iter};
+use std::{any::Any, error::Error as StdError, io, iter};
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -11,6 +11,30 @@ use super::headers;
 pub(crate) struct Code(u8);
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Reads an error of one type. A type parameter cannot say "an error, or a boxed one".
+type ReadError = fn(&dyn Any) -> Option<&(dyn StdError + 'static)>;
+
+const KNOWN: &[ReadError] = &[
+    |error| Some(&**error.downcast_ref::<BoxError>()?),
+    read::<io::Error>,
+    #[cfg(feature = "tonic")]
+    read::<tonic::Status>,
+    #[cfg(feature = "tonic")]
+    read::<tonic::TimeoutExpired>,
+    #[cfg(feature = "tonic")]
+    read::<tonic::ConnectError>,
+    #[cfg(feature = "tonic")]
+    read::<tower::timeout::error::Elapsed>,
+    #[cfg(feature = "tonic")]
+    read::<tower::load_shed::error::Overloaded>,
+    #[cfg(feature = "tonic")]
+    read::<hyper::Error>,
+    #[cfg(feature = "tonic")]
+    read::<h2::Error>,
+    #[cfg(feature = "connections")]
+    read::<tonic::transport::Error>,
+];
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -59,6 +83,12 @@ impl Code {
             429 | 502 | 503 | 504 => Self::UNAVAILABLE,
             _ => Self::UNKNOWN,
         }
+    }
+
+    /// The code of a service's error: of one that is boxed, or of a type that has a code itself.
+    pub(crate) fn from_any(error: &dyn Any) -> Self {
+        let found = KNOWN.iter().find_map(|known| known(error));
+        found.map_or(Self::UNKNOWN, Self::from_error)
     }
 
     /// The code of the first error in the chain that has one, else `Unknown`.
@@ -126,6 +156,10 @@ impl Code {
             _ => Self::UNKNOWN,
         }
     }
+}
+
+fn read<E: StdError + 'static>(error: &dyn Any) -> Option<&(dyn StdError + 'static)> {
+    Some(error.downcast_ref::<E>()?)
 }
 
 fn causes<'a>(

@@ -10,11 +10,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{
-    body::ResponseBody,
-    call::OpenCall,
-    code::{BoxError, Code},
-};
+use super::{body::ResponseBody, call::OpenCall, code::Code};
 
 pin_project! {
     /// Resolves to the inner response. An error, a panic or a drop ends the call.
@@ -39,9 +35,9 @@ impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body,
-    E: Into<BoxError>,
+    E: 'static,
 {
-    type Output = Result<Response<ResponseBody<B>>, BoxError>;
+    type Output = Result<Response<ResponseBody<B>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -62,8 +58,7 @@ where
                 ))
             }
             Poll::Ready(Err(error)) => {
-                let error = error.into();
-                this.open.end(Some(Code::from_error(&*error)));
+                this.open.end(Some(Code::from_any(&error)));
                 Poll::Ready(Err(error))
             }
         }

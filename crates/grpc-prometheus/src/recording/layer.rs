@@ -7,9 +7,11 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
+#[cfg(feature = "tonic")]
+use super::code::BoxError;
 use super::{
     body::{RequestBody, ResponseBody},
-    code::BoxError,
+    boxed_errors::BoxedErrors,
     future::ResponseFuture,
     handle::{MethodHandle, ResolveMethod},
     registration::Registration,
@@ -17,6 +19,11 @@ use super::{
 };
 
 /// A tower layer that records the calls of a server.
+///
+/// Errors of the inner service keep their type. To find the code of an error, the layer reads a
+/// boxed error with its causes, and the errors of tonic, tower, hyper, h2 and `std::io`. Errors of
+/// other types count as `Unknown`, so box them inside the layer if their causes have a code:
+/// `ServiceBuilder::new().layer(metrics.layer()).map_err(BoxError::from)`.
 #[derive(Clone, Debug)]
 pub struct ServerLayer {
     registration: &'static Registration,
@@ -135,11 +142,11 @@ impl<S> Layer<S> for ClientLayer {
 // === impl UnboxedClientLayer ===
 
 impl<S> Layer<S> for UnboxedClientLayer {
-    type Service = Metered<S>;
+    type Service = Metered<BoxedErrors<S>>;
 
-    fn layer(&self, inner: S) -> Metered<S> {
+    fn layer(&self, inner: S) -> Self::Service {
         Metered {
-            inner,
+            inner: BoxedErrors::new(inner),
             registration: self.registration,
             hooks: Hooks::NONE,
         }
@@ -151,15 +158,15 @@ impl<S> Layer<S> for UnboxedClientLayer {
 impl<S, ReqB, ResB> Service<Request<ReqB>> for Metered<S>
 where
     S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>>,
-    S::Error: Into<BoxError>,
+    S::Error: 'static,
     ResB: Body,
 {
     type Response = Response<ResponseBody<ResB>>;
-    type Error = BoxError;
+    type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
@@ -184,7 +191,7 @@ where
 {
     type Response = Response<ResponseBody<ResB>>;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<BoxedErrors<S::Future>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -195,7 +202,7 @@ where
         let (series, reset) = (open.series(), open.reset());
         let body = |body| tonic::body::Body::new(RequestBody::new(body, series, reset));
         let request = request.map(body);
-        ResponseFuture::new(self.inner.call(request), open)
+        ResponseFuture::new(BoxedErrors::new(self.inner.call(request)), open)
     }
 }
 

@@ -11,12 +11,12 @@ use grpc_prometheus::RequestBody;
 use http::{Request, Response};
 use tonic::{Status, body::Body};
 use tower::{
-    BoxError, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, service_fn,
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt, load_shed::error::Overloaded, service_fn,
     timeout::error::Elapsed,
 };
 
 use crate::{
-    duplex::server,
+    duplex::{client, server},
     expect::{calls, exactly, nonzero_samples},
     layers::grpc,
 };
@@ -131,4 +131,53 @@ async fn an_error_of_the_service_has_the_code_of_what_caused_it() {
             assert_eq!(nonzero_samples(&exposition), exactly(&[lines]));
         }
     }
+}
+
+/// Fails with this error; its layer returns the same type.
+async fn failed_with<E: fmt::Debug + 'static>(error: fn() -> E, code: &str) -> E {
+    let (exposition, metrics) = server();
+    let service = service_fn(move |_: Request<RequestBody<Body>>| async move {
+        Err::<Response<Body>, E>(error())
+    });
+    let service = metrics.layer().layer(service);
+    let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
+    let failed: E = service.oneshot(request).await.unwrap_err();
+    let lines = calls("server", "Unary", code, 0, 0);
+    assert_eq!(
+        nonzero_samples(&exposition),
+        exactly(&[lines]),
+        "{failed:?}"
+    );
+    failed
+}
+
+#[tokio::test]
+async fn an_error_of_the_service_keeps_its_type_and_has_the_code_of_its_cause() {
+    let status = failed_with(|| Status::not_found("no"), "NotFound").await;
+    assert_eq!(status.message(), "no");
+    failed_with(|| io::Error::other("lost"), "Unavailable").await;
+    failed_with(Elapsed::new, "DeadlineExceeded").await;
+    failed_with(Overloaded::new, "ResourceExhausted").await;
+    failed_with(|| h2::Error::from(h2::Reason::CANCEL), "Canceled").await;
+    let boxed = || BoxError::from(Wrapped(Status::not_found("").into()));
+    let boxed = failed_with(boxed, "NotFound").await;
+    assert!(boxed.is::<Wrapped>());
+    // Neither boxed nor known.
+    let wrapped = failed_with(|| Wrapped(Status::not_found("").into()), "Unknown").await;
+    assert_eq!(wrapped.to_string(), "wrapped");
+}
+
+// A client reads the causes of every error, and boxes it.
+#[tokio::test]
+async fn an_error_of_a_clients_service_is_boxed_and_has_the_code_of_its_cause() {
+    let (exposition, metrics) = client();
+    let service = service_fn(|_: Request<RequestBody<Body>>| async {
+        Err::<Response<Body>, _>(Wrapped(Status::not_found("").into()))
+    });
+    let service = metrics.layer().unboxed().layer(service);
+    let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
+    let failed: BoxError = service.oneshot(request).await.unwrap_err();
+    assert!(failed.is::<Wrapped>());
+    let lines = calls("client", "Unary", "NotFound", 0, 0);
+    assert_eq!(nonzero_samples(&exposition), exactly(&[lines]));
 }

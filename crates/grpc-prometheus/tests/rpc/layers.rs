@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use tonic::{
     Code, Status,
     body::Body,
-    service::{Interceptor, interceptor::InterceptedService},
+    service::{Interceptor, Routes, interceptor::InterceptedService},
     transport::Server,
 };
 use tower::{
@@ -212,21 +212,44 @@ async fn an_excluded_health_check_still_responds() {
     assert_eq!(page(&exposition), "");
 }
 
-// A router needs infallible services, and the layer boxes the error.
+async fn unary_over(server: Server, routes: Routes) {
+    let connection = Connection::new(server, routes);
+    let mut echo = EchoClient::new(connection.channel.clone());
+    echo.unary("head").await.unwrap();
+}
+
+// tonic and axum need services that cannot fail.
 #[tokio::test]
-async fn an_axum_router_takes_the_layer_behind_a_handler_of_errors() {
-    use axum::{Router, error_handling::HandleErrorLayer, routing::post_service};
+async fn one_service_of_a_tonic_server_takes_the_layer() {
+    use tonic::service::LayerExt;
 
     let (exposition, metrics) = server();
-    let answer = |error: BoxError| async move {
-        Status::internal(error.to_string()).into_http::<axum::body::Body>()
-    };
-    let layers = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(answer))
-        .layer(metrics.layer());
+    let layered = metrics.layer().named_layer(Echo::default());
+    unary_over(Server::builder(), Routes::new(layered.clone())).await;
+    let mut other = Server::builder();
+    drop(other.add_service(layered));
+    let lines = calls("server", "Unary", "OK", 1, 1);
+    wait_for(&exposition, exactly(&[lines])).await;
+}
+
+#[tokio::test]
+async fn tonics_routes_as_an_axum_router_take_the_layer() {
+    let (exposition, metrics) = server();
+    let router = Echo::default().routes().into_axum_router();
+    let router = router.layer(metrics.layer());
+    unary_over(Server::builder(), Routes::from(router)).await;
+    let lines = calls("server", "Unary", "OK", 1, 1);
+    wait_for(&exposition, exactly(&[lines])).await;
+}
+
+#[tokio::test]
+async fn an_axum_router_takes_the_layer() {
+    use axum::{Router, routing::post_service};
+
+    let (exposition, metrics) = server();
     let router = Router::new()
         .route("/t.v1.Echo/Unary", post_service(Echo::default()))
-        .layer(layers);
+        .layer(metrics.layer());
     let request = grpc("/t.v1.Echo/Unary").header("x-script", "head");
     let message = axum::body::Body::from(vec![0; 5]);
     let response = router.oneshot(request.body(message).unwrap()).await;
