@@ -21,7 +21,8 @@ pub use exposition::{Exposition, Snapshot};
 #[cfg(feature = "tonic")]
 pub use recording::MeteredChannel;
 pub use recording::{
-    BoxedErrors, ClientLayer, Connection, Metered, MethodHandle, RequestBody, ResetFlag,
-    ResponseBody, ResponseFuture, ServerLayer, UnboxedClientLayer,
+    BoxedErrors, Client, ClientLayer, Connection, MeteredClient, MeteredServer, MethodHandle,
+    RequestBody, ResetFlag, ResponseBody, ResponseFuture, Role, Server, ServerLayer,
+    UnboxedClientLayer,
 };
 pub use series::{Buckets, CodeLabel, LabelStyle, TraceId, ZeroInit};

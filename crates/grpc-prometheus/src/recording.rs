@@ -15,6 +15,7 @@ mod layer;
 mod meter;
 mod registration;
 mod reset;
+mod role;
 mod timeout;
 mod trace;
 
@@ -26,8 +27,9 @@ pub use self::{
     connection::Connection,
     future::ResponseFuture,
     handle::MethodHandle,
-    layer::{ClientLayer, Metered, ServerLayer, UnboxedClientLayer},
+    layer::{ClientLayer, MeteredClient, MeteredServer, ServerLayer, UnboxedClientLayer},
     reset::ResetFlag,
+    role::{Client, Role, Server},
 };
 
 pub(crate) use self::registration::Registration;

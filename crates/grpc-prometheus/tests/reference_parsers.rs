@@ -12,9 +12,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use grpc_prometheus::{
-    Buckets, ClientMetrics, CodeLabel, Exposition, RequestBody, ServerMetrics, TraceId,
-};
+use grpc_prometheus::{Buckets, ClientMetrics, CodeLabel, Exposition, ServerMetrics, TraceId};
 use http::{Request, Response};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, TextEncoder};
 use prost::Message;
@@ -90,6 +88,11 @@ fn descriptor_set() -> Vec<u8> {
     FileDescriptorSet { file: vec![file] }.encode_to_vec()
 }
 
+async fn answer<B>(_: Request<B>) -> Result<Response<String>, Infallible> {
+    let response = Response::builder().header("grpc-status", "0");
+    Ok(response.body(String::new()).unwrap())
+}
+
 /// Everything that the crate exposes, and metrics of another collector.
 async fn everything() -> Exposition {
     let exposition = Exposition::default();
@@ -115,10 +118,6 @@ async fn everything() -> Exposition {
         .register(&exposition)
         .unwrap();
     drop(server.connection(()));
-    let service = service_fn(|_: Request<RequestBody<String>>| async {
-        let response = Response::builder().header("grpc-status", "0");
-        Ok::<_, Infallible>(response.body(String::new()).unwrap())
-    });
     for path in ["/p.S/Do", "/p.S/Else", "/no.Such/Thing"] {
         let request = Request::post(path)
             .header("content-type", "application/grpc")
@@ -126,14 +125,14 @@ async fn everything() -> Exposition {
         let request = request.body(String::new()).unwrap();
         server
             .layer()
-            .layer(service)
+            .layer(service_fn(answer))
             .oneshot(request.clone())
             .await
             .unwrap();
         client
             .layer()
             .unboxed()
-            .layer(service)
+            .layer(service_fn(answer))
             .oneshot(request)
             .await
             .unwrap();

@@ -13,10 +13,6 @@ mod sealed {
     use super::{ClientMetrics, Registration, ServerMetrics, Side};
 
     pub trait Sealed {
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
         const SIDE: Side;
         #[expect(
             private_interfaces,
@@ -26,10 +22,6 @@ mod sealed {
     }
 
     impl Sealed for ServerMetrics {
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
         const SIDE: Side = Side::Server;
         #[expect(
             private_interfaces,
@@ -41,10 +33,6 @@ mod sealed {
     }
 
     impl Sealed for ClientMetrics {
-        #[expect(
-            private_interfaces,
-            reason = "the trait cannot be named outside of this module"
-        )]
         const SIDE: Side = Side::Client;
         #[expect(
             private_interfaces,

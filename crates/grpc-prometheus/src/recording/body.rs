@@ -15,7 +15,7 @@ use super::{
     call::OpenCall,
     code::{self, BoxError, Code},
     meter::Meter,
-    reset::ResetFlag,
+    role::{ResetState, Role, Server},
 };
 use crate::series::Series;
 
@@ -24,10 +24,10 @@ pin_project! {
     ///
     /// Errors of the inner body are boxed.
     #[derive(Debug)]
-    pub struct RequestBody<B> {
+    pub struct RequestBody<B, R: Role = Server> {
         #[pin]
         inner: B,
-        metered: RequestMeter,
+        metered: RequestMeter<R>,
     }
 }
 
@@ -36,21 +36,20 @@ pin_project! {
     ///
     /// Errors of the inner body are boxed.
     #[derive(Debug)]
-    pub struct ResponseBody<B> {
+    pub struct ResponseBody<B, R: Role = Server> {
         #[pin]
         inner: B,
-        series: Option<&'static Series>,
         meter: Meter<false>,
-        open: OpenCall,
+        open: OpenCall<R>,
     }
 }
 
 /// The request side of a call. The service owns it, so it may outlive the call.
 #[derive(Debug)]
-struct RequestMeter {
+struct RequestMeter<R: Role> {
     /// `None` if the call is not counted.
     series: Option<&'static Series>,
-    reset: Option<ResetFlag>,
+    reset: R::Reset,
     meter: Meter<true>,
 }
 
@@ -58,9 +57,9 @@ type FramePoll = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 // === impl RequestBody ===
 
-impl<B> RequestBody<B> {
+impl<B, R: Role> RequestBody<B, R> {
     #[inline]
-    pub(crate) fn new(inner: B, series: Option<&'static Series>, reset: Option<ResetFlag>) -> Self {
+    pub(crate) fn new(inner: B, series: Option<&'static Series>, reset: R::Reset) -> Self {
         let metered = RequestMeter {
             series,
             reset,
@@ -70,8 +69,9 @@ impl<B> RequestBody<B> {
     }
 }
 
-impl<B> Body for RequestBody<B>
+impl<B, R> Body for RequestBody<B, R>
 where
+    R: Role,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
@@ -108,20 +108,20 @@ where
 
 // === impl ResponseBody ===
 
-impl<B> ResponseBody<B> {
+impl<B, R: Role> ResponseBody<B, R> {
     #[inline]
-    pub(crate) fn new(inner: B, series: Option<&'static Series>, open: OpenCall) -> Self {
+    pub(crate) fn new(inner: B, open: OpenCall<R>) -> Self {
         Self {
             inner,
-            series,
             meter: Meter::default(),
             open,
         }
     }
 }
 
-impl<B> Body for ResponseBody<B>
+impl<B, R> Body for ResponseBody<B, R>
 where
+    R: Role,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
@@ -131,7 +131,7 @@ where
     #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> FramePoll {
         let mut this = self.project();
-        let Some(series) = *this.series else {
+        let Some(series) = this.open.series() else {
             return this.inner.poll_frame(cx).map_err(Into::into);
         };
         this.meter.on_poll(series);
@@ -171,8 +171,8 @@ where
 }
 
 #[cold]
-fn note_reset(reset: Option<ResetFlag>, error: BoxError) -> BoxError {
-    if let Some(reset) = reset
+fn note_reset(reset: impl ResetState, error: BoxError) -> BoxError {
+    if let Some(reset) = reset.flag()
         && code::is_reset(&*error)
     {
         reset.set();
@@ -182,7 +182,7 @@ fn note_reset(reset: Option<ResetFlag>, error: BoxError) -> BoxError {
 
 // === impl RequestMeter ===
 
-impl Drop for RequestMeter {
+impl<R: Role> Drop for RequestMeter<R> {
     #[inline]
     fn drop(&mut self) {
         if let Some(series) = self.series {

@@ -6,12 +6,11 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tower_service::Service;
 
 use super::code::BoxError;
 
 pin_project! {
-    /// A service, or its future, with boxed errors.
+    /// The future of a client's service, with boxed errors.
     #[derive(Clone, Debug)]
     pub struct BoxedErrors<T> {
         #[pin]
@@ -25,26 +24,6 @@ impl<T> BoxedErrors<T> {
     #[inline]
     pub(crate) const fn new(inner: T) -> Self {
         Self { inner }
-    }
-}
-
-impl<T, Request> Service<Request> for BoxedErrors<T>
-where
-    T: Service<Request>,
-    T::Error: Into<BoxError>,
-{
-    type Response = T::Response;
-    type Error = BoxError;
-    type Future = BoxedErrors<T::Future>;
-
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    #[inline]
-    fn call(&mut self, request: Request) -> Self::Future {
-        BoxedErrors::new(self.inner.call(request))
     }
 }
 

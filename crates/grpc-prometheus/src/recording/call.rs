@@ -1,40 +1,41 @@
 //! One RPC from start to end. It is recorded exactly once, also when it is dropped.
 
-use std::{thread, time::Instant};
+use std::{mem, time::Instant};
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 
-use super::{clock, code::Code, reset::ResetFlag, timeout, trace};
+use super::{
+    clock,
+    code::Code,
+    reset::ResetFlag,
+    role::{ResetState, Role},
+    trace,
+};
 use crate::series::{Series, Side, TraceId};
 
 /// A server attributes a cancellation to the deadline if it arrives at most this early, in
 /// nanoseconds.
 const MAX_EARLY: u64 = 10_000_000;
 
-/// The state of an open call: plain words, passed by value.
+/// Owns a call until it ends. Dropping it ends the call.
 ///
-/// No function that is not inlined borrows it, and no code that is not inlined drops it. So the
-/// compiler can leave the words in place when the request, the response or a future moves.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Call {
-    pub(crate) series: &'static Series,
-    start: Instant,
+/// Functions that are not inlined take its words one by one. So the compiler can leave the words in
+/// place when the request, the response or a future moves.
+#[derive(Debug)]
+pub(crate) struct OpenCall<R: Role> {
+    /// `None` if the call is not counted.
+    series: Option<&'static Series>,
+    /// `None` if the call has ended or is not counted.
+    start: Option<Instant>,
     /// In nanoseconds from the start; [`NEVER`](clock::NEVER) without a deadline.
     deadline: u64,
     /// [`NONE`](TraceId::NONE) unless the trace is sampled.
     trace_id: TraceId,
     /// The HTTP status, once the response head has arrived.
     status: Option<StatusCode>,
-}
-
-/// Owns a call until it ends. Dropping it ends the call.
-#[derive(Debug)]
-pub(crate) struct OpenCall {
-    /// `None` if the call has ended or is not counted.
-    call: Option<Call>,
-    /// Closed on drop. Client calls have none.
-    reset: Option<ResetFlag>,
+    /// Closed on drop.
+    reset: R::Reset,
 }
 
 /// Records the call as `Internal` on drop, that is, during a panic. Forgotten if the guarded code
@@ -42,148 +43,84 @@ pub(crate) struct OpenCall {
 ///
 /// The drop of [`OpenCall`] comes too late for this: an outer layer may have caught the panic.
 #[derive(Debug)]
-pub(crate) struct PanicGuard<'a>(&'a mut OpenCall);
+pub(crate) struct PanicGuard<'a, R: Role>(&'a mut OpenCall<R>);
 
-// === impl Call ===
+// === impl OpenCall ===
 
-impl Call {
+impl<R: Role> OpenCall<R> {
+    /// A request that is not counted. It may have a reset flag nevertheless.
     #[inline]
-    pub(crate) fn start<B>(
-        series: &'static Series,
-        request: &Request<B>,
-        server_timeout: u64,
-    ) -> Self {
-        series.start();
-        let mut deadline = server_timeout;
-        if let Some(requested) = timeout::from_headers(request.headers()) {
-            deadline = deadline.min(clock::nanos(requested));
+    pub(crate) const fn uncounted(reset: R::Reset) -> Self {
+        Self {
+            series: None,
+            start: None,
+            deadline: clock::NEVER,
+            trace_id: TraceId::NONE,
+            status: None,
+            reset,
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn start<B>(series: &'static Series, request: &Request<B>, deadline: u64) -> Self {
+        series.start();
         let trace_id = match series.schema.config.exemplars {
             true => trace::find(request.headers(), request.extensions()),
             false => None,
         };
-        let trace_id = trace_id.unwrap_or(TraceId::NONE);
         Self {
-            start: Instant::now(),
+            series: Some(series),
             deadline,
-            trace_id,
+            trace_id: trace_id.unwrap_or(TraceId::NONE),
             status: None,
-            series,
+            reset: R::Reset::open(),
+            start: Some(Instant::now()),
         }
-    }
-
-    /// The code of a response without `grpc-status`.
-    #[inline]
-    fn http_code(self) -> Code {
-        self.status.map_or(Code::UNKNOWN, Code::from_http)
-    }
-
-    /// Records a call that ended with `code`, on the wire or by an error.
-    ///
-    /// After a reset of the request body the handler may see a regular end and respond as usual, so
-    /// `was_reset` overrides the code.
-    #[inline(never)]
-    fn end(self, code: Code, was_reset: bool) {
-        let elapsed = clock::nanos_since(self.start);
-        // tonic reports an expired client deadline as `Cancelled`, and so may the peer.
-        let client = self.side() == Side::Client;
-        let code = match code {
-            _ if was_reset => self.deadline_or_canceled(elapsed),
-            Code::CANCELED if client => self.deadline_or_canceled(elapsed),
-            code => code,
-        };
-        self.record(elapsed, code);
-    }
-
-    /// Records a call whose future or body was dropped. Must not allocate or panic.
-    #[cold]
-    #[inline(never)]
-    fn dropped(self) {
-        let answered = self.status.is_some_and(|status| status != StatusCode::OK);
-        let elapsed = clock::nanos_since(self.start);
-        if thread::panicking() {
-            self.record(elapsed, Code::INTERNAL);
-        } else if answered && self.side() == Side::Client {
-            // The client has dropped a response that is not gRPC, so its HTTP status is the
-            // outcome.
-            self.end(self.http_code(), false);
-        } else {
-            self.record(elapsed, self.deadline_or_canceled(elapsed));
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn panicked(self) {
-        self.record(clock::nanos_since(self.start), Code::INTERNAL);
-    }
-
-    #[inline]
-    fn record(self, elapsed: u64, code: Code) {
-        self.series.handled(code.index(), elapsed, self.trace_id);
-    }
-
-    fn side(self) -> Side {
-        self.series.side
-    }
-
-    fn deadline_or_canceled(self, elapsed: u64) -> Code {
-        if is_past_deadline(self.side(), self.deadline, elapsed) {
-            Code::DEADLINE_EXCEEDED
-        } else {
-            Code::CANCELED
-        }
-    }
-}
-
-// === impl OpenCall ===
-
-impl OpenCall {
-    #[inline]
-    pub(crate) const fn new(call: Option<Call>, reset: Option<ResetFlag>) -> Self {
-        Self { call, reset }
     }
 
     /// Moves the call out.
     #[inline]
     pub(crate) const fn take(&mut self) -> Self {
         Self {
-            call: self.call.take(),
-            reset: self.reset.take(),
+            series: self.series,
+            start: self.start.take(),
+            deadline: self.deadline,
+            trace_id: self.trace_id,
+            status: self.status,
+            reset: mem::replace(&mut self.reset, R::Reset::NONE),
         }
     }
 
+    /// `None` if the call is not counted.
     #[inline]
     pub(crate) const fn series(&self) -> Option<&'static Series> {
-        match self.call {
-            Some(call) => Some(call.series),
-            None => None,
-        }
+        self.series
     }
 
     #[inline]
-    pub(crate) const fn reset(&self) -> Option<ResetFlag> {
+    pub(crate) const fn reset(&self) -> R::Reset {
         self.reset
     }
 
+    /// Also if it is not counted.
     #[inline]
     pub(crate) const fn is_ended(&self) -> bool {
-        self.call.is_none()
+        self.start.is_none()
     }
 
     #[inline]
-    pub(crate) const fn on_panic(&mut self) -> PanicGuard<'_> {
+    pub(crate) const fn on_panic(&mut self) -> PanicGuard<'_, R> {
         PanicGuard(self)
     }
 
     /// Handles the response head, which may carry the trace id and may end the call.
     #[inline]
     pub(crate) fn on_response<B: Body>(&mut self, response: &Response<B>) {
-        let Some(call) = &mut self.call else { return };
-        call.status = Some(response.status());
-        if call.series.schema.config.exemplars && call.trace_id == TraceId::NONE {
+        let Some(series) = self.series else { return };
+        self.status = Some(response.status());
+        if series.schema.config.exemplars && self.trace_id == TraceId::NONE {
             let trace_id = response.extensions().get().copied();
-            call.trace_id = trace_id.unwrap_or(TraceId::NONE);
+            self.trace_id = trace_id.unwrap_or(TraceId::NONE);
         }
         let code = Code::from_headers(response.headers());
         // A body at its end is never polled: tonic drops it, and hyper sends the head alone.
@@ -195,33 +132,89 @@ impl OpenCall {
     /// Ends the call, unless it has ended, with `code` or else the code of the HTTP status.
     #[inline]
     pub(crate) fn end(&mut self, code: Option<Code>) {
-        if let Some(call) = self.call.take() {
-            let was_reset = self.reset.is_some_and(ResetFlag::is_set);
-            call.end(code.unwrap_or_else(|| call.http_code()), was_reset);
+        if let Some((series, start)) = self.close() {
+            let mut code = code.unwrap_or_else(|| self.http_code());
+            // After a reset of the request body the handler may see a regular end and respond as
+            // usual. tonic reports an expired client deadline as `Cancelled`, and so may the peer.
+            let reset = self.reset.flag().is_some_and(ResetFlag::is_set);
+            if reset || (code == Code::CANCELED && R::SIDE == Side::Client) {
+                code = deadline_or_canceled::<R>(start, self.deadline);
+            }
+            record(series, start, self.trace_id, code);
         }
+    }
+
+    /// Makes the call ended. `None` if it has ended already.
+    #[inline]
+    const fn close(&mut self) -> Option<(&'static Series, Instant)> {
+        match (self.series, self.start.take()) {
+            (Some(series), Some(start)) => Some((series, start)),
+            _ => None,
+        }
+    }
+
+    /// The code of a response without `grpc-status`.
+    #[inline]
+    fn http_code(&self) -> Code {
+        self.status.map_or(Code::UNKNOWN, Code::from_http)
     }
 }
 
-impl Drop for OpenCall {
+impl<R: Role> Drop for OpenCall<R> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            call.dropped();
+        if let Some((series, start)) = self.close() {
+            record_dropped::<R>(series, start, self.deadline, self.trace_id, self.status);
         }
-        if let Some(reset) = self.reset {
-            reset.close();
-        }
+        self.reset.close();
     }
 }
 
 // === impl PanicGuard ===
 
-impl Drop for PanicGuard<'_> {
+impl<R: Role> Drop for PanicGuard<'_, R> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(call) = self.0.call.take() {
-            call.panicked();
+        if let Some((series, start)) = self.0.close() {
+            record(series, start, self.0.trace_id, Code::INTERNAL);
         }
+    }
+}
+
+#[inline(never)]
+fn record(series: &Series, start: Instant, trace_id: TraceId, code: Code) {
+    series.handled(code.index(), clock::nanos_since(start), trace_id);
+}
+
+/// Records a call whose future or body was dropped. Must not allocate or panic.
+///
+/// A panic that unwinds meanwhile is not this call's: [`PanicGuard`] records those.
+#[cold]
+#[inline(never)]
+fn record_dropped<R: Role>(
+    series: &Series,
+    start: Instant,
+    deadline: u64,
+    trace_id: TraceId,
+    status: Option<StatusCode>,
+) {
+    let code = match status {
+        // The client has dropped a response that is not gRPC, so its HTTP status is the outcome.
+        Some(status) if status != StatusCode::OK && R::SIDE == Side::Client => {
+            Code::from_http(status)
+        }
+        _ => deadline_or_canceled::<R>(start, deadline),
+    };
+    record(series, start, trace_id, code);
+}
+
+#[cold]
+#[inline(never)]
+fn deadline_or_canceled<R: Role>(start: Instant, deadline: u64) -> Code {
+    if is_past_deadline(R::SIDE, deadline, clock::nanos_since(start)) {
+        Code::DEADLINE_EXCEEDED
+    } else {
+        Code::CANCELED
     }
 }
 

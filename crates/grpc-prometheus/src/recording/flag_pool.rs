@@ -24,7 +24,9 @@ static SHARED: Mutex<SharedList> = Mutex::new(SharedList {
 });
 
 thread_local! {
-    static LOCAL: ThreadCache = const { ThreadCache::new() };
+    /// Has no destructor, so that each use is a plain memory access.
+    static CACHE: ThreadCache = const { ThreadCache::new() };
+    static RETURNER: Returner = const { Returner };
 }
 
 /// Free slots that no thread caches.
@@ -38,28 +40,27 @@ struct SharedList {
 struct ThreadCache {
     free: [Cell<Option<&'static Slot>>; CACHED],
     count: Cell<usize>,
+    /// 0 while the thread has no live [`Returner`]: before its first use, and while it exits.
+    capacity: Cell<usize>,
 }
+
+/// Returns the cached slots of its thread on drop.
+struct Returner;
 
 /// Takes a free slot, or allocates some if there is none.
 #[inline]
 pub(crate) fn acquire() -> &'static Slot {
-    // A thread that is exiting has lost its cache.
-    let slot = LOCAL.try_with(|local| local.pop().unwrap_or_else(|| local.refill()));
-    slot.unwrap_or_else(|_| shared().take())
+    CACHE.with(|cache| cache.pop().unwrap_or_else(|| cache.refill()))
 }
 
 /// Returns a slot. Neither allocates nor panics.
 #[inline]
 pub(crate) fn release(slot: &'static Slot) {
-    let kept = LOCAL.try_with(|local| {
-        if !local.push(slot) {
-            local.spill(BATCH);
-            local.push(slot);
+    CACHE.with(|cache| {
+        if !cache.push(slot) {
+            cache.overflow(slot);
         }
     });
-    if kept.is_err() {
-        shared().free.push(slot);
-    }
 }
 
 fn shared() -> MutexGuard<'static, SharedList> {
@@ -89,6 +90,7 @@ impl ThreadCache {
         Self {
             free: [const { Cell::new(None) }; CACHED],
             count: Cell::new(0),
+            capacity: Cell::new(0),
         }
     }
 
@@ -96,31 +98,53 @@ impl ThreadCache {
     fn pop(&self) -> Option<&'static Slot> {
         let last = self.count.get().checked_sub(1)?;
         self.count.set(last);
-        self.free[last].get()
+        self.free[last % CACHED].get()
     }
 
     /// Returns whether there was room.
     #[inline]
     fn push(&self, slot: &'static Slot) -> bool {
         let count = self.count.get();
-        let Some(place) = self.free.get(count) else {
+        if count >= self.capacity.get() {
             return false;
-        };
-        place.set(Some(slot));
+        }
+        self.free[count % CACHED].set(Some(slot));
         self.count.set(count + 1);
         true
     }
 
     #[cold]
+    #[inline(never)]
     fn refill(&self) -> &'static Slot {
+        let cached = self.is_open();
         let mut shared = shared();
         for _ in 1..BATCH {
-            self.push(shared.take());
+            if cached {
+                self.push(shared.take());
+            }
         }
         shared.take()
     }
 
     #[cold]
+    #[inline(never)]
+    fn overflow(&self, slot: &'static Slot) {
+        if self.is_open() {
+            if self.count.get() == CACHED {
+                self.spill(BATCH);
+            }
+            self.push(slot);
+        } else {
+            shared().free.push(slot);
+        }
+    }
+
+    /// Whether the cache is in use, from now on if the thread is not exiting.
+    fn is_open(&self) -> bool {
+        let open = RETURNER.try_with(|_| self.capacity.set(CACHED));
+        open.is_ok()
+    }
+
     fn spill(&self, count: usize) {
         let mut shared = shared();
         for _ in 0..count {
@@ -129,9 +153,14 @@ impl ThreadCache {
     }
 }
 
-impl Drop for ThreadCache {
+// === impl Returner ===
+
+impl Drop for Returner {
     fn drop(&mut self) {
-        self.spill(CACHED);
+        CACHE.with(|cache| {
+            cache.capacity.set(0);
+            cache.spill(CACHED);
+        });
     }
 }
 

@@ -10,39 +10,48 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{body::ResponseBody, call::OpenCall, code::Code};
+use super::{
+    body::ResponseBody,
+    call::OpenCall,
+    code::Code,
+    role::{Role, Server},
+};
 
 pin_project! {
     /// Resolves to the inner response. An error, a panic or a drop ends the call.
     #[derive(Debug)]
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F, R: Role = Server> {
         #[pin]
         inner: F,
-        open: OpenCall,
+        open: OpenCall<R>,
     }
 }
 
 // === impl ResponseFuture ===
 
-impl<F> ResponseFuture<F> {
+impl<F, R: Role> ResponseFuture<F, R> {
+    /// Creates the inner future, which may panic.
     #[inline]
-    pub(crate) const fn new(inner: F, open: OpenCall) -> Self {
+    pub(crate) fn start(mut open: OpenCall<R>, inner: impl FnOnce() -> F) -> Self {
+        let on_panic = open.on_panic();
+        let inner = inner();
+        mem::forget(on_panic);
         Self { inner, open }
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, R, B, E> Future for ResponseFuture<F, R>
 where
+    R: Role,
     F: Future<Output = Result<Response<B>, E>>,
     B: Body,
     E: 'static,
 {
-    type Output = Result<Response<ResponseBody<B>>, E>;
+    type Output = Result<Response<ResponseBody<B, R>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let series = this.open.series();
         let on_panic = this.open.on_panic();
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
@@ -53,9 +62,7 @@ where
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(response)) => {
                 let open = this.open.take();
-                Poll::Ready(Ok(
-                    response.map(|body| ResponseBody::new(body, series, open))
-                ))
+                Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, open))))
             }
             Poll::Ready(Err(error)) => {
                 this.open.end(Some(Code::from_any(&error)));

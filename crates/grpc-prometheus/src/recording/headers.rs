@@ -10,6 +10,23 @@ pub(crate) fn get<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a H
     headers.find_map(|(known, value)| (known == name).then_some(value))
 }
 
+/// The first values of two different headers, in one pass.
+#[inline]
+pub(crate) fn get_two<'a>(
+    headers: &'a HeaderMap,
+    names: [&HeaderName; 2],
+) -> [Option<&'a HeaderValue>; 2] {
+    let mut found = [None; 2];
+    for (known, value) in headers {
+        if known == names[0] {
+            found[0].get_or_insert(value);
+        } else if known == names[1] {
+            found[1].get_or_insert(value);
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -31,6 +48,9 @@ mod tests {
             }
             let name = HeaderName::from_static(NAMES[wanted]);
             prop_assert_eq!(get(&map, &name), map.get(&name));
+            let other = HeaderName::from_static(NAMES[(wanted + 1) % NAMES.len()]);
+            let expected = [map.get(&name), map.get(&other)];
+            prop_assert_eq!(get_two(&map, [&name, &other]), expected);
         }
     }
 }

@@ -7,15 +7,15 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-#[cfg(feature = "tonic")]
-use super::code::BoxError;
 use super::{
     body::{RequestBody, ResponseBody},
     boxed_errors::BoxedErrors,
+    code::BoxError,
     future::ResponseFuture,
     handle::{MethodHandle, ResolveMethod},
     registration::Registration,
     reset::{ResetFlag, ShareReset},
+    role::{Client, Server},
 };
 
 /// A tower layer that records the calls of a server.
@@ -42,12 +42,19 @@ pub struct UnboxedClientLayer {
     registration: &'static Registration,
 }
 
-/// A service that records its calls.
+/// A server's service that records its calls.
 #[derive(Clone, Debug)]
-pub struct Metered<S> {
+pub struct MeteredServer<S> {
     inner: S,
     registration: &'static Registration,
     hooks: Hooks,
+}
+
+/// A client's service that accepts any body and records its calls.
+#[derive(Clone, Debug)]
+pub struct MeteredClient<S> {
+    inner: S,
+    registration: &'static Registration,
 }
 
 /// A tonic `Channel`, or a service with the same request type, that records its calls.
@@ -98,10 +105,10 @@ impl ServerLayer {
 }
 
 impl<S> Layer<S> for ServerLayer {
-    type Service = Metered<S>;
+    type Service = MeteredServer<S>;
 
-    fn layer(&self, inner: S) -> Metered<S> {
-        Metered {
+    fn layer(&self, inner: S) -> MeteredServer<S> {
+        MeteredServer {
             inner,
             registration: self.registration,
             hooks: self.hooks,
@@ -142,28 +149,27 @@ impl<S> Layer<S> for ClientLayer {
 // === impl UnboxedClientLayer ===
 
 impl<S> Layer<S> for UnboxedClientLayer {
-    type Service = Metered<BoxedErrors<S>>;
+    type Service = MeteredClient<S>;
 
-    fn layer(&self, inner: S) -> Self::Service {
-        Metered {
-            inner: BoxedErrors::new(inner),
+    fn layer(&self, inner: S) -> MeteredClient<S> {
+        MeteredClient {
+            inner,
             registration: self.registration,
-            hooks: Hooks::NONE,
         }
     }
 }
 
-// === impl Metered ===
+// === impl MeteredServer ===
 
-impl<S, ReqB, ResB> Service<Request<ReqB>> for Metered<S>
+impl<S, ReqB, ResB> Service<Request<ReqB>> for MeteredServer<S>
 where
-    S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>>,
+    S: Service<Request<RequestBody<ReqB, Server>>, Response = Response<ResB>>,
     S::Error: 'static,
     ResB: Body,
 {
-    type Response = Response<ResponseBody<ResB>>;
+    type Response = Response<ResponseBody<ResB, Server>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, Server>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -171,10 +177,33 @@ where
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
         let open = self.registration.start(&mut request, self.hooks);
-        let (head, body) = request.into_parts();
-        let body = RequestBody::new(body, open.series(), open.reset());
-        let request = Request::from_parts(head, body);
-        ResponseFuture::new(self.inner.call(request), open)
+        let (series, reset) = (open.series(), open.reset());
+        let request = request.map(|body| RequestBody::new(body, series, reset));
+        ResponseFuture::start(open, || self.inner.call(request))
+    }
+}
+
+// === impl MeteredClient ===
+
+impl<S, ReqB, ResB> Service<Request<ReqB>> for MeteredClient<S>
+where
+    S: Service<Request<RequestBody<ReqB, Client>>, Response = Response<ResB>>,
+    S::Error: Into<BoxError>,
+    ResB: Body,
+{
+    type Response = Response<ResponseBody<ResB, Client>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<BoxedErrors<S::Future>, Client>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
+        let open = self.registration.start(&mut request, Hooks::NONE);
+        let (series, reset) = (open.series(), open.reset());
+        let request = request.map(|body| RequestBody::new(body, series, reset));
+        ResponseFuture::start(open, || BoxedErrors::new(self.inner.call(request)))
     }
 }
 
@@ -189,20 +218,23 @@ where
     ReqB::Error: Into<BoxError>,
     ResB: Body,
 {
-    type Response = Response<ResponseBody<ResB>>;
+    type Response = Response<ResponseBody<ResB, Client>>;
     type Error = BoxError;
-    type Future = ResponseFuture<BoxedErrors<S::Future>>;
+    type Future = ResponseFuture<BoxedErrors<S::Future>, Client>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
-        let open = self.registration.start(&mut request, Hooks::NONE);
+        let open = self
+            .registration
+            .start::<Client, _>(&mut request, Hooks::NONE);
         let (series, reset) = (open.series(), open.reset());
-        let body = |body| tonic::body::Body::new(RequestBody::new(body, series, reset));
+        let body =
+            |body| tonic::body::Body::new(RequestBody::<_, Client>::new(body, series, reset));
         let request = request.map(body);
-        ResponseFuture::new(BoxedErrors::new(self.inner.call(request)), open)
+        ResponseFuture::start(open, || BoxedErrors::new(self.inner.call(request)))
     }
 }
 

@@ -34,7 +34,7 @@ impl<const REQUEST: bool> Meter<REQUEST> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count(&mut self, series: &Series, data: &[u8]) {
         match self.scanner.single_message(data) {
             Some(bytes) if !series.timed => Self::count_message(series, bytes),
@@ -42,7 +42,7 @@ impl<const REQUEST: bool> Meter<REQUEST> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_message(series: &Series, bytes: u32) {
         if Self::incoming(series) {
             series.received(bytes);

@@ -1,18 +1,19 @@
 //! One registration: its series and its look-up table. Layers record into it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
-use http::{Request, header::CONTENT_TYPE};
+use http::{HeaderValue, Request, header::CONTENT_TYPE};
 
 use super::{
-    call::{Call, OpenCall},
+    call::OpenCall,
     clock::{self, NEVER},
     handle::ResolveMethod,
     headers,
     layer::Hooks,
-    reset::ResetFlag,
+    role::{ResetState, Role},
+    timeout::{self, GRPC_TIMEOUT},
 };
-use crate::series::{MethodTable, Series, Side, Store};
+use crate::series::{MethodTable, Series, Store};
 
 pub(crate) struct Registration {
     pub(crate) store: Arc<Store>,
@@ -34,28 +35,43 @@ impl Registration {
     }
 
     /// Starts the call of this request. The result is empty if the call is not counted.
-    #[inline]
-    pub(crate) fn start<B>(&self, request: &mut Request<B>, hooks: Hooks) -> OpenCall {
-        let content_type = headers::get(request.headers(), &CONTENT_TYPE);
+    #[inline(always)]
+    pub(crate) fn start<R: Role, B>(&self, request: &mut Request<B>, hooks: Hooks) -> OpenCall<R> {
+        let [content_type, timeout] =
+            headers::get_two(request.headers(), [&CONTENT_TYPE, &GRPC_TIMEOUT]);
         let content_type = content_type.map_or(&[][..], |value| value.as_bytes());
         if !content_type.starts_with(b"application/grpc") {
-            return OpenCall::new(None, None);
+            return OpenCall::uncounted(R::Reset::NONE);
         }
         // Messages and status are base64-encoded here, so the call is not counted.
         let series = match content_type.starts_with(b"application/grpc-web-text") {
             true => None,
             false => self.series(request, hooks),
         };
-        let call = series.map(|series| Call::start(series, request, self.timeout));
-        let served = call.is_some_and(|call| call.series.side == Side::Server);
-        let reset = (served || hooks.share_reset.is_some()).then(ResetFlag::open);
-        if let (Some(share), Some(reset)) = (hooks.share_reset, reset) {
-            share(request.extensions_mut(), reset);
+        let open: OpenCall<R> = match (series, hooks.share_reset) {
+            (Some(series), _) => OpenCall::start(series, request, self.deadline(timeout)),
+            (None, Some(_)) => OpenCall::uncounted(R::Reset::open()),
+            (None, None) => OpenCall::uncounted(R::Reset::NONE),
+        };
+        if let (Some(share), Some(reset)) = (hooks.share_reset, open.reset().flag()) {
+            // Moves one word, so that the address of the request does not escape.
+            let mut extensions = mem::take(request.extensions_mut());
+            share(&mut extensions, reset);
+            *request.extensions_mut() = extensions;
         }
-        OpenCall::new(call, reset)
+        open
     }
 
-    #[inline]
+    /// The shorter of the caller's and the server's own timeout, in nanoseconds.
+    #[inline(always)]
+    fn deadline(&self, requested: Option<&HeaderValue>) -> u64 {
+        let requested = requested.and_then(|value| timeout::parse(value.as_bytes()));
+        requested.map_or(self.timeout, |requested| {
+            clock::nanos(requested).min(self.timeout)
+        })
+    }
+
+    #[inline(always)]
     fn series<B>(&self, request: &Request<B>, hooks: Hooks) -> Option<&'static Series> {
         let resolve = |resolve: ResolveMethod| resolve(request.extensions())?.entry_in(self);
         match hooks.resolve.and_then(resolve) {

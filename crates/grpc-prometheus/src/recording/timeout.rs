@@ -2,18 +2,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
-use super::headers;
+pub(crate) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-
-/// The timeout of a request; `None` if the header is missing or malformed.
-pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Duration> {
-    parse(headers::get(headers, &GRPC_TIMEOUT)?.as_bytes())
-}
-
-/// Parses one to eight digits and a unit.
+/// Parses one to eight digits and a unit; `None` if the value is malformed.
 pub(crate) fn parse(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {

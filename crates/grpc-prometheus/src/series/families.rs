@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus::proto::MetricType;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
     Server,
     Client,
 }

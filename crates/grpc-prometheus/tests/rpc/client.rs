@@ -4,7 +4,7 @@ use std::{convert::Infallible, future, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use grpc_prometheus::{Buckets, ClientMetrics, Exposition, MeteredChannel, RequestBody};
+use grpc_prometheus::{Buckets, Client, ClientMetrics, Exposition, MeteredChannel, RequestBody};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc;
@@ -216,7 +216,7 @@ async fn the_receive_histogram_has_the_waits_of_the_reader() {
         .unwrap();
     let (messages, answer) = mpsc::channel(1);
     let mut answer = Some(StreamBody::new(ReceiverStream::new(answer)));
-    let service = service_fn(move |_: http::Request<RequestBody<Body>>| {
+    let service = service_fn(move |_: http::Request<RequestBody<Body, Client>>| {
         future::ready(Ok::<_, Infallible>(http::Response::new(
             answer.take().unwrap(),
         )))

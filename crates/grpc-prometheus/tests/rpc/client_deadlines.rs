@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
-use grpc_prometheus::RequestBody;
+use grpc_prometheus::{Client, RequestBody};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -70,7 +70,7 @@ async fn a_timeout_of_the_endpoint_is_deadline_exceeded() {
 async fn a_peer_that_answers_cancelled_means_the_deadline_only_after_it() {
     for (timeout, code) in [(OVER, "DeadlineExceeded"), (FAR, "Canceled")] {
         let (exposition, metrics) = client();
-        let service = service_fn(|_: Request<RequestBody<Body>>| async {
+        let service = service_fn(|_: Request<RequestBody<Body, Client>>| async {
             Ok::<_, Infallible>(Status::cancelled("").into_http::<Body>())
         });
         let service = metrics.layer().unboxed().layer(service);
@@ -85,7 +85,7 @@ async fn a_peer_that_answers_cancelled_means_the_deadline_only_after_it() {
 async fn a_stream_that_its_reader_leaves_is_deadline_exceeded_only_after_its_deadline() {
     for (timeout, code) in [(OVER, "DeadlineExceeded"), (FAR, "Canceled")] {
         let (exposition, metrics) = client();
-        let service = service_fn(|_: Request<RequestBody<Body>>| async {
+        let service = service_fn(|_: Request<RequestBody<Body, Client>>| async {
             let message = Frame::data(Bytes::from_static(&[0, 0, 0, 0, 0]));
             let frames = stream::iter([Ok::<_, Infallible>(message)]).chain(stream::pending());
             Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))

@@ -5,6 +5,7 @@
 
 use std::{
     convert::Infallible,
+    future::{self, Pending},
     task::{Context, Poll},
     time::Duration,
 };
@@ -192,20 +193,27 @@ async fn a_stream_reset_by_its_caller_is_deadline_exceeded_only_after_its_deadli
     }
 }
 
+fn hang<B>(_: Request<B>) -> Pending<Result<Response<Body>, Infallible>> {
+    future::pending()
+}
+
 #[tokio::test]
 async fn a_dropped_future_is_deadline_exceeded_only_after_its_deadline() {
     let (over, far) = ("DeadlineExceeded", "Canceled");
     for (timeout, code) in [("0S", over), (OVER, over), (FAR, far), ("99999999H", far)] {
         let (exposition, metrics) = server();
-        let hang = service_fn(|_: Request<RequestBody<Body>>| {
-            std::future::pending::<Result<Response<Body>, Infallible>>()
-        });
-        drop(metrics.layer().layer(hang).call(unary(timeout)));
+        drop(metrics.layer().layer(service_fn(hang)).call(unary(timeout)));
         let lines = calls("server", "Unary", code, 0, 0);
         assert_eq!(nonzero_samples(&exposition), exactly(&[lines]));
 
         let (exposition, metrics) = client();
-        drop(metrics.layer().unboxed().layer(hang).call(unary(timeout)));
+        drop(
+            metrics
+                .layer()
+                .unboxed()
+                .layer(service_fn(hang))
+                .call(unary(timeout)),
+        );
         let lines = calls("client", "Unary", code, 0, 0);
         assert_eq!(nonzero_samples(&exposition), exactly(&[lines]));
     }

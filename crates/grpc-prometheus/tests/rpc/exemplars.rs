@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use grpc_prometheus::{ClientMetrics, Exposition, RequestBody, ServerMetrics, TraceId};
+use grpc_prometheus::{Client, ClientMetrics, Exposition, RequestBody, ServerMetrics, TraceId};
 use http::{Request, Response};
 use tonic::body::Body;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -68,7 +68,7 @@ async fn a_client_has_exemplars_too() {
     let exposition = Exposition::default();
     let builder = ClientMetrics::builder().descriptor_set(&echo_descriptor_set());
     let metrics = builder.exemplars(true).register(&exposition).unwrap();
-    let service = service_fn(|_: Request<RequestBody<Body>>| async {
+    let service = service_fn(|_: Request<RequestBody<Body, Client>>| async {
         let response = Response::builder().header("grpc-status", "0");
         Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
     });

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use grpc_prometheus::RequestBody;
+use grpc_prometheus::{Client, RequestBody};
 use http::{Request, Response};
 use tonic::{Status, body::Body};
 use tower::{
@@ -171,7 +171,7 @@ async fn an_error_of_the_service_keeps_its_type_and_has_the_code_of_its_cause() 
 #[tokio::test]
 async fn an_error_of_a_clients_service_is_boxed_and_has_the_code_of_its_cause() {
     let (exposition, metrics) = client();
-    let service = service_fn(|_: Request<RequestBody<Body>>| async {
+    let service = service_fn(|_: Request<RequestBody<Body, Client>>| async {
         Err::<Response<Body>, _>(Wrapped(Status::not_found("").into()))
     });
     let service = metrics.layer().unboxed().layer(service);

@@ -4,7 +4,9 @@ use std::future::ready;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use grpc_prometheus::{Buckets, ClientMetrics, Error, Exposition, RequestBody, ServerMetrics};
+use grpc_prometheus::{
+    Buckets, Client, ClientMetrics, Error, Exposition, RequestBody, ServerMetrics,
+};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use prometheus::{Registry, TextEncoder};
@@ -26,7 +28,7 @@ fn a_client_without_descriptors_knows_at_most_1024_methods_and_loses_no_call() {
     let call = |name: &&'static str| {
         let request = grpc(&format!("/p.S/{name}")).extension(GrpcMethod::new("p.S", name));
         let request = request.body(Empty::<Bytes>::new()).unwrap();
-        let service = service_fn(|_: Request<RequestBody<Empty<Bytes>>>| {
+        let service = service_fn(|_: Request<RequestBody<Empty<Bytes>, Client>>| {
             ready(Err::<Response<Empty<Bytes>>, BoxError>("no".into()))
         });
         let call = layer.unboxed().layer(service).oneshot(request);

@@ -31,6 +31,7 @@ mod layers;
 mod limits;
 mod names;
 mod options;
+mod panics;
 mod paths;
 mod peers;
 mod registrations;

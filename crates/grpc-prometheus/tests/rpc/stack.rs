@@ -10,9 +10,9 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use grpc_prometheus::{
-    Buckets, Builder, ClientLayer, ClientMetrics, Connection, Error, Exposition, Metered,
-    MeteredChannel, RequestBody, ResponseBody, ResponseFuture, ServerLayer, ServerMetrics,
-    Snapshot, TraceId, UnboxedClientLayer,
+    Buckets, Builder, Client, ClientLayer, ClientMetrics, Connection, Error, Exposition,
+    MeteredChannel, MeteredClient, MeteredServer, RequestBody, ResponseBody, ResponseFuture,
+    ServerLayer, ServerMetrics, Snapshot, TraceId, UnboxedClientLayer,
 };
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Empty};
@@ -219,7 +219,8 @@ fn public_types_can_be_sent_shared_cloned_and_shown() {
     cloned::<ServerLayer>();
     cloned::<ClientLayer>();
     cloned::<UnboxedClientLayer>();
-    cloned::<Metered<()>>();
+    cloned::<MeteredServer<()>>();
+    cloned::<MeteredClient<()>>();
     cloned::<MeteredChannel<Channel>>();
     cloned::<Snapshot>();
     cloned::<Buckets>();
@@ -228,8 +229,11 @@ fn public_types_can_be_sent_shared_cloned_and_shown() {
     sent::<Builder<ClientMetrics>>();
     sent::<Connection<TcpStream>>();
     sent::<RequestBody<Empty<Bytes>>>();
+    sent::<RequestBody<Empty<Bytes>, Client>>();
     sent::<ResponseBody<Empty<Bytes>>>();
+    sent::<ResponseBody<Empty<Bytes>, Client>>();
     sent::<ResponseFuture<Ready<()>>>();
+    sent::<ResponseFuture<Ready<()>, Client>>();
     sent::<Error>();
 }
 
