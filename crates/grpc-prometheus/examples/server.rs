@@ -5,13 +5,7 @@
 
 use std::future::IntoFuture;
 
-use axum::{
-    Router,
-    extract::State,
-    http::{HeaderMap, header},
-    response::IntoResponse,
-    routing::get,
-};
+use axum::Router;
 use grpc_prometheus::{Exposition, ServerMetrics};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
@@ -30,9 +24,7 @@ async fn main() -> Result<(), BoxError> {
         .add_service(health)
         .serve("127.0.0.1:50061".parse()?);
 
-    let page = Router::new()
-        .route("/metrics", get(scrape))
-        .with_state(exposition);
+    let page = Router::new().route_service("/metrics", exposition.scrape_service());
     let listener = TcpListener::bind("127.0.0.1:9464").await?;
     let scrapes = axum::serve(listener, page).into_future();
     println!("calls on 127.0.0.1:50061, metrics on http://127.0.0.1:9464/metrics");
@@ -41,11 +33,4 @@ async fn main() -> Result<(), BoxError> {
         ended = scrapes => ended?,
     }
     Ok(())
-}
-
-async fn scrape(State(exposition): State<Exposition>, headers: HeaderMap) -> impl IntoResponse {
-    let accept = headers.get(header::ACCEPT);
-    let accept = accept.and_then(|accept| accept.to_str().ok());
-    let (content_type, body) = exposition.encode(accept);
-    ([(header::CONTENT_TYPE, content_type)], body)
 }

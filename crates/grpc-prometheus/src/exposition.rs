@@ -1,15 +1,23 @@
 //! Reads series: as the page of a scrape, as metric families, as totals.
 
+mod accept;
 mod collector;
 mod decoration;
 mod foreign;
 mod gather;
+mod gzip;
+mod negotiation;
 mod openmetrics;
 mod page;
 mod registry;
 mod samples;
+mod scrape;
 mod snapshot;
 
-pub use self::{registry::Exposition, snapshot::Snapshot};
+pub use self::{
+    registry::Exposition,
+    scrape::{PageBody, ScrapeService},
+    snapshot::Snapshot,
+};
 
 pub(crate) use self::registry::RegisterError;

@@ -17,7 +17,7 @@ mod series;
 mod arrows;
 
 pub use configuration::{Builder, ClientMetrics, Error, ServerMetrics};
-pub use exposition::{Exposition, Snapshot};
+pub use exposition::{Exposition, PageBody, ScrapeService, Snapshot};
 #[cfg(feature = "tonic")]
 pub use recording::MeteredChannel;
 pub use recording::{

@@ -7,7 +7,7 @@ use prometheus::{
     proto::{MetricFamily, MetricType},
 };
 
-use super::page::{Format, Page};
+use super::{negotiation::Format, page::Page};
 use crate::series::canonical;
 
 /// Converts the text of the prometheus crate, because the fields of its types are private with the

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use prometheus::proto::MetricType;
 
 use super::{
+    negotiation::Format,
     openmetrics,
     samples::{Distribution, Sink},
 };
@@ -12,15 +13,6 @@ use crate::series::{
     Family,
     labels::{self, Labels},
 };
-
-/// The format of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// Prometheus text 0.0.4.
-    Text,
-    /// OpenMetrics 1.0, with exemplars.
-    OpenMetrics,
-}
 
 /// A page under construction.
 #[derive(Debug)]

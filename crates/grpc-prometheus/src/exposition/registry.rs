@@ -11,13 +11,12 @@ use prometheus::{Registry, proto::MetricFamily};
 use super::{
     collector::{ActiveEncodes, StoreCollector},
     decoration::Decoration,
-    foreign, openmetrics,
-    page::{Format, Page, PageSink},
+    foreign,
+    negotiation::{self, Format},
+    page::{Page, PageSink},
     samples::Samples,
 };
 use crate::series::{Config, Family, Store};
-
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A [`prometheus::Registry`] with its gRPC metrics: register servers and clients with it, and
 /// encode the page of a scrape.
@@ -85,14 +84,14 @@ impl Exposition {
     /// the body.
     ///
     /// `accept` is the request's `Accept` header. If it prefers OpenMetrics 1.0, the page has that
-    /// format and exemplars; otherwise it is the text format 0.0.4.
+    /// format and exemplars; otherwise it is the text format 0.0.4. [`respond`](Self::respond) does
+    /// this for a whole request, and compresses the page.
     pub fn encode(&self, accept: Option<&str>) -> (&'static str, String) {
-        let (format, content_type) = match accept {
-            Some(accept) if openmetrics::is_preferred(accept) => {
-                (Format::OpenMetrics, openmetrics::CONTENT_TYPE)
-            }
-            _ => (Format::Text, TEXT),
-        };
+        let format = negotiation::format(accept);
+        (format.content_type(), self.page(format))
+    }
+
+    pub(crate) fn page(&self, format: Format) -> String {
         let stores = self.stores().clone();
         let foreign = self.shared.encodes.gather_foreign(&self.shared.registry);
         let stores: Vec<_> = stores.into_iter().map(Scraped::new).collect();
@@ -112,7 +111,7 @@ impl Exposition {
         if format == Format::OpenMetrics {
             page.push(&["# EOF\n"]);
         }
-        (content_type, page.out)
+        page.out
     }
 
     /// Returns the store for this configuration, and creates it if there is none.

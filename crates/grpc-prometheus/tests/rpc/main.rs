@@ -37,6 +37,7 @@ mod peers;
 mod registrations;
 mod reset_flags;
 mod resets;
+mod scrapes;
 mod served;
 mod server;
 mod stack;
