@@ -183,7 +183,7 @@ impl<R: Role> Drop for PanicGuard<'_, R> {
 
 #[inline(never)]
 fn record(series: &Series, start: Instant, trace_id: TraceId, code: Code) {
-    series.handled(code.index(), clock::nanos_since(start), trace_id);
+    series.handle(code.index(), clock::nanos_since(start), trace_id);
 }
 
 /// Records a call whose future or body was dropped. Must not allocate or panic.

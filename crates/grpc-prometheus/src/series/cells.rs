@@ -12,6 +12,14 @@
 //! meanwhile, because the reader loads the number of shards again for each cell. All other
 //! increments are `Relaxed`: each cell only grows, and per-cell coherence keeps later scrapes from
 //! going back.
+//!
+//! # In-flight calls
+//!
+//! A reader that is preempted between `handled` and `started` would see all calls of that time as
+//! open. So it reads `handled` again after `started`. If no call has ended, the difference is exact:
+//! the number of calls that were open at that moment. Else it starts again, up to [`MAX_READS`]
+//! times. `started` less the later `handled` is never more than was open in between, so the largest
+//! of these is the result if calls never stop ending. Only then it differs from started − Σ handled.
 
 use std::{
     fmt,
@@ -37,6 +45,9 @@ use super::{
 struct CacheBlock([AtomicU64; BLOCK_CELLS]);
 
 const BLOCK_CELLS: usize = 16;
+
+/// Attempts of a reader at a moment in which no call ended.
+const MAX_READS: usize = 64;
 
 /// One series: a label set with its counters.
 pub(crate) struct Series {
@@ -66,6 +77,7 @@ struct ShardCells<'a> {
 pub(crate) struct Reading {
     values: Box<[u64]>,
     failed: usize,
+    in_flight: u64,
 }
 
 // === impl Series ===
@@ -131,7 +143,7 @@ impl Series {
     }
 
     #[inline]
-    pub(crate) fn handled(&self, code: usize, nanos: u64, trace_id: TraceId) {
+    pub(crate) fn handle(&self, code: usize, nanos: u64, trace_id: TraceId) {
         let layout = &self.schema.layout;
         let cells = self.cells();
         if let Some(histogram) = &layout.handling {
@@ -152,21 +164,51 @@ impl Series {
     }
 
     pub(crate) fn read(&self) -> Reading {
+        self.read_with(|| ())
+    }
+
+    /// `pause` runs between the reading of `handled` and of `started`.
+    fn read_with(&self, mut pause: impl FnMut()) -> Reading {
         let layout = &self.schema.layout;
         let mut values = vec![0; layout.cells].into_boxed_slice();
-        values[HANDLED_OK] = self.sum(HANDLED_OK, Ordering::Acquire);
-        for (index, value) in values.iter_mut().enumerate().skip(layout.failed) {
-            *value = self.sum(index, Ordering::Acquire);
+        let mut in_flight = 0;
+        for attempt in 1..=MAX_READS {
+            let handled = self.read_handled(&mut values);
+            pause();
+            values[STARTED] = self.sum(STARTED, Ordering::Acquire);
+            let handled_since = self.handled();
+            in_flight = in_flight.max(values[STARTED].saturating_sub(handled_since));
+            if handled_since == handled || attempt == MAX_READS {
+                break;
+            }
         }
         for (index, value) in values.iter_mut().enumerate().take(layout.failed) {
-            if index != HANDLED_OK {
+            if ![STARTED, HANDLED_OK].contains(&index) {
                 *value = self.sum(index, Ordering::Relaxed);
             }
         }
         Reading {
             values,
             failed: layout.failed,
+            in_flight,
         }
+    }
+
+    /// Reads the counters of all codes and returns their sum.
+    fn read_handled(&self, values: &mut [u64]) -> u64 {
+        let mut total = 0;
+        for code in 0..CODES {
+            let index = self.schema.layout.handled(code);
+            values[index] = self.sum(index, Ordering::Acquire);
+            total += values[index];
+        }
+        total
+    }
+
+    fn handled(&self) -> u64 {
+        let index = |code| self.schema.layout.handled(code);
+        let counts = (0..CODES).map(|code| self.sum(index(code), Ordering::Acquire));
+        counts.sum()
     }
 
     fn sum(&self, index: usize, ordering: Ordering) -> u64 {
@@ -237,9 +279,9 @@ impl Reading {
         }
     }
 
-    pub(crate) fn in_flight(&self) -> u64 {
-        let handled: u64 = (0..CODES).map(|code| self.handled(code)).sum();
-        self.started() - handled
+    /// Calls that were open at one moment of the reading.
+    pub(crate) const fn in_flight(&self) -> u64 {
+        self.in_flight
     }
 
     /// Sum and non-cumulative buckets. `index` selects the histogram by code label.
@@ -257,8 +299,7 @@ mod tests {
     use super::*;
     use crate::series::{Buckets, CodeLabel, Config, LabelStyle, Store, ZeroInit};
 
-    #[test]
-    fn a_sum_over_shards_wraps() {
+    fn series() -> Series {
         let store = Store::new(Config {
             side: Side::Server,
             namespace: None,
@@ -273,13 +314,54 @@ mod tests {
             timeout: None,
             exemplars: false,
         });
-        let series = Series::new(&store.schema, Labels::new(Vec::new()));
-        let handle = |nanos| series.handled(0, nanos, TraceId::NONE);
+        Series::new(&store.schema, Labels::new(Vec::new()))
+    }
+
+    fn call(series: &Series) {
+        series.start();
+        series.handle(0, 1, TraceId::NONE);
+    }
+
+    #[test]
+    fn a_sum_over_shards_wraps() {
+        let series = series();
+        let handle = |nanos| series.handle(0, nanos, TraceId::NONE);
         handle(u64::MAX);
         thread::scope(|scope| scope.spawn(|| handle(3)).join().unwrap());
-        let histogram = store.schema.layout.handling.as_ref().unwrap();
+        let histogram = series.schema.layout.handling.as_ref().unwrap();
         let reading = series.read();
         assert_eq!(reading.histogram(histogram, 0).0, 2);
         assert_eq!(reading.handled(0), 2);
+    }
+
+    #[test]
+    fn calls_that_end_while_the_reader_is_preempted_are_not_in_flight() {
+        let series = series();
+        series.start();
+        let mut preempted = 0;
+        let reading = series.read_with(|| {
+            if preempted < MAX_READS - 1 {
+                preempted += 1;
+                (0..1_000).for_each(|_| call(&series));
+            }
+        });
+        assert_eq!(preempted, MAX_READS - 1);
+        assert_eq!(reading.in_flight(), 1);
+        let calls = (MAX_READS as u64 - 1) * 1_000;
+        assert_eq!((reading.started(), reading.handled(0)), (calls + 1, calls));
+    }
+
+    #[test]
+    fn a_reader_that_never_finds_a_quiet_moment_reports_no_more_than_was_open() {
+        let series = series();
+        (0..3).for_each(|_| series.start());
+        let mut attempts = 0;
+        let reading = series.read_with(|| {
+            attempts += 1;
+            (0..1_000).for_each(|_| call(&series));
+        });
+        assert_eq!(attempts, MAX_READS);
+        assert_eq!(reading.in_flight(), 3);
+        assert!(reading.started() >= reading.handled(0) + 3);
     }
 }
