@@ -6,6 +6,7 @@
 mod compare;
 mod contracts;
 mod descriptor;
+mod field;
 mod mismatch;
 
 use std::collections::HashSet;
@@ -49,6 +50,9 @@ pub enum LegacyError {
     /// No method answers a method of the old contract.
     #[error("no method answers the old method {0}; add one to `answered_by`")]
     Unanswered(String),
+    /// Two entries answer the same old method.
+    #[error("two methods answer the old method {0}; keep one in `answered_by`")]
+    Ambiguous(&'static str),
     /// The old contract has no such method.
     #[error("the old contract has no method {0}; its methods are named package.Service/Method")]
     NoSuchMethod(&'static str),
@@ -98,9 +102,13 @@ pub(crate) fn resolve(
 ) -> Result<Vec<Alias>, LegacyError> {
     let served = Contracts::read(served)?;
     let mut aliases = Vec::new();
+    let mut seen = HashSet::new();
     for contract in legacy {
         let old = Contracts::read(&[contract.descriptor_set])?;
         for names in contract.answered_by {
+            if !seen.insert(names.0) {
+                return Err(LegacyError::Ambiguous(names.0));
+            }
             aliases.push(alias(&old, &served, *names)?);
         }
         let answered: HashSet<_> = contract.answered_by.iter().map(|(old, _)| *old).collect();
@@ -217,6 +225,19 @@ mod tests {
             refusal(served, &[time::v1::FILE_DESCRIPTOR_SET]),
             "vitalmesh.time.v1.TimeService is served itself; serve it or the legacy contract, not both"
         );
+    }
+
+    #[test]
+    fn an_old_method_that_two_methods_answer_is_rejected() {
+        let expected = "two methods answer the old method \
+                        dj.grpc.time.TimeProcedureApi/WhatTimeIs; keep one in `answered_by`";
+        let twice = LegacyContract {
+            answered_by: const { &[TIME.answered_by[0], TIME.answered_by[0]] },
+            ..TIME
+        };
+        assert_eq!(refusal(twice, &[time::v1::FILE_DESCRIPTOR_SET]), expected);
+        let error = resolve(&[TIME, TIME], &[time::v1::FILE_DESCRIPTOR_SET]).unwrap_err();
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use prost_types::field_descriptor_proto::Type;
-
-use super::contracts::{Contracts, Field, Form, Kind, Message, Presence};
+use super::contracts::{Contracts, Message};
 use super::descriptor::Method;
+use super::field::{Field, Kind, Presence, WELL_KNOWN};
 use super::mismatch::Mismatch;
 
 /// Who sends a message.
@@ -80,8 +79,8 @@ impl<'a> Comparison<'a> {
         match (self.sender.message(sender), self.reader.message(reader)) {
             (Some(sent), Some(read)) => self.messages(names, sent, read),
             _ if is_well_known(names) => Ok(()),
-            (None, _) => Err(unknown(sender)),
-            (_, None) => Err(unknown(reader)),
+            (None, _) => Err(Mismatch::unknown(sender)),
+            (_, None) => Err(Mismatch::unknown(reader)),
         }
     }
 
@@ -125,19 +124,20 @@ impl<'a> Comparison<'a> {
             reader: &self.reader.resolve(names.reader, &read.type_name),
         };
         let (field, message) = (sent.spelled(), self.new_name(names).to_owned());
-        if sent.form_in(self.sender, types.sender) != read.form_in(self.reader, types.reader) {
+        let form = sent.form_in(self.sender, types.sender)?;
+        if form != read.form_in(self.reader, types.reader)? {
             return Err(Mismatch::Differs { field, message });
         }
         if partners(sender, sent, reader) != partners(reader, read, sender) {
             return Err(Mismatch::Oneof { field, message });
         }
-        match sent.form_in(self.sender, types.sender).kind {
+        match form.kind {
             Kind::Message { .. } => self.types(types.sender, types.reader)?,
             Kind::Enum => self.enums(sent, types)?,
             _ => {}
         }
         if sent.is_singular() {
-            self.presence(names, types, sent, read)?;
+            self.presence(names, types, form.kind, (sent, read))?;
         }
         Ok(())
     }
@@ -146,8 +146,8 @@ impl<'a> Comparison<'a> {
         &self,
         names: Pair<'_>,
         types: Pair<'_>,
-        sent: &Field,
-        read: &Field,
+        kind: Kind,
+        (sent, read): (&Field, &Field),
     ) -> Result<(), Mismatch> {
         if sent.presence == Presence::Required {
             return Ok(());
@@ -157,8 +157,8 @@ impl<'a> Comparison<'a> {
         if read.presence == Presence::Required {
             return Err(Mismatch::Required { field, message });
         }
-        let meant = sent.absent_value(self.sender, types.sender);
-        let understood = read.absent_value(self.reader, types.reader);
+        let meant = sent.absent_value(kind, self.sender.declared_enum(types.sender));
+        let understood = read.absent_value(kind, self.reader.declared_enum(types.reader));
         if meant != understood {
             return Err(Mismatch::Default {
                 field,
@@ -170,7 +170,8 @@ impl<'a> Comparison<'a> {
         }
         let zero_is_absent =
             (sent.presence, read.presence) == (Presence::Implicit, Presence::Explicit);
-        if zero_is_absent && self.direction == Direction::Response {
+        let is_message = matches!(kind, Kind::Message { .. });
+        if zero_is_absent && !is_message && self.direction == Direction::Response {
             let message = names.sender.to_owned();
             return Err(Mismatch::Presence { field, message });
         }
@@ -185,8 +186,8 @@ impl<'a> Comparison<'a> {
         let (sender, reader) = match found {
             (Some(sender), Some(reader)) => (sender, reader),
             _ if is_well_known(types) => return Ok(()),
-            (None, _) => return Err(unknown(types.sender)),
-            (_, None) => return Err(unknown(types.reader)),
+            (None, _) => return Err(Mismatch::unknown(types.sender)),
+            (_, None) => return Err(Mismatch::unknown(types.reader)),
         };
         let has = |number| reader.values.iter().any(|value| value.number == number);
         let dropped = sender.values.iter().find(|value| !has(value.number));
@@ -215,77 +216,25 @@ impl<'a> Comparison<'a> {
     }
 }
 
-// === impl Field ===
-
-impl Field {
-    /// Name and number.
-    fn spelled(&self) -> String {
-        format!("{} = {}", self.name, self.number)
-    }
-
-    /// The form, with the kind that a file may leave out.
-    fn form_in(&self, contracts: &Contracts, type_name: &str) -> Form {
-        let mut form = self.form;
-        if form.kind == Kind::Unknown && contracts.message(type_name).is_some() {
-            form.kind = Kind::Message { delimited: false };
-        }
-        if form.kind == Kind::Unknown && contracts.declared_enum(type_name).is_some() {
-            form.kind = Kind::Enum;
-        }
-        form
-    }
-
-    /// The value of the field if it is absent.
-    fn absent_value(&self, contracts: &Contracts, type_name: &str) -> String {
-        let default = self.default.as_deref();
-        match self.form_in(contracts, type_name).kind {
-            Kind::Scalar(Type::String | Type::Bytes) => format!("{:?}", default.unwrap_or("")),
-            Kind::Scalar(Type::Bool) => default.unwrap_or("false").to_owned(),
-            Kind::Scalar(Type::Float | Type::Double) => {
-                let value = default.unwrap_or("0").parse::<f64>();
-                value.map_or_else(
-                    |_| default.unwrap_or_default().to_owned(),
-                    |n| n.to_string(),
-                )
-            }
-            Kind::Scalar(_) => default.unwrap_or("0").to_owned(),
-            Kind::Enum => {
-                let values = contracts.declared_enum(type_name);
-                let values = values.map_or(&[][..], |declared| &declared.values);
-                let value = match default {
-                    Some(default) => values.iter().find(|value| value.name == default),
-                    None => values.first(),
-                };
-                value.map_or(0, |value| value.number).to_string()
-            }
-            Kind::Message { .. } | Kind::Unknown => "unset".to_owned(),
-        }
-    }
-}
-
-/// The numbers of the fields in the field's oneof that the counterpart has too; `None` if the field
-/// is in no oneof.
-fn partners(message: &Message, field: &Field, counterpart: &Message) -> Option<Vec<i32>> {
-    let oneof = field.oneof?;
+/// The numbers of the fields in the field's oneof that the counterpart has too. A field in no oneof
+/// is alone.
+fn partners(message: &Message, field: &Field, counterpart: &Message) -> Vec<i32> {
     let fields = message.fields.iter();
-    let inside = fields.filter(|other| other.oneof == Some(oneof));
+    let inside = fields.filter(|other| match field.oneof {
+        Some(oneof) => other.oneof == Some(oneof),
+        None => other.number == field.number,
+    });
     let numbers = inside.map(|other| other.number);
     let mut numbers: Vec<_> = numbers
         .filter(|number| counterpart.field(*number).is_some())
         .collect();
     numbers.sort_unstable();
-    Some(numbers)
+    numbers
 }
 
 /// Google's types are the same in every contract, so a set need not have them.
 fn is_well_known(names: Pair<'_>) -> bool {
-    names.sender == names.reader && names.sender.starts_with("google.protobuf.")
-}
-
-fn unknown(name: &str) -> Mismatch {
-    Mismatch::Unknown {
-        name: name.to_owned(),
-    }
+    names.sender == names.reader && names.sender.starts_with(WELL_KNOWN)
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use prost::{DecodeError, Message as _};
-use prost_types::field_descriptor_proto::{Label, Type};
 
 use super::descriptor::{
     EnumType, EnumValue, FeatureSet, FieldType, FileSet, MessageType, Method, Range, feature,
 };
+use super::field::{Field, Presence};
 
 /// Methods, messages and enums of descriptor sets, by full name.
 #[derive(Debug, Default)]
@@ -25,48 +25,8 @@ pub(super) struct Message {
     reserved: Vec<Range>,
 }
 
-#[derive(Debug)]
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) number: i32,
-    pub(super) form: Form,
-    pub(super) presence: Presence,
-    /// The message or enum, as the file spells it.
-    pub(super) type_name: String,
-    pub(super) default: Option<String>,
-    pub(super) oneof: Option<i32>,
-}
-
-/// The properties on which both ends of a field must agree. Names and packing may differ: parsers
-/// accept both packings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Form {
-    pub(super) kind: Kind,
-    repeated: bool,
-    map: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Scalar(Type),
-    Enum,
-    /// With a length, or between the tags of a group.
-    Message {
-        delimited: bool,
-    },
-    Unknown,
-}
-
-/// When a field is on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
-    /// Unless it is 0 or empty.
-    Implicit,
-    /// If it is set.
-    Explicit,
-    /// Always. Parsers reject a message without it.
-    Required,
-}
+/// The scope that declares an extension, the message that it extends, and the field.
+type Extension = (String, String, Field);
 
 #[derive(Debug)]
 pub(super) struct Enum {
@@ -80,6 +40,7 @@ pub(super) struct Enum {
 impl Contracts {
     pub(super) fn read(descriptor_sets: &[&[u8]]) -> Result<Self, DecodeError> {
         let mut contracts = Self::default();
+        let mut extensions = Vec::new();
         for set in descriptor_sets {
             for file in FileSet::decode(*set)?.file {
                 let package = file.package;
@@ -92,18 +53,31 @@ impl Contracts {
                         contracts.methods.insert(name, method);
                     }
                 }
+                extend(&mut extensions, &package, file.extension, features);
                 for message in file.message_type {
-                    contracts.add_message(&package, message, features);
+                    contracts.add_message(&package, message, features, &mut extensions);
                 }
                 for declared in file.enum_type {
                     contracts.add_enum(&package, declared, features);
                 }
             }
         }
+        for (scope, extendee, field) in extensions {
+            let extended = contracts.resolve(&scope, &extendee);
+            if let Some(message) = contracts.messages.get_mut(&extended) {
+                message.fields.push(field);
+            }
+        }
         Ok(contracts)
     }
 
-    fn add_message(&mut self, scope: &str, message: MessageType, features: FeatureSet) {
+    fn add_message(
+        &mut self,
+        scope: &str,
+        message: MessageType,
+        features: FeatureSet,
+        extensions: &mut Vec<Extension>,
+    ) {
         let name = scoped(scope, &message.name);
         let options = message.options.unwrap_or_default();
         let features = features.with(options.features);
@@ -119,6 +93,7 @@ impl Contracts {
             if options.map_entry {
                 // Readers of a map do not see whether the key or the value is there.
                 read.presence = Presence::Implicit;
+                read.form.set_length_prefixed();
             }
             read
         });
@@ -126,8 +101,9 @@ impl Contracts {
             fields: fields.collect(),
             reserved: message.reserved_range,
         };
+        extend(extensions, &name, message.extension, features);
         for nested in message.nested_type {
-            self.add_message(&name, nested, features);
+            self.add_message(&name, nested, features, extensions);
         }
         for declared in message.enum_type {
             self.add_enum(&name, declared, features);
@@ -201,49 +177,16 @@ impl Message {
     }
 }
 
-// === impl Field ===
-
-impl Field {
-    fn new(field: &FieldType, features: FeatureSet, map: bool) -> Self {
-        let features = features.with(field.options.and_then(|options| options.features));
-        let delimited = features.message_encoding == feature::DELIMITED && !map;
-        let kind = match Type::try_from(field.r#type) {
-            Ok(Type::Group) => Kind::Message { delimited: true },
-            Ok(Type::Message) => Kind::Message { delimited },
-            Ok(Type::Enum) => Kind::Enum,
-            Ok(scalar) => Kind::Scalar(scalar),
-            Err(_) => Kind::Unknown,
-        };
-        let oneof = field.oneof_index.filter(|_| !field.proto3_optional);
-        let is_explicit = field.proto3_optional || oneof.is_some();
-        let repeated = field.label == i32::from(Label::Repeated);
-        let presence = match features.field_presence {
-            _ if repeated => Presence::Explicit,
-            _ if field.label == i32::from(Label::Required) => Presence::Required,
-            feature::LEGACY_REQUIRED => Presence::Required,
-            feature::IMPLICIT if !is_explicit && !matches!(kind, Kind::Message { .. }) => {
-                Presence::Implicit
-            }
-            _ => Presence::Explicit,
-        };
-        Self {
-            name: field.name.clone(),
-            number: field.number,
-            form: Form {
-                kind,
-                repeated,
-                map,
-            },
-            presence,
-            type_name: field.type_name.clone(),
-            default: field.default_value.clone(),
-            oneof,
-        }
-    }
-
-    /// Whether it has one value, which may be absent.
-    pub(super) const fn is_singular(&self) -> bool {
-        !self.form.repeated
+/// Reads the extensions that `scope` declares.
+fn extend(
+    extensions: &mut Vec<Extension>,
+    scope: &str,
+    declared: Vec<FieldType>,
+    features: FeatureSet,
+) {
+    for field in declared {
+        let read = Field::new(&field, features, false);
+        extensions.push((scope.to_owned(), field.extendee, read));
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct File {
     pub(super) enum_type: Vec<EnumType>,
     #[prost(message, repeated, tag = "6")]
     pub(super) service: Vec<Service>,
+    #[prost(message, repeated, tag = "7")]
+    pub(super) extension: Vec<FieldType>,
     #[prost(message, optional, tag = "8")]
     pub(super) options: Option<FileOptions>,
     /// Empty for proto2.
@@ -39,6 +41,8 @@ pub(super) struct MessageType {
     pub(super) nested_type: Vec<Self>,
     #[prost(message, repeated, tag = "4")]
     pub(super) enum_type: Vec<EnumType>,
+    #[prost(message, repeated, tag = "6")]
+    pub(super) extension: Vec<FieldType>,
     #[prost(message, optional, tag = "7")]
     pub(super) options: Option<MessageOptions>,
     #[prost(message, repeated, tag = "9")]
@@ -59,6 +63,9 @@ pub(super) struct Range {
 pub(super) struct FieldType {
     #[prost(string, tag = "1")]
     pub(super) name: String,
+    /// The message that it extends; empty for a field of its own message.
+    #[prost(string, tag = "2")]
+    pub(super) extendee: String,
     #[prost(int32, tag = "3")]
     pub(super) number: i32,
     #[prost(int32, tag = "4")]

@@ -74,3 +74,13 @@ pub enum Mismatch {
         name: String,
     },
 }
+
+// === impl Mismatch ===
+
+impl Mismatch {
+    pub(super) fn unknown(name: &str) -> Self {
+        Self::Unknown {
+            name: name.to_owned(),
+        }
+    }
+}

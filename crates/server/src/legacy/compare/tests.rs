@@ -1,8 +1,10 @@
 use prost::Message as _;
+use prost_types::field_descriptor_proto::Type;
 
 use super::*;
 use crate::legacy::descriptor::{
-    FeatureSet, FieldOptions, FieldType, File, FileOptions, FileSet, MessageType, feature,
+    FeatureSet, FieldOptions, FieldType, File, FileOptions, FileSet, MessageOptions, MessageType,
+    feature,
 };
 
 /// The descriptor set of a proto, whose method is `S/M`.
@@ -200,6 +202,11 @@ fn a_oneof_has_the_same_fields_on_both_sides() {
     assert_verdicts(apart, together, [differs; 2]);
     assert_verdicts(two, together, [differs; 2]);
     assert_verdicts(together, together, OK);
+    // A oneof of one field is a field with presence.
+    let one = "message T { oneof o { int32 a = 1; } }";
+    assert_verdicts("message T { optional int32 a = 1; }", one, OK);
+    assert_verdicts(one, "message T { optional int32 a = 1; }", OK);
+    assert_verdicts("message T { optional int32 a = 1; }", together, OK);
     // A new alternative is only ever sent by the new side.
     let more = "message T { oneof o { int32 a = 1; int32 b = 2; int32 c = 3; } }";
     assert_verdicts(together, more, OK);
@@ -233,6 +240,47 @@ fn nested_messages_are_found_as_types_of_methods() {
         refused.starts_with("field a = 1 is not in O.P.Q"),
         "{refused}"
     );
+}
+
+#[test]
+fn an_extension_is_a_field_of_the_message_that_it_extends() {
+    let extended = |field: &str| {
+        format!("proto2|message T {{ extensions 100 to 199; }} extend T {{ {field} }}")
+    };
+    let nested = "proto2|message T { extensions 100 to 199; }
+                  message O { extend T { optional int32 a = 100; } }";
+    let plain = "proto2|message T { optional int32 a = 100; }";
+    let old = extended("optional int32 a = 100;");
+    for new in [&old, nested, plain] {
+        assert_verdicts(&old, new, OK);
+        assert_verdicts(new, &old, OK);
+    }
+    let missing = "field a = 100 is not in T; a request's may be reserved there to be ignored";
+    for old in [&old, nested] {
+        assert_verdicts(old, "message T {}", [missing; 2]);
+    }
+    let differs = "field a = 100 has another type or label in T";
+    assert_verdicts(&old, &extended("optional string a = 100;"), [differs; 2]);
+    let default = extended("optional int32 a = 100 [default = 5];");
+    let [request, response] = verdicts(&default, plain);
+    assert_eq!(
+        request,
+        "field a = 100, if absent, is 5 in T and read as 0 in T"
+    );
+    assert_eq!(
+        response,
+        "field a = 100, if absent, is 0 in T and read as 5 in T"
+    );
+}
+
+#[test]
+fn a_required_field_of_a_nested_message_is_found_in_both_directions() {
+    let nested = |label: &str| {
+        format!("proto2|message T {{ map<int32, N> n = 1; }} message N {{ {label} int32 a = 1; }}")
+    };
+    let required = "field a = 1 is required in N, and may be absent in what it reads";
+    assert_verdicts(&nested("required"), &nested("optional"), ["ok", required]);
+    assert_verdicts(&nested("optional"), &nested("required"), [required, "ok"]);
 }
 
 fn field(number: i32, r#type: Type, type_name: &str) -> FieldType {
@@ -288,6 +336,24 @@ fn a_set_without_imports_names_what_is_missing_unless_it_is_google_s() {
         let verdict = request(&contracts, &contracts, "p.T");
         let verdict = verdict.map_or_else(|mismatch| mismatch.to_string(), |()| "ok".to_owned());
         assert_eq!(verdict, expected);
+    }
+    let untyped = |name: &str| {
+        let mut field = field(1, Type::Message, name);
+        field.r#type = 0;
+        read(vec![file("proto3", "p", &[("T", field)])])
+    };
+    let typed = importing(".google.protobuf.Timestamp");
+    let left_out = untyped(".google.protobuf.Timestamp");
+    let response = Comparison::new(Direction::Response, &left_out, &typed).types("p.T", "p.T");
+    assert_eq!(response, Ok(()));
+    for (name, known) in [
+        (".google.protobuf.Timestamp", true),
+        (".q.Other", false),
+        ("Other", false),
+    ] {
+        let verdict = request(&untyped(name), &untyped(name), "p.T");
+        let is_unknown = matches!(verdict, Err(Mismatch::Unknown { .. }));
+        assert_eq!((verdict.is_ok(), is_unknown), (known, !known), "{name}");
     }
     let refused = request(
         &importing(".google.protobuf.Duration"),
@@ -469,6 +535,29 @@ fn editions_inherit_enum_and_encoding_features() {
         "{refused:?}"
     );
     assert_eq!(request(&delimited, &delimited, "T"), Ok(()));
+    // protoc ignores the feature for the values of maps.
+    let map = |features| {
+        let entry = MessageType {
+            name: "AEntry".to_owned(),
+            field: vec![field(1, Type::Int32, ""), field(2, Type::Message, ".T")],
+            options: Some(MessageOptions {
+                map_entry: true,
+                features: None,
+            }),
+            ..MessageType::default()
+        };
+        let mut map = field(1, Type::Message, ".T.AEntry");
+        map.label = 3;
+        let mut file = file("editions", "", &[("T", map)]);
+        file.message_type[0].nested_type.push(entry);
+        file.options = Some(FileOptions { features });
+        read(vec![file])
+    };
+    let of_delimited = Some(FeatureSet {
+        message_encoding: feature::DELIMITED,
+        ..FeatureSet::default()
+    });
+    assert_eq!(request(&map(of_delimited), &map(None), "T"), Ok(()));
     let group = contract("proto2|message T { optional group G = 1 { optional T a = 2; } }");
     let kind = group.message("T").unwrap().field(1).unwrap().form.kind;
     assert_eq!(kind, Kind::Message { delimited: true });
