@@ -180,6 +180,15 @@ class MeshTest(unittest.TestCase):
         for name, reversed_name in [("Ana", "anA"), ("Rene\u0301", "e\u0301neR"), ("🇩🇪👍🏽", "👍🏽🇩🇪"), ("", "")]:
             self.assertEqual(self.revert(name), reversed_name)
 
+    def test_a_compressed_request_is_answered(self):
+        name = "vitalmesh " * 100
+        for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            call, request = self.method("revert-name")
+            answer = call(request(name=name), compression=compression, timeout=PATIENCE)
+            self.assertEqual(answer.name, name[::-1])
+            call, request = self.method("edge")
+            call(request(service_name="python"), compression=compression, timeout=PATIENCE)
+
     def test_what_time_is_returns_rfc_3339_with_microseconds(self):
         call, request = self.method("time")
         answer = call(request(), timeout=PATIENCE)

@@ -1,5 +1,6 @@
 //! The layers of every gRPC call, composed in one place.
 
+mod decompress;
 mod echo;
 mod limit;
 mod panic;
@@ -19,6 +20,7 @@ use tower::{BoxError, Service, ServiceBuilder};
 use vitalmesh_context::DeadlineLayer;
 use vitalmesh_telemetry::Tracer;
 
+use self::decompress::DecompressLayer;
 use self::echo::EchoLayer;
 use self::limit::LimitLayer;
 use self::panic::CatchPanicLayer;
@@ -89,6 +91,8 @@ pub fn grpc_stack(
         .layer(MapRequestLayer::new(|request: Request<_>| {
             request.map(Body::new)
         }))
+        // Handlers get plain messages.
+        .layer(DecompressLayer)
         .service(Router))
 }
 

@@ -1,0 +1,211 @@
+//! Decompresses the messages of requests, for every service alike.
+//!
+//! tonic's generated servers can do it too, but only where each service asks its own type to. After
+//! this layer, they see requests without compression.
+
+mod encoding;
+
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready as try_ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::TryFutureExt;
+use futures_util::future::{Either, MapOk};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::{Body as HttpBody, Frame};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use self::encoding::Encoding;
+
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+/// tonic's default limit of a message, which bounds decompressed ones as well.
+const MAX_MESSAGE: usize = 4 << 20;
+/// The length of the flag and the size before each message.
+const PREFIX: usize = 5;
+
+/// Makes [`Decompress`] services.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DecompressLayer;
+
+/// Adds the known encodings to a response.
+type Advertise = fn(Response<Body>) -> Response<Body>;
+
+/// Decompresses requests, and names the known encodings in each response. Refuses a request in an
+/// unknown encoding with UNIMPLEMENTED.
+#[derive(Clone, Debug)]
+pub(super) struct Decompress<S> {
+    inner: S,
+}
+
+/// A request body whose messages are not compressed.
+struct DecompressedBody {
+    inner: Body,
+    encoding: Encoding,
+    /// Received and not passed on yet.
+    received: BytesMut,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// At the start of a message.
+    Prefix,
+    /// In a message without compression, with this many bytes left.
+    Plain(usize),
+    /// In a compressed message of this size.
+    Compressed(usize),
+    /// After an invalid flag, which the handler refuses.
+    Invalid,
+    Ended,
+}
+
+// === impl DecompressLayer ===
+
+impl<S> Layer<S> for DecompressLayer {
+    type Service = Decompress<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Decompress { inner }
+    }
+}
+
+// === impl Decompress ===
+
+impl<S> Service<Request<Body>> for Decompress<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<MapOk<S::Future, Advertise>, Ready<Result<Response<Body>, S::Error>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let encoding = match Encoding::of(request.headers()) {
+            Ok(encoding) => encoding,
+            Err(status) => return Either::Right(ready(Ok(advertise(status.into_http())))),
+        };
+        if let Some(encoding) = encoding {
+            request.headers_mut().remove(GRPC_ENCODING);
+            request = request.map(|body| Body::new(DecompressedBody::new(body, encoding)));
+        }
+        Either::Left(self.inner.call(request).map_ok(advertise))
+    }
+}
+
+// === impl Encoding ===
+
+impl Encoding {
+    /// The encoding of a request; `None` if it is not compressed.
+    fn of(headers: &HeaderMap) -> Result<Option<Self>, Status> {
+        let Some(name) = headers.get(GRPC_ENCODING) else {
+            return Ok(None);
+        };
+        match name.as_bytes() {
+            b"identity" => Ok(None),
+            name => Self::named(name).map(Some).ok_or_else(unsupported),
+        }
+    }
+}
+
+fn unsupported() -> Status {
+    Status::unimplemented("the grpc-encoding is not supported")
+}
+
+fn advertise(mut response: Response<Body>) -> Response<Body> {
+    let supported = HeaderValue::from_static(encoding::SUPPORTED);
+    response
+        .headers_mut()
+        .insert(GRPC_ACCEPT_ENCODING, supported);
+    response
+}
+
+// === impl DecompressedBody ===
+
+impl DecompressedBody {
+    fn new(inner: Body, encoding: Encoding) -> Self {
+        Self {
+            inner,
+            encoding,
+            received: BytesMut::new(),
+            state: State::Prefix,
+        }
+    }
+
+    /// What can be passed on without further bytes.
+    fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        if self.state == State::Prefix && self.received.len() >= PREFIX {
+            let mut prefix = &self.received[..PREFIX];
+            let flag = prefix.get_u8();
+            let size = prefix.get_u32() as usize;
+            self.state = match flag {
+                0 => State::Plain(PREFIX + size),
+                1 if size > MAX_MESSAGE => return Err(encoding::too_large(MAX_MESSAGE)),
+                1 => State::Compressed(size),
+                _ => State::Invalid,
+            };
+        }
+        match self.state {
+            State::Plain(left) => {
+                let passed = left.min(self.received.len());
+                self.state = match left - passed {
+                    0 => State::Prefix,
+                    left => State::Plain(left),
+                };
+                Ok((passed > 0).then(|| self.received.split_to(passed).freeze()))
+            }
+            State::Compressed(size) if self.received.len() >= PREFIX + size => {
+                let message = self.received.split_to(PREFIX + size);
+                self.state = State::Prefix;
+                let message = self.encoding.decompress(&message[PREFIX..], MAX_MESSAGE)?;
+                Ok(Some(message))
+            }
+            State::Invalid if !self.received.is_empty() => Ok(Some(self.received.split().freeze())),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl HttpBody for DecompressedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        loop {
+            match this.next() {
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(None) if this.state == State::Ended => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(status) => {
+                    this.received.clear();
+                    this.state = State::Ended;
+                    return Poll::Ready(Some(Err(status)));
+                }
+            }
+            let Some(frame) = try_ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
+                // The handler refuses the rest of a message.
+                let rest = this.received.split().freeze();
+                this.state = State::Ended;
+                return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
+            };
+            match frame?.into_data() {
+                Ok(data) => this.received.extend_from_slice(&data),
+                Err(other) => return Poll::Ready(Some(Ok(other))),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
