@@ -34,7 +34,7 @@ pub use ::http::{Method, Uri};
 pub use vitalmesh_client::{AnyChannel, Channel};
 pub use vitalmesh_context::{CallContext, TraceContext};
 pub use vitalmesh_server::{
-    Answer, Contracts, LegacyContract, Problem, Route, ServiceError, readable,
+    Answer, Contracts, CorsOrigins, LegacyContract, Problem, Route, ServiceError, readable,
 };
 pub use vitalmesh_tasks::{Schedule, ScheduleError, Task};
 pub use vitalmesh_telemetry::{LogFormat, TraceSettings};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use tracing_subscriber::filter::Targets;
+use vitalmesh_server::CorsOrigins;
 use vitalmesh_telemetry::{LogFormat, TraceSettings};
 
 /// The settings that every service has.
@@ -53,6 +54,11 @@ pub struct Settings {
     /// Echo the metadata of each gRPC request in its response, under echo-NAME: on or off
     #[arg(long, env, default_value = "off", value_parser = on_or_off, action = ArgAction::Set)]
     pub echo_metadata: bool,
+
+    /// The origins whose pages may call the REST API, such as https://example.org, separated by
+    /// commas; * allows every origin [default: none]
+    #[arg(long, env, default_value = "", hide_default_value = true)]
+    pub cors_origins: CorsOrigins,
 
     /// The log format [default: human on a terminal, json otherwise]
     #[arg(long, env)]

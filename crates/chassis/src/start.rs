@@ -118,7 +118,13 @@ impl<S: Service> Bound<S> {
         let http = match (self.http, assembly.http) {
             (Some(listener), Some((routes, known))) => Some((
                 listener,
-                rest_stack(routes, known, &exposition, tracer.clone())?,
+                rest_stack(
+                    routes,
+                    known,
+                    &exposition,
+                    tracer.clone(),
+                    settings.cors_origins.clone(),
+                )?,
             )),
             _ => None,
         };

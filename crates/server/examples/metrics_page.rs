@@ -10,7 +10,7 @@ use axum::routing::get;
 use grpc_prometheus::Exposition;
 use http::Method;
 use vitalmesh_server::{
-    Limits, Listener, Methods, Phase, Readiness, Route, Scrape, Shutdown, rest_stack,
+    CorsOrigins, Limits, Listener, Methods, Phase, Readiness, Route, Scrape, Shutdown, rest_stack,
 };
 use vitalmesh_telemetry::Tracer;
 
@@ -26,7 +26,13 @@ const ROUTES: [Route; 1] = [Route::new(Method::GET, "/hello", &[200])];
 async fn main() -> Result<(), Box<dyn Error>> {
     let exposition = Exposition::default();
     let routes = Router::new().route("/hello", get("hello\n"));
-    let routes = rest_stack(routes, &ROUTES, &exposition, Tracer::default())?;
+    let routes = rest_stack(
+        routes,
+        &ROUTES,
+        &exposition,
+        Tracer::default(),
+        CorsOrigins::None,
+    )?;
     let rest = Listener::bind(([127, 0, 0, 1], 8099).into(), LIMITS)?;
     let scrape = Listener::bind(([127, 0, 0, 1], 8098).into(), LIMITS)?;
     let readiness = Readiness::default();

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod encoding;
 mod health;
+mod icon;
 mod legacy;
 mod listener;
 mod methods;
@@ -21,7 +23,7 @@ pub use self::legacy::{LegacyContract, LegacyError, Mismatch};
 pub use self::listener::{Limits, Listener, Shutdown};
 pub use self::methods::{Answer, Methods};
 pub use self::problem::{Problem, readable};
-pub use self::rest::{Route, rest_stack};
+pub use self::rest::{CorsOrigins, InvalidOrigins, Route, rest_stack};
 pub use self::scrape::{Phase, Readiness, Scrape};
 pub use self::services::{Contracts, ServiceError, Services};
 pub use self::stack::{GrpcSettings, grpc_stack};

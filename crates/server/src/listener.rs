@@ -4,10 +4,12 @@ mod accept;
 mod activity;
 mod adapter;
 mod connections;
+mod head;
 mod http2;
 mod overdue;
 mod protocol;
 mod shutdown;
+mod slash;
 
 use std::convert::Infallible;
 use std::io;
@@ -316,7 +318,8 @@ mod tests {
         let (connect, connections) = mpsc::channel(1);
         let service = service_fn(async |request: Request<Incoming>| {
             let version = format!("{:?}", request.version());
-            Ok::<_, Infallible>(Response::new(version))
+            let response = Response::builder().header("target", request.uri().to_string());
+            Ok::<_, Infallible>(response.body(version).unwrap())
         });
         let acceptor = Acceptor {
             service,
@@ -472,5 +475,140 @@ mod tests {
         }
         serve.await.unwrap().unwrap();
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    }
+
+    /// Everything that the server writes after these bytes, until it closes the connection.
+    async fn responses(sent: &str) -> String {
+        let server = serve_versions(Shutdown::default());
+        let mut io = connect(&server).await.into_inner();
+        let mut read = String::new();
+        io.write_all(sent.as_bytes()).await.unwrap();
+        io.shutdown().await.unwrap();
+        let _ = io.read_to_string(&mut read).await;
+        read
+    }
+
+    /// Requests with `|` for a line break, and the statuses of their responses.
+    const HEADS: &[(&str, &str)] = &[
+        ("GET / HTTP/1.1|Host: a||", "200"),
+        ("GET / HTTP/1.0||", "200"),
+        ("GET / HTTP/1.1|X-A: b||", "400"),
+        ("GET / HTTP/1.1|Host: a|Host: a||", "400"),
+        ("GET / HTTP/1.0|Host: a|Host: b||", "400"),
+        ("GET / HTTP/1.1|Host:||", "400"),
+        ("GET / HTTP/1.1|Host: a b||", "400"),
+        ("GET / HTTP/1.1|Host: a, b||", "400"),
+        ("GET / HTTP/1.1|Host: a/b||", "400"),
+        ("GET / HTTP/1.1|Host : a||", "400"),
+        ("GET / HTTP/1.1| Host: a||", "400"),
+        ("GET / HTTP/1.1|Host: a|X-A: b| c||", "400"),
+        ("GET / HTTP/1.1|Host: a|X-A: b|\tc||", "400"),
+        ("GET / HTTP/1.1|Host: a|X-A: b\rc||", "400"),
+        ("GET / HTTP/1.1|Host: a|X\r-A: b||", "400"),
+        ("GET / HTTP/1.1|Host: a|X-A: b\0c||", "400"),
+        ("GET / HTTP/1.1|Host: a|: b||", "400"),
+        ("GET / HTTP/1.1|Host: a|X-A||", "400"),
+        ("GET /|Host: a||", "400"),
+        ("GET / HTTP/1.2|Host: a||", "400"),
+        ("GET / HTTP/2.0|Host: a||", "400"),
+        ("GET / http/1.1|Host: a||", "400"),
+        ("G@T / HTTP/1.1|Host: a||", "400"),
+        // Targets.
+        ("GET http://b/ HTTP/1.1|Host: a||", "200"),
+        ("GET http://b/ HTTP/1.1|X-A: b||", "400"),
+        ("GET a:80 HTTP/1.1|Host: a||", "400"),
+        ("GET a HTTP/1.1|Host: a||", "400"),
+        ("GET * HTTP/1.1|Host: a||", "400"),
+        ("GET /a b HTTP/1.1|Host: a||", "400"),
+        ("OPTIONS * HTTP/1.1|Host: a||", "200"),
+        ("CONNECT / HTTP/1.1|Host: a||", "400"),
+        // Bodies.
+        ("POST / HTTP/1.1|Host: a|Content-Length: 1||x", "200"),
+        (
+            "POST / HTTP/1.1|Host: a|Content-Length: 1|Content-Length: 2||xy",
+            "400",
+        ),
+        ("POST / HTTP/1.1|Host: a|Content-Length: 1, 1||x", "400"),
+        ("POST / HTTP/1.1|Host: a|Content-Length: -1||", "400"),
+        ("POST / HTTP/1.1|Host: a|Content-Length: +1||x", "400"),
+        ("POST / HTTP/1.1|Host: a|Content-Length: 0x1||x", "400"),
+        ("POST / HTTP/1.1|Host: a|Content-Length:||", "400"),
+        (
+            "POST / HTTP/1.1|Host: a|Content-Length: 99999999999999999999||",
+            "400",
+        ),
+        (
+            "POST / HTTP/1.1|Host: a|Transfer-Encoding: Chunked||1|x|0||",
+            "200",
+        ),
+        ("POST / HTTP/1.0|Transfer-Encoding: chunked||0||", "400"),
+        (
+            "POST / HTTP/1.1|Host: a|Transfer-Encoding: chunked, gzip||0||",
+            "400",
+        ),
+        (
+            "POST / HTTP/1.1|Host: a|Transfer-Encoding: identity||",
+            "400",
+        ),
+        (
+            "POST / HTTP/1.1|Host: a|Transfer-Encoding: xchunked||0||",
+            "400",
+        ),
+        (
+            "POST / HTTP/1.1|Host: a|Transfer-Encoding: chunked|Transfer-Encoding: chunked||0||",
+            "400",
+        ),
+        (
+            "POST / HTTP/1.1|Host: a|Transfer-Encoding: gzip, chunked||0||",
+            "501",
+        ),
+    ];
+
+    #[tokio::test]
+    async fn a_request_head_is_checked_by_rfc_9112() {
+        for (request, status) in HEADS {
+            let follower = "GET / HTTP/1.1\r\nHost: follower\r\n\r\n";
+            let responses = responses(&(request.replace('|', "\r\n") + follower)).await;
+            assert_eq!(
+                responses.get(9..12),
+                Some(*status),
+                "{request}: {responses}"
+            );
+            // What follows a refused head is not read as a request.
+            let count = if *status == "200" { 2 } else { 1 };
+            let found = responses.matches("HTTP/1.").count();
+            if !request.contains("HTTP/1.0") && !request.starts_with("CONNECT") {
+                assert_eq!(found, count, "{request}: {responses}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_trailing_slash_is_removed_before_the_service() {
+        for (path, seen) in [("/a/?b=/", "/a?b=/"), ("/", "/"), ("/a//", "/a//")] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let responses = responses(&request.repeat(2)).await;
+            assert!(
+                responses.contains(&format!("target: {seen}\r\n")),
+                "{path}: {responses}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_with_two_kinds_of_length_is_chunked_and_the_last_of_its_connection() {
+        for lengths in [
+            "Content-Length: 60\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 60",
+        ] {
+            let sent = format!(
+                "POST / HTTP/1.1\r\nHost: a\r\n{lengths}\r\n\r\n0\r\n\r\n\
+                 GET / HTTP/1.1\r\nHost: smuggled\r\n\r\n"
+            );
+            let answers = responses(&sent).await;
+            assert!(answers.starts_with("HTTP/1.1 200 "), "{answers}");
+            assert!(answers.contains("connection: close"), "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 1, "{answers}");
+        }
     }
 }

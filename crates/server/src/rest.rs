@@ -1,5 +1,6 @@
 //! The layers around REST routes, and the metrics page beside them.
 
+mod cors;
 mod metrics;
 mod route;
 
@@ -8,15 +9,18 @@ use axum::extract::MatchedPath;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use grpc_prometheus::Exposition;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use vitalmesh_telemetry::Tracer;
 
+pub use self::cors::{CorsOrigins, InvalidOrigins};
 use self::metrics::HttpMetrics;
 pub use self::route::Route;
+use crate::encoding::page;
+use crate::icon;
 use crate::problem::Problem;
 use crate::request::{RequestInfo, Target};
 use crate::stack::SpanLayer;
@@ -24,8 +28,8 @@ use crate::stack::SpanLayer;
 /// The metrics page, for a Prometheus that cannot reach the scrape port.
 const METRICS_PATH: &str = "/prometheus/metrics";
 
-/// Adds metrics, spans, panic handling and the page `/prometheus/metrics` to `routes`. The series of
-/// `known` routes start at 0.
+/// Adds metrics, spans, panic handling and the page `/prometheus/metrics` to `routes`, an icon that is
+/// not counted, and CORS for the pages of `cors`. The series of `known` routes start at 0.
 ///
 /// # Errors
 ///
@@ -35,6 +39,7 @@ pub fn rest_stack(
     known: &[Route],
     exposition: &Exposition,
     tracer: Tracer,
+    cors: CorsOrigins,
 ) -> prometheus::Result<Router> {
     let metrics = HttpMetrics::register(exposition.registry())?;
     let exposition = exposition.clone();
@@ -49,19 +54,21 @@ pub fn rest_stack(
         // Only the router knows the route that the span is named after.
         .map_request(name_route)
         .layer(SpanLayer::http(tracer))
+        .option_layer(cors.layer())
         // A panic becomes 500; the layers above count and log it.
         .layer(CatchPanicLayer::custom(|_| panicked()));
-    Ok(routes.route(METRICS_PATH, get(page)).layer(layers))
+    let routes = routes.route(METRICS_PATH, get(page)).layer(layers);
+    Ok(routes.route(icon::PATH, get(icon::icon)))
 }
 
-/// The metrics of the registry, in the format that `Accept` selects.
+/// The metrics of the registry, in the format and coding that `Accept` and `Accept-Encoding` select.
 pub(crate) fn metrics_page(
     exposition: &Exposition,
     headers: &HeaderMap,
 ) -> Response<axum::body::Body> {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let (content_type, body) = exposition.encode(accept);
-    ([(CONTENT_TYPE, content_type)], body).into_response()
+    page(headers, content_type, body)
 }
 
 fn name_route<B>(mut request: Request<B>) -> Request<B> {
@@ -79,6 +86,7 @@ fn panicked() -> Response<axum::body::Body> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -97,7 +105,14 @@ mod tests {
             panic!("on demand")
         }
         let routes = Router::new().route("/broken", get(broken));
-        let app = rest_stack(routes, &[], &Exposition::default(), Tracer::default()).unwrap();
+        let app = rest_stack(
+            routes,
+            &[],
+            &Exposition::default(),
+            Tracer::default(),
+            CorsOrigins::None,
+        )
+        .unwrap();
         let request = Request::get("/broken").body(axum::body::Body::empty());
         let response = app.oneshot(request.unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -118,7 +133,14 @@ mod tests {
     async fn requests_are_counted_by_route_not_by_path() {
         let exposition = Exposition::default();
         let routes = Router::new().route("/proxy/{name}", get("answer"));
-        let app = rest_stack(routes, &[], &exposition, Tracer::default()).unwrap();
+        let app = rest_stack(
+            routes,
+            &[],
+            &exposition,
+            Tracer::default(),
+            CorsOrigins::None,
+        )
+        .unwrap();
         for path in ["/proxy/a", "/proxy/b", "/nothing", "/at/all"] {
             ask(&app, "GET", path).await;
         }
@@ -140,7 +162,14 @@ mod tests {
         let exposition = Exposition::default();
         let routes = Router::new().route("/sum/{n}", get("answer"));
         let known = [Route::new(Method::GET, "/sum/{n}", &[200, 400])];
-        let app = rest_stack(routes, &known, &exposition, Tracer::default()).unwrap();
+        let app = rest_stack(
+            routes,
+            &known,
+            &exposition,
+            Tracer::default(),
+            CorsOrigins::None,
+        )
+        .unwrap();
         let zeros = ["200", "400", "499", "500"]
             .map(|status| format!(r#"{{method="GET",route="/sum/{{n}}",status="{status}"}} 0"#));
         assert_eq!(counted(&exposition), zeros);
@@ -156,11 +185,42 @@ mod tests {
         assert_eq!(after[1..], zeros[1..]);
     }
 
+    async fn page(app: &Router, path: &str) -> Response<axum::body::Body> {
+        let request = Request::get(path).body(axum::body::Body::empty());
+        app.clone().oneshot(request.unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_icon_is_served_and_not_counted() {
+        let exposition = Exposition::default();
+        let app = rest_stack(
+            Router::new(),
+            &[],
+            &exposition,
+            Tracer::default(),
+            CorsOrigins::None,
+        )
+        .unwrap();
+        let response = page(&app, "/favicon.ico").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[CONTENT_TYPE], "image/x-icon");
+        let icon = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(icon.starts_with(&[0, 0, 1, 0]));
+        assert!(counted(&exposition).is_empty());
+    }
+
     #[test]
     fn a_route_with_upstreams_has_the_status_of_every_code() {
         let exposition = Exposition::default();
         let known = [Route::with_upstreams(Method::GET, "/ask", &[200])];
-        let _ = rest_stack(Router::new(), &known, &exposition, Tracer::default()).unwrap();
+        let _ = rest_stack(
+            Router::new(),
+            &known,
+            &exposition,
+            Tracer::default(),
+            CorsOrigins::None,
+        )
+        .unwrap();
         let statuses = [200, 400, 401, 403, 404, 409, 429, 499, 500, 501, 503, 504];
         let zeros =
             statuses.map(|status| format!(r#"{{method="GET",route="/ask",status="{status}"}} 0"#));

@@ -14,6 +14,7 @@ use grpc_prometheus::Exposition;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::icon;
 use crate::listener::{Listener, Shutdown};
 use crate::methods::Methods;
 use crate::rest::metrics_page;
@@ -120,6 +121,7 @@ fn router() -> Router<Pages> {
         .route("/metrics", get(metrics))
         .route("/livez", get("ok\n"))
         .route("/readyz", get(ready))
+        .route(icon::PATH, get(icon::icon))
 }
 
 /// Links for a browser; metrics for other clients, since some scrape `/`.

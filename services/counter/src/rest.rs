@@ -11,10 +11,7 @@ use crate::error::Error;
 use crate::number::increase;
 
 /// The routes and their statuses.
-pub(crate) const ROUTES: &[Route] = &[
-    Route::new(Method::GET, "/increase/{n}", &[200, 400]),
-    Route::new(Method::GET, "/increase/{n}/", &[200, 400, 404]),
-];
+pub(crate) const ROUTES: &[Route] = &[Route::new(Method::GET, "/increase/{n}", &[200, 400])];
 
 #[derive(Debug, Serialize)]
 struct NextNumber {
@@ -24,17 +21,12 @@ struct NextNumber {
 pub fn router() -> Router {
     Router::new()
         .route("/increase/{n}", get(next))
-        .route("/increase/{n}/", get(next))
         .fallback(|| async { Error::UnknownPath })
         .method_not_allowed_fallback(|| async { Error::WrongMethod })
 }
 
-/// A number has at least one digit: `/increase//` is an unknown path.
 async fn next(num: Result<Path<String>, PathRejection>) -> Result<Json<NextNumber>, Error> {
     let Path(num) = num.map_err(|_| Error::InvalidNumber)?;
-    if num.is_empty() {
-        return Err(Error::UnknownPath);
-    }
     let num = num.parse().map_err(|_| Error::InvalidNumber)?;
     let num = increase(num)?;
     Ok(Json(NextNumber { num }))

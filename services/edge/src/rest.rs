@@ -17,7 +17,6 @@ use crate::roster::Roster;
 /// The routes and their statuses.
 pub(crate) const ROUTES: &[Route] = &[
     Route::with_upstreams(Method::GET, "/proxy/{name}", &[200]),
-    Route::with_upstreams(Method::GET, "/proxy/{name}/", &[200]),
     Route::new(Method::GET, "/heartbeats", &[200]),
 ];
 
@@ -25,7 +24,6 @@ pub(crate) const ROUTES: &[Route] = &[
 pub fn router<C: AnyChannel>(upstreams: Upstreams<C>, roster: Roster) -> Router {
     let proxied = Router::new()
         .route("/proxy/{name}", get(proxy::proxy::<C>))
-        .route("/proxy/{name}/", get(proxy::proxy::<C>))
         .with_state(upstreams);
     Router::new()
         .route("/heartbeats", get(heartbeats::list))

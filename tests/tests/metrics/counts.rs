@@ -26,8 +26,7 @@ async fn counts_change_by_exactly_the_calls_made() {
         sum([
             calls("client", REVERT, 6, &[]),
             calls("client", TIME, 6, &[]),
-            requests("/proxy/{name}", "GET", &[(200, 5), (400, 1)]),
-            requests("/proxy/{name}/", "GET", &[(200, 1)]),
+            requests("/proxy/{name}", "GET", &[(200, 6), (400, 1)]),
             requests("/proxy/{name}", "POST", &[(405, 1)]),
             requests("unknown", "GET", &[(404, 1)]),
         ]),

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, Version};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower::Service;
 
 use vitalmesh_context::CallContext;
 
+use super::head::Refusal;
+use super::slash::trimmed;
 use super::{Limits, overdue};
 use crate::methods::{MethodKind, Methods};
 use crate::request::{RequestInfo, Target};
@@ -29,9 +33,15 @@ pub(super) struct Adapter<S> {
     pub(super) closing: Arc<AtomicBool>,
 }
 
+/// The response of the service, or of the adapter if it refuses the request's head.
+pub(super) enum ResponseFuture<F> {
+    Refused(Refusal),
+    Called(Call<F>),
+}
+
 /// Reports the call's deadline to the connection's executor when the response has headers, and adds
 /// `Connection: close` to the headers of the last response on an HTTP/1 connection.
-pub(super) struct ResponseFuture<F> {
+pub(super) struct Call<F> {
     /// Boxed, because hyper moves it into a task and it holds the state of every layer.
     inner: Pin<Box<F>>,
     deadline: Option<Instant>,
@@ -45,13 +55,22 @@ impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
 {
-    type Response = Response<B>;
+    type Response = Response<Either<B, Full<Bytes>>>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let is_http1 = request.version() < Version::HTTP_2;
+        if is_http1 && let Err(refusal) = Refusal::check(&request) {
+            tracing::debug!(peer = %self.peer, ?refusal, "refused a request's head");
+            return ResponseFuture::Refused(refusal);
+        }
         let method = self.methods.find(request.uri().path());
+        if method.is_none()
+            && let Some(uri) = trimmed(request.uri())
+        {
+            *request.uri_mut() = uri;
+        }
         let limit = match method.map(|method| method.kind) {
             Some(MethodKind::Streaming) => self.limits.stream,
             _ => self.limits.call,
@@ -64,12 +83,12 @@ where
             target: method.map_or(Target::Unknown, Target::Method),
             reset: None,
         });
-        ResponseFuture {
+        ResponseFuture::Called(Call {
             // The stacks of this crate are always ready.
             inner: Box::pin(self.service.clone().call(request)),
             deadline: context.deadline,
             closing: is_http1.then(|| Arc::clone(&self.closing)),
-        }
+        })
     }
 }
 
@@ -79,19 +98,26 @@ impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
-    type Output = F::Output;
+    type Output = Result<Response<Either<B, Full<Bytes>>>, E>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let response = ready!(self.inner.as_mut().poll(cx));
-        overdue::expect_end(self.deadline);
-        let closing = self.closing.as_deref();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let call = match self.get_mut() {
+            Self::Called(call) => call,
+            Self::Refused(refusal) => {
+                let response = refusal.response();
+                return Poll::Ready(Ok(response.map(|body| Either::Right(Full::new(body)))));
+            }
+        };
+        let response = ready!(call.inner.as_mut().poll(cx));
+        overdue::expect_end(call.deadline);
+        let closing = call.closing.as_deref();
         let closes = closing.is_some_and(|closing| closing.load(Ordering::Relaxed));
         Poll::Ready(response.map(|mut response| {
             if closes {
                 let headers = response.headers_mut();
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            response
+            response.map(Either::Left)
         }))
     }
 }
