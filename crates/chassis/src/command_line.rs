@@ -1,11 +1,13 @@
 //! The command line of a service's program.
 
+use std::any::TypeId;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{Command, FromArgMatches, Subcommand as _};
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::{Arg, Command, FromArgMatches, Subcommand as _};
 
-use crate::address::or_ip_alone;
+use crate::address::in_every_form;
 use crate::process::VERSION;
 use crate::service::Service;
 
@@ -64,35 +66,20 @@ pub fn command<S: Service>() -> Command {
             true => arg.allow_negative_numbers(true),
             false => arg,
         })
-        .mut_args(or_ip_alone)
+        .mut_args(in_every_form)
+        .mut_args(path_without_spaces_around)
 }
 
-/// Formats a command line error as one line, whatever characters the invalid value has.
-pub fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let value_is_wrong = matches!(
-        error.kind(),
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation
-    );
-    // The value may contain blank lines; clap's advice follows the last one.
-    let said = match value_is_wrong {
-        true => text.rsplit_once("\n\nFor more"),
-        false => text.split_once("\n\n"),
-    };
-    let said = said.map_or(text.as_str(), |(said, _)| said);
-    let said = said.strip_prefix("error: ").unwrap_or(said).trim_end();
-    let said: String = said.chars().flat_map(visible).collect();
-    match value_is_wrong {
-        true => format!("{said}; it is set by this flag or by the variable in <>, see --help"),
-        false => format!("{said}; see --help"),
+/// Every other type refuses or ignores the spaces.
+fn path_without_spaces_around(arg: Arg) -> Arg {
+    if arg.get_value_parser().type_id() != TypeId::of::<PathBuf>() {
+        return arg;
     }
-}
-
-/// The character, escaped if it is a control character.
-fn visible(c: char) -> impl Iterator<Item = char> {
-    let (raw, spelled) = match c.is_control() {
-        true => (None, Some(c.escape_default())),
-        false => (Some(c), None),
-    };
-    raw.into_iter().chain(spelled.into_iter().flatten())
+    arg.value_parser(PathBufValueParser::new().try_map(|path| {
+        let is_padded = path.to_str().is_some_and(|path| path.trim() != path);
+        match is_padded {
+            true => Err("expected a path without spaces around it"),
+            false => Ok(path),
+        }
+    }))
 }

@@ -5,20 +5,20 @@ use std::net::SocketAddr;
 
 pub use tower::BoxError;
 
-use crate::command_line::one_line;
+use crate::command_line_error::one_line_of_variables;
 
 /// Why a service does not start. Nothing of it keeps running.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port cannot be bound.
-    #[error("{service}: cannot listen on {address}: {source}; set {setting} to a free address")]
+    #[error("{service}: cannot listen on {address}: {source}; {advice}")]
     Bind {
         /// The service's name.
         service: &'static str,
         /// The requested address.
         address: SocketAddr,
-        /// The flag and the variable.
-        setting: &'static str,
+        /// What to do: which flag or variable to set.
+        advice: &'static str,
         /// The system's error.
         source: std::io::Error,
     },
@@ -51,11 +51,22 @@ pub struct InvalidSetting {
 // === impl StartError ===
 
 impl StartError {
-    /// An error of a service's command line.
+    /// Replaces what to do about a port that cannot be bound, for a command with other flags than a
+    /// service's program.
+    #[must_use]
+    pub fn advise(mut self, text: &'static str) -> Self {
+        if let Self::Bind { advice, .. } = &mut self {
+            *advice = text;
+        }
+        self
+    }
+
+    /// An error of a service's settings in a command that runs several services: it has no flags for
+    /// them, only variables.
     pub fn setting(service: &'static str, error: &clap::Error) -> Self {
         Self::Setting {
             service,
-            reason: one_line(error),
+            reason: one_line_of_variables(error),
         }
     }
 

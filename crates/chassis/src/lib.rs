@@ -4,7 +4,9 @@
 mod address;
 mod assembly;
 mod command_line;
+mod command_line_error;
 mod error;
+mod log_level;
 mod process;
 mod program;
 mod running;
@@ -18,9 +20,10 @@ mod upstream;
 /// short-lived allocations on several threads; glibc's allocator takes a tenth of a call for them.
 pub use mimalloc::MiMalloc as Allocator;
 
-pub use self::address::{default_address, reachable};
+pub use self::address::{default_address, parse_address, parse_ip, reachable};
 pub use self::assembly::Assembly;
-pub use self::command_line::{command, one_line, parse};
+pub use self::command_line::{command, parse};
+pub use self::command_line_error::one_line;
 pub use self::error::{BoxError, InvalidSetting, StartError};
 pub use self::process::{REVISION, VERSION};
 pub use self::program::{exit, healthcheck, log, main, run, run_until};

@@ -15,7 +15,8 @@ use vitalmesh_telemetry::{LogFormat, LogSink, init_log};
 use vitalmesh_transport::Transport;
 
 use crate::address::reachable;
-use crate::command_line::{Subcommand, one_line, parse_invocation};
+use crate::command_line::{Subcommand, parse_invocation};
+use crate::command_line_error::one_line_of_settings;
 use crate::error::StartError;
 use crate::service::Service;
 use crate::settings::Settings;
@@ -51,7 +52,7 @@ pub fn main<S: Service>() -> ExitCode {
 
 fn refuse<S: Service>(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        eprintln!("{}: {}", S::NAME, one_line(error));
+        eprintln!("{}: {}", S::NAME, one_line_of_settings(error));
         return ExitCode::from(EXIT_USAGE);
     }
     print!("{error}");

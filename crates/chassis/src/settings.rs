@@ -8,14 +8,18 @@ use tracing_subscriber::filter::Targets;
 use vitalmesh_server::CorsOrigins;
 use vitalmesh_telemetry::{LogFormat, TraceSettings};
 
+use crate::log_level::log_level;
+
 /// The settings that every service has.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The address of the gRPC port; an IP alone keeps the default port
+    /// The address of the gRPC port; an IP alone keeps the default port, :80 is port 80 of every
+    /// interface
     #[arg(long, env)]
     pub grpc_address: SocketAddr,
 
-    /// The address of the scrape port: /metrics, /livez and /readyz; an IP alone keeps the default port
+    /// The address of the scrape port: /metrics, /livez and /readyz; an IP alone keeps the default
+    /// port, :80 is port 80 of every interface
     #[arg(long, env)]
     pub scrape_address: SocketAddr,
 
@@ -61,11 +65,12 @@ pub struct Settings {
     pub cors_origins: CorsOrigins,
 
     /// The log format [default: human on a terminal, json otherwise]
-    #[arg(long, env)]
+    #[arg(long, env, ignore_case = true)]
     pub log_format: Option<LogFormat>,
 
-    /// The log level, or target=level pairs such as info,vitalmesh=debug
-    #[arg(long, env, default_value = "info,tokio_cron_scheduler=warn")]
+    /// The log level: off, error, warn, info, debug or trace; or target=level pairs after it, such
+    /// as info,vitalmesh=debug
+    #[arg(long, env, default_value = "info,tokio_cron_scheduler=warn", value_parser = log_level)]
     pub log_level: Targets,
 
     /// Tracing
@@ -74,7 +79,7 @@ pub struct Settings {
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
+    match text.trim().parse() {
         Ok(0) => Err("expected at least 1".to_owned()),
         Ok(count) => Ok(count),
         Err(_) => Err("expected a whole number".to_owned()),
@@ -82,7 +87,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {
-    match text {
+    match text.trim().to_ascii_lowercase().as_str() {
         "on" => Ok(true),
         "off" => Ok(false),
         _ => Err("expected on or off".to_owned()),
@@ -108,8 +113,8 @@ mod tests {
     #[test]
     fn a_switch_is_on_or_off() {
         assert_eq!(on_or_off("on"), Ok(true));
-        assert_eq!(on_or_off("off"), Ok(false));
-        for wrong in ["", "true", "ON", "0"] {
+        assert_eq!(on_or_off(" OFF "), Ok(false));
+        for wrong in ["", "true", "o n", "0"] {
             assert_eq!(on_or_off(wrong), Err("expected on or off".to_owned()));
         }
     }

@@ -39,20 +39,34 @@ pub fn bind<S: Service>(config: S) -> Result<Bound<S>, StartError> {
         call: Some(config.http_timeout()),
         ..limits
     };
-    let bind = |address, limits, setting| {
+    let bind = |address, limits, advice| {
         Listener::bind(address, limits).map_err(|source| StartError::Bind {
             service: S::NAME,
             address,
-            setting,
+            advice,
             source,
         })
     };
-    let http = |address| bind(address, http_limits, "--http-address (HTTP_ADDRESS)");
+    let http = |address| {
+        bind(
+            address,
+            http_limits,
+            "set --http-address (HTTP_ADDRESS) to a free address",
+        )
+    };
     let (grpc, scrape) = (settings.grpc_address, settings.scrape_address);
     Ok(Bound {
-        grpc: bind(grpc, limits, "--grpc-address (GRPC_ADDRESS)")?,
+        grpc: bind(
+            grpc,
+            limits,
+            "set --grpc-address (GRPC_ADDRESS) to a free address",
+        )?,
         http: config.http_address().map(http).transpose()?,
-        scrape: bind(scrape, limits, "--scrape-address (SCRAPE_ADDRESS)")?,
+        scrape: bind(
+            scrape,
+            limits,
+            "set --scrape-address (SCRAPE_ADDRESS) to a free address",
+        )?,
         config,
         log: None,
     })

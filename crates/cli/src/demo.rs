@@ -33,7 +33,8 @@ impl Demo {
     pub(crate) fn run(self) -> Result<(), BoxError> {
         let data = tempfile::Builder::new().prefix("mesh-demo-").tempdir()?;
         let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let mesh = Mesh::bind(ip, data.path())?;
+        let mesh = Mesh::bind(ip, data.path());
+        let mesh = mesh.map_err(|error| error.advise("end the program that uses this port"))?;
         let edge = mesh.http("edge").ok_or("the edge serves no HTTP")?;
         let prometheus = Prometheus::start(&mesh.targets(), data.path(), ip)?.ok_or(HOW_TO_GET)?;
         let api = Api::new(prometheus.address());

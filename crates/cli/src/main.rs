@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vitalmesh_chassis::{VERSION, healthcheck, one_line};
+use vitalmesh_chassis::{VERSION, healthcheck, one_line, parse_address};
 
 /// An observable mesh of gRPC services.
 #[derive(Debug, Parser)]
@@ -36,9 +36,13 @@ enum Command {
     /// Ask a gRPC server for its health; exit 0 if it is serving
     Healthcheck {
         /// The server's address
-        #[arg(default_value = "127.0.0.1:50053")]
+        #[arg(default_value = "127.0.0.1:50053", value_parser = edge_address)]
         address: SocketAddr,
     },
+}
+
+fn edge_address(text: &str) -> Result<SocketAddr, String> {
+    parse_address(text, 50053)
 }
 
 #[global_allocator]

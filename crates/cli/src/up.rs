@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use vitalmesh_chassis::{Addresses, BoxError, Running, StartError, log};
+use vitalmesh_chassis::{Addresses, BoxError, Running, StartError, log, parse_ip};
 use vitalmesh_services::{BoundService, bind_all};
 
 use crate::prometheus::{self, Prometheus};
@@ -34,11 +34,15 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The ports are those of the services; only the IP is a setting.
+const TAKEN_PORT: &str = "end the program that uses this port, or choose another IP with --bind, such \
+                          as 127.0.0.2";
+
 /// The flags of `mesh up`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Up {
     /// The address that every port is bound to
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, default_value = "127.0.0.1", value_parser = parse_ip)]
     bind: IpAddr,
 
     /// The folder for the databases and Prometheus' data
@@ -60,7 +64,8 @@ pub(crate) struct Mesh {
 
 impl Up {
     pub(crate) fn run(self) -> Result<(), BoxError> {
-        let mesh = Mesh::bind(self.bind, &self.data_dir)?;
+        let mesh = Mesh::bind(self.bind, &self.data_dir);
+        let mesh = mesh.map_err(|error| error.advise(TAKEN_PORT))?;
         // The log's settings come from the environment, so all services have the same.
         if let Some(service) = mesh.services.first() {
             log(service.settings());

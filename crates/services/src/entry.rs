@@ -91,11 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_flag_is_an_error_that_names_service_and_setting() {
+    fn an_invalid_setting_is_an_error_that_names_service_and_variable() {
         let error = time(&["--heartbeat-cron", "often"]).unwrap_err();
         let text = error.to_string();
         assert!(
-            text.starts_with("time: invalid value 'often' for '--heartbeat-cron"),
+            text.starts_with("time: invalid value 'often' for the variable HEARTBEAT_CRON: "),
             "{text}"
         );
     }

@@ -22,7 +22,8 @@ pub struct Config {
     #[command(flatten)]
     pub heartbeat: HeartbeatSettings,
 
-    /// The address of the REST port; an IP alone keeps the default port
+    /// The address of the REST port; an IP alone keeps the default port, :80 is port 80 of every
+    /// interface
     #[arg(long, env, default_value = "127.0.0.1:8014")]
     pub http_address: SocketAddr,
 }

@@ -101,7 +101,7 @@ async fn an_invalid_setting_is_one_line_with_its_name_and_code_2() {
         ),
         ("revert-name", &["--faults", "perhaps"], none, "--faults"),
         ("revert-name", &["frobnicate"], none, "frobnicate"),
-        ("mesh", &["up", "--bind", "localhost"], none, "--bind"),
+        ("mesh", &["up", "--bind", "nowhere"], none, "--bind"),
         ("mesh", &["down"], none, "down"),
     ] {
         let free = [
@@ -127,6 +127,102 @@ async fn an_invalid_setting_is_one_line_with_its_name_and_code_2() {
         assert!(!raw, "{program} {flags:?}: {lines:?}");
         assert!(output.stdout.is_empty(), "{program} {flags:?}");
     }
+}
+
+#[tokio::test]
+async fn a_mistake_on_the_line_of_mesh_names_what_the_command_has() {
+    let level = [("LOG_LEVEL", "critical")];
+    for (words, variables, said) in [
+        (
+            &["up", "--bind", " nowhere"][..],
+            &[][..],
+            "' nowhere' for '--bind <BIND>': expected an IP",
+        ),
+        (&["up", "--bind="], &[], "'--bind <BIND>'"),
+        (
+            &["up", "--grpc-address", ":1"],
+            &[],
+            "unexpected argument '--grpc-address' found; see",
+        ),
+        (
+            &["up", "--prometeus"],
+            &[],
+            "a similar argument exists: '--prometheus'; see",
+        ),
+        (
+            &["up", "--bind", "127.0.0.79"],
+            &level,
+            "bookstore: invalid value 'critical' for the variable LOG_LEVEL: expected off, error",
+        ),
+        (
+            &["demo", "--sty"],
+            &[],
+            "a similar argument exists: '--stay'; see",
+        ),
+        (
+            &["services", "--jsn"],
+            &[],
+            "a similar argument exists: '--json'; see",
+        ),
+        (
+            &["recommend", "many"],
+            &[],
+            "'many' for '<N>': expected a whole number; see",
+        ),
+        (
+            &["recommend", "5", "--url", "localhost:1"],
+            &[],
+            "'--url <URL>': expected a URL such as",
+        ),
+        (
+            &["healthcheck", "nowhere"],
+            &[],
+            "'nowhere' for '[ADDRESS]': expected an address such as",
+        ),
+        (
+            &["count", "--via", "strem"],
+            &[],
+            "a similar value exists: 'stream'; see",
+        ),
+        (&["upp"], &[], "a similar command exists: 'up'; see"),
+    ] {
+        let output = run("mesh", words, variables).await;
+        let lines = lines_of(&output.stderr);
+        assert_eq!(
+            (output.status.code(), lines.len()),
+            (Some(2), 1),
+            "{words:?}: {lines:?}"
+        );
+        assert!(lines[0].contains(said), "{words:?}: {lines:?}");
+        assert!(!lines[0].contains(r"\n"), "{words:?}: {lines:?}");
+        assert!(!lines[0].contains("--log-level"), "{words:?}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn mesh_up_on_a_taken_port_advises_what_it_can_do() {
+    let _taken = TcpListener::bind("127.0.0.78:9993").unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let words = [
+        "up",
+        "--bind",
+        "127.0.0.78",
+        "--data-dir",
+        data.path().to_str().unwrap(),
+    ];
+    let output = run("mesh", &words, &[]).await;
+    let lines = lines_of(&output.stderr);
+    assert_eq!(
+        (output.status.code(), lines.len()),
+        (Some(2), 1),
+        "{lines:?}"
+    );
+    assert!(
+        lines[0].contains("cannot listen on 127.0.0.78:9993"),
+        "{lines:?}"
+    );
+    assert!(lines[0].contains("another IP with --bind"), "{lines:?}");
+    assert!(!lines[0].contains("-address"), "{lines:?}");
 }
 
 #[tokio::test]

@@ -14,13 +14,19 @@ pub struct TraceSettings {
     #[arg(
         long,
         env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        value_name = "OTEL_EXPORTER_OTLP_ENDPOINT",
         default_value = "",
         hide_default_value = true
     )]
     pub otlp_endpoint: Collector,
 
     /// The share of root traces to record, 0 to 1; other traces keep their caller's decision
-    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1")]
+    #[arg(
+        long,
+        env = "OTEL_TRACES_SAMPLER_ARG",
+        value_name = "OTEL_TRACES_SAMPLER_ARG",
+        default_value = "1"
+    )]
     pub trace_ratio: Ratio,
 }
 
@@ -51,7 +57,7 @@ impl FromStr for Collector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
+        match text.trim() {
             "" => Ok(Self(None)),
             url => service_url(url)
                 .map(|url| Self(Some(url)))
