@@ -18,7 +18,7 @@ const EDGE: Upstream = Upstream {
     contract: FILE_DESCRIPTOR_SET,
 };
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Instances spread over this share of the interval, which leaves time for the call itself.
+/// Instances spread over this share of the shortest interval, which leaves time for the call itself.
 const SPREAD: f64 = 0.5;
 
 /// Makes the heartbeats of one instance.
@@ -42,7 +42,7 @@ pub fn report(assembly: &mut Assembly, settings: &HeartbeatSettings) -> Result<(
     let channel = assembly.channel(EDGE, settings.edge_url.clone(), TIMEOUT)?;
     let client = HeartbeatServiceClient::new(channel);
     let schedule = settings.heartbeat_cron.clone();
-    let phase = schedule.interval().mul_f64(SPREAD * fastrand::f64());
+    let phase = schedule.shortest_gap().mul_f64(SPREAD * fastrand::f64());
     let reporter = Arc::new(HeartbeatReporter {
         service: assembly.name(),
         instance: assembly.instance().to_owned(),
@@ -79,7 +79,7 @@ impl HeartbeatReporter {
             instance: self.instance.clone(),
             version: VERSION.to_owned(),
             started_at: Some(self.started_at.into()),
-            interval: self.schedule.interval().try_into().ok(),
+            interval: self.schedule.longest_gap().try_into().ok(),
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
             vital_signs: Some(self.vital_signs.read()),
         }

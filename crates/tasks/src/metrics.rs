@@ -2,11 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, Opts, Registry};
-
 use tokio::time::Instant;
 
-use crate::schedule::Schedule;
 use crate::task::Task;
 
 /// Bucket bounds of the duration, in seconds: from a local call to a nightly clean-up.
@@ -89,20 +88,34 @@ impl TaskMetrics {
             )?,
             next_run: gauge(
                 "mesh_task_next_run_timestamp_seconds",
-                "Unix time of the next scheduled run, 0 if the task is off.",
+                "Unix time of this instance's next run, its phase included, 0 if the task is off or stopped.",
             )?,
             interval: gauge(
                 "mesh_task_interval_seconds",
-                "Time between the next two scheduled runs, in seconds, 0 if the task is off.",
+                "Longest time between two scheduled runs, in seconds, 0 if the task is off.",
             )?,
         };
-        metrics.set_schedule(&task.schedule);
-        metrics.set_enabled(!task.schedule.is_off());
+        metrics.enabled.set(f64::from(!task.schedule.is_off()));
+        metrics
+            .interval
+            .set(task.schedule.longest_gap().as_secs_f64());
+        // A run that was scheduled before now and would start after its phase is not made.
+        metrics.set_next_run(task.schedule.next(), task.phase);
         Ok(metrics)
     }
 
-    pub(crate) fn set_enabled(&self, enabled: bool) {
-        self.enabled.set(f64::from(enabled));
+    /// The task has stopped: it has no next run.
+    pub(crate) fn disable(&self) {
+        self.enabled.set(0.0);
+        self.next_run.set(0.0);
+    }
+
+    /// Records when the next run is scheduled. It starts after the instance's phase.
+    pub(crate) fn set_next_run(&self, scheduled: Option<DateTime<Utc>>, phase: Duration) {
+        let phase = TimeDelta::from_std(phase).unwrap_or_default();
+        let due = scheduled.and_then(|scheduled| scheduled.checked_add_signed(phase));
+        let due = due.map_or(0, |due| due.timestamp_micros());
+        self.next_run.set(due as f64 / 1e6);
     }
 
     /// Records the time from a run's due time to its start.
@@ -123,12 +136,6 @@ impl TaskMetrics {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);
             self.last_success.set(now.unwrap_or_default().as_secs_f64());
         }
-    }
-
-    pub(crate) fn set_schedule(&self, schedule: &Schedule) {
-        let next = schedule.next().map(|next| next.timestamp());
-        self.next_run.set(next.unwrap_or_default() as f64);
-        self.interval.set(schedule.interval().as_secs_f64());
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -28,7 +29,7 @@ pub(crate) enum Trigger {
     /// The start of the service. The run has no start delay.
     Start,
     /// A scheduled time, which passed `late` ago.
-    Schedule { late: Duration },
+    Schedule { time: DateTime<Utc>, late: Duration },
 }
 
 /// Releases the runner when a run ends or is dropped.
@@ -47,33 +48,36 @@ impl Runner {
         }
     }
 
-    pub(crate) const fn is_off(&self) -> bool {
-        self.task.schedule.is_off()
-    }
-
     pub(crate) const fn at_start(&self) -> bool {
         self.task.at_start
     }
 
-    pub(crate) fn cron(&self) -> String {
-        self.task.schedule.to_string()
+    /// The schedule in the notation of tokio-cron-scheduler; `None` if it is off.
+    pub(crate) fn cron(&self) -> Option<String> {
+        self.task.schedule.to_croner()
     }
 
-    /// Sets the metric `mesh_task_enabled` to 0.
+    /// Sets the metrics of a task that has stopped.
     pub(crate) fn disable(&self) {
-        self.metrics.set_enabled(false);
+        self.metrics.disable();
     }
 
     /// The trigger of a due run. `None` for a duplicate: a late scheduler fires twice for the same
     /// scheduled time.
     pub(crate) fn fire(&self) -> Option<Trigger> {
-        let (second, late) = self.task.schedule.last();
+        let now = Utc::now();
+        let time = self.task.schedule.last(now)?;
+        let second = time.timestamp();
         let new = self.last_occurrence.swap(second, Ordering::AcqRel) != second;
-        new.then_some(Trigger::Schedule { late })
+        let late = (now - time).to_std().unwrap_or_default();
+        new.then_some(Trigger::Schedule { time, late })
     }
 
     pub(crate) async fn run(&self, trigger: Trigger) {
-        self.metrics.set_schedule(&self.task.schedule);
+        let delay = match trigger {
+            Trigger::Start => None,
+            Trigger::Schedule { time, late } => Some(self.wait(time, late).await),
+        };
         if self.busy.swap(true, Ordering::AcqRel) {
             self.metrics.count(Outcome::Skipped);
             tracing::warn!(
@@ -83,10 +87,8 @@ impl Runner {
             return;
         }
         let _busy = Busy(&self.busy);
-        if let Trigger::Schedule { late } = trigger {
-            let due = Instant::now() + self.task.phase;
-            tokio::time::sleep_until(due).await;
-            self.metrics.start_delay(late + due.elapsed());
+        if let Some(delay) = delay {
+            self.metrics.start_delay(delay);
         }
         let timer = self.metrics.start_timer();
         let ended = self.work().await;
@@ -96,6 +98,15 @@ impl Runner {
             Err(_) => Outcome::Error,
         });
         self.log_change(ended.err());
+    }
+
+    /// Waits for the phase of a run that was scheduled at `time`, and returns how late the run is.
+    async fn wait(&self, time: DateTime<Utc>, late: Duration) -> Duration {
+        let due = Instant::now() + self.task.phase;
+        tokio::time::sleep_until(due).await;
+        self.metrics
+            .set_next_run(self.task.schedule.after(time), self.task.phase);
+        late + due.elapsed()
     }
 
     async fn work(&self) -> Result<(), String> {
@@ -168,6 +179,11 @@ mod tests {
             at_start: false,
             work: Box::new(work),
         }
+    }
+
+    fn scheduled(late: Duration) -> Trigger {
+        let time = Utc::now() - late;
+        Trigger::Schedule { time, late }
     }
 
     fn runner(task: Task) -> (Runner, Registry) {
@@ -250,7 +266,7 @@ mod tests {
         let mut task = task(|| async { Ok(()) }.boxed());
         task.phase = Duration::from_secs(9);
         let (runner, registry) = runner(task);
-        let waits = runner.run(Trigger::Schedule { late: SECOND });
+        let waits = runner.run(scheduled(SECOND));
         tokio::time::timeout(SECOND, waits).await.unwrap_err();
         runner.run(Trigger::Start).await;
         assert_eq!(runs(&registry), [1.0, 0.0, 0.0]);
@@ -264,8 +280,61 @@ mod tests {
         assert_eq!(late(&registry), [0.0, 0.0]);
         runner.run(Trigger::Start).await;
         assert_eq!(late(&registry), [0.0, 0.0]);
-        runner.run(Trigger::Schedule { late: SECOND / 4 }).await;
+        runner.run(scheduled(SECOND / 4)).await;
         assert_eq!(late(&registry), [1.0, 0.25]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_run_is_the_instances_own_phase_included_until_it_starts() {
+        const NEXT: &str = r#"mesh_task_next_run_timestamp_seconds{task="test"}"#;
+        for phase in [Duration::ZERO, SECOND * 3 / 2, 4 * SECOND] {
+            let mut task = task(|| async { Ok(()) }.boxed());
+            task.schedule = "0 0 0 1 1 *".parse().unwrap();
+            task.phase = phase;
+            let schedule = task.schedule.clone();
+            let (runner, registry) = runner(task);
+            let due = |time: DateTime<Utc>| time.timestamp() as f64 + phase.as_secs_f64();
+            let first = schedule.next().unwrap();
+            assert_eq!(value(&registry, NEXT), due(first));
+            runner.run(Trigger::Start).await;
+            assert_eq!(value(&registry, NEXT), due(first));
+
+            let second = schedule.after(first).unwrap();
+            let mut run = std::pin::pin!(runner.run(Trigger::Schedule {
+                time: first,
+                late: Duration::ZERO
+            }));
+            if !phase.is_zero() {
+                assert!(futures_util::poll!(&mut run).is_pending());
+                assert_eq!(value(&registry, NEXT), due(first));
+            }
+            run.await;
+            assert_eq!(value(&registry, NEXT), due(second));
+            runner.disable();
+            assert_eq!(value(&registry, NEXT), 0.0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_is_skipped_is_not_the_next_run() {
+        const NEXT: &str = r#"mesh_task_next_run_timestamp_seconds{task="test"}"#;
+        let mut task = task(|| std::future::pending().boxed());
+        task.schedule = "0 0 0 1 1 *".parse().unwrap();
+        task.phase = SECOND;
+        let schedule = task.schedule.clone();
+        let (runner, registry) = runner(task);
+        let first = schedule.next().unwrap();
+        let mut busy = std::pin::pin!(runner.run(Trigger::Start));
+        assert!(futures_util::poll!(&mut busy).is_pending());
+        runner
+            .run(Trigger::Schedule {
+                time: first,
+                late: Duration::ZERO,
+            })
+            .await;
+        assert_eq!(runs(&registry), [0.0, 0.0, 1.0]);
+        let second = schedule.after(first).unwrap();
+        assert_eq!(value(&registry, NEXT), second.timestamp() as f64 + 1.0);
     }
 
     #[tokio::test(start_paused = true)]

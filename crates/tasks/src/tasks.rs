@@ -47,15 +47,15 @@ impl Tasks {
 
     async fn add(&mut self, runner: Arc<Runner>) -> Result<(), JobSchedulerError> {
         self.runners.push(Arc::clone(&runner));
-        if runner.is_off() {
+        let Some(cron) = runner.cron() else {
             return Ok(());
-        }
+        };
         if runner.at_start() {
             let first = run(Arc::clone(&runner), Trigger::Start, self.stop.clone());
             self.runs.spawn(first);
         }
         let (stop, runs) = (self.stop.clone(), self.runs.clone());
-        let job = Job::new_async(runner.cron(), move |_, _| {
+        let job = Job::new_async(cron, move |_, _| {
             if let Some(trigger) = runner.fire() {
                 runs.spawn(run(Arc::clone(&runner), trigger, stop.clone()));
             }
