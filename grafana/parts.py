@@ -1,8 +1,12 @@
 """Building blocks of the dashboards: panels, their targets, columns, variables, the dashboard itself."""
 
-from queries import FAULT, NOISE, OLD
+import os
+
+from queries import BELOW, FAULT, NOISE, OLD
 
 SCHEMA = 42
+# The folder of the alerts' pages; a link appends `/<alert>.md`.
+RUNBOOKS = os.environ.get("RUNBOOKS_URL", "https://github.com/vitalmesh/vitalmesh/blob/main/docs/runbooks")
 SOURCE = {"type": "prometheus", "uid": "$datasource"}
 
 GREEN, BLUE, YELLOW, ORANGE, RED, GREY = "#37872D", "#1F60C4", "#E0B400", "#FF780A", "#C4162A", "#8E8E8E"
@@ -28,6 +32,9 @@ STATUSES = [
 OUTCOMES = [("success", GREEN), ("skipped", YELLOW), ("error", RED)]
 QUANTILES = [("p50", GREEN), ("p95", YELLOW), ("p99", ORANGE)]
 P50_95_99 = [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")]
+
+# Bounds of first buckets, in seconds: calls, older calls and REST, tasks, other libraries, start delays.
+FLOORS = {1e-5: "< 10 µs", 1e-4: "< 100 µs", 1e-3: "< 1 ms", 5e-3: "< 5 ms", 1e-2: "< 10 ms"}
 
 # Panels coloured by threshold. Lines are coloured by name instead, the same on every panel.
 JUDGED = ("stat", "gauge", "bargauge", "table", "state-timeline")
@@ -73,6 +80,27 @@ def sized(name, unit):
     return column(name, ("unit", unit))
 
 
+def floors():
+    """Mappings of a quantile in the first bucket to words. `nth` returns it as a little less than the bound."""
+    return [{"type": "range", "options": {"from": bound * (2 * BELOW - 1), "to": bound * (1 + BELOW) / 2,
+                                          "result": {"text": text, "index": at}}}
+            for at, (bound, text) in enumerate(FLOORS.items())]
+
+
+def took(name, limit=None):
+    """A column of latencies."""
+    properties = [("unit", "s"), ("mappings", floors())]
+    if limit:
+        properties += [("thresholds", bad_over(limit)), ("custom.cellOptions", {"type": "color-text"})]
+    return column(name, *properties)
+
+
+def widths(least, **fixed):
+    """Columns of numbers have a fixed width; those of names, in `least`, share the rest and have a least width."""
+    return [*(column(name, ("custom.minWidth", pixels)) for name, pixels in least.items()),
+            *(column(name.replace("_", " "), ("custom.width", pixels)) for name, pixels in fixed.items())]
+
+
 def merged(columns, hidden=()):
     """Joins all targets into one row per series. `columns` renames and orders fields, `hidden` removes others."""
     return [{"id": "merge", "options": {}},
@@ -86,8 +114,13 @@ SHORT = [{"id": "renameByRegex",
           "options": {"regex": r"/(?:\w+[.])*?(\w+[.]v\d+)[.]\w+/", "renamePattern": "$1"}}]
 
 
-def sorted_by(name):
-    return {"sortBy": [{"displayName": name, "desc": False}]}
+def sorted_by(name, desc=False):
+    return {"sortBy": [{"displayName": name, "desc": desc}]}
+
+
+# A line far above the others leaves them readable. Linear up to 0.1, so that 0 has a place.
+LOG = {"scaleDistribution": {"type": "symlog", "log": 10, "linearThreshold": 0.1}}
+LOG_SECONDS = {"scaleDistribution": {"type": "symlog", "log": 10, "linearThreshold": 0.0001}}
 
 
 def timeseries_defaults(stack, thresholds, low, high):
@@ -104,6 +137,8 @@ def panel(kind, title, description, unit, targets, w=12, h=8, thresholds=None, c
     """`none` is the text without data, `low` the start of the axis, `high` the least value that it reaches."""
     made = {"unit": unit, "color": {"mode": "thresholds" if kind in JUDGED else "palette-classic-by-name"},
             "thresholds": thresholds or steps((None, GREEN)), **dict(defaults)}
+    if unit == "s":
+        made["mappings"] = [*made.get("mappings", []), *floors()]
     if none:
         made["noValue"] = none
     if kind == "timeseries":
@@ -131,14 +166,15 @@ def pie(title, description, targets, none, colours=None, w=8, **more):
                  options={"legend": legend, "pieType": "donut"}, **more)
 
 
-def row(title):
-    return {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"w": 24, "h": 1}}
+def row(title, hidden=()):
+    """A row. It is collapsed if it has `hidden` panels, which it shows when opened."""
+    return {"type": "row", "title": title, "collapsed": bool(hidden), "panels": list(hidden),
+            "gridPos": {"w": 24, "h": 1}}
 
 
-def place(panels):
-    """Puts each panel into the first free spot, from the top and left to right, and numbers them in that order."""
-    floor = [0] * 24
-    for number, item in enumerate(panels, 1):
+def put(panels, floor):
+    """Puts each panel into the first free spot below `floor`, from the top and left to right."""
+    for item in panels:
         grid = item["gridPos"]
         w, h = grid["w"], grid["h"]
         if item["type"] == "row":
@@ -147,6 +183,14 @@ def place(panels):
             y, x = min((max(floor[at:at + w]), at) for at in range(24 - w + 1))
         grid.update(x=x, y=y)
         floor[x:x + w] = [y + h] * w
+        if item["type"] == "row":
+            put(item["panels"], [y + h] * 24)
+
+
+def place(panels):
+    """Lays out the panels and numbers them in their order."""
+    put(panels, [0] * 24)
+    for number, item in enumerate((one for top in panels for one in (top, *top.get("panels", ()))), 1):
         item["id"] = number
     return panels
 
@@ -179,6 +223,12 @@ def variable(name, query, label, many=True, first=None):
     return made
 
 
+def counted(name, expr):
+    """A hidden variable with the value of an expression without labels."""
+    query = f"query_result({expr})"
+    return {**variable(name, query, "", many=False), "hide": 2, "regex": r"/\{\} (\d+)/"}
+
+
 def constant(name, value):
     chosen = {"text": value, "value": value}
     return {"name": name, "type": "constant", "query": value, "hide": 2, "skipUrlSync": True,
@@ -196,7 +246,8 @@ def dashboard(uid, title, description, panels, variables=()):
               "multi": False, "includeAll": False}
     links = {"type": "dashboards", "title": "Mesh", "tags": ["mesh"], "asDropdown": True, "keepTime": True,
              "includeVars": True, "icon": "external link", "targetBlank": False, "tooltip": "", "url": ""}
-    constants = [constant("noise", NOISE), constant("fault", FAULT), constant("old", OLD)]
+    constants = [constant("noise", NOISE), constant("fault", FAULT), constant("old", OLD),
+                 constant("runbooks", RUNBOOKS)]
     return {
         "uid": uid, "title": title, "description": description, "tags": ["mesh"], "schemaVersion": SCHEMA,
         "version": 1, "editable": False, "graphTooltip": 1, "refresh": "10s", "timezone": "",
@@ -210,8 +261,9 @@ def dashboard(uid, title, description, panels, variables=()):
 
 
 JOBS = variable("job", "label_values(grpc_server_started_total, job)", "Service")
-ONE_JOB = variable("job", "label_values(grpc_server_started_total, job)", "Service", many=False)
+ONE_JOB = variable("job", "label_values(grpc_server_started_total, job)", "Service", many=False, first="edge")
 KEPT = "var-datasource=${datasource}&${__url_time_range}"
 TO_SERVICE = {"title": "Open the service", "url": f"/d/mesh-service?var-job=${{__value.text}}&{KEPT}"}
+TO_RUNBOOK = {"title": "Open the runbook", "url": "${runbooks}/${__value.text}.md", "targetBlank": True}
 TO_METHOD = {"title": "Open the method", "url": "/d/mesh-method?var-grpc_service=${__data.fields.grpc_service}"
              f"&var-grpc_method=${{__data.fields.grpc_method}}&{KEPT}"}

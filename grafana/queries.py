@@ -8,6 +8,9 @@ NOISE = "grpc[.](health|reflection)[.].*"
 FAULT = "(?i)unknown|deadline_?exceeded|unimplemented|internal|unavailable|data_?loss|resource_?exhausted"
 OLD = "dj[.]grpc[.].*|BookController|python_to_.*"
 
+# Of a bound, the value that panels write as "less than the bound".
+BELOW = 0.999999
+
 UNARY = 'grpc_type=~"(?i)unary"'
 STREAM = 'grpc_type!~"(?i)unary"'
 IS_FAULT = 'grpc_code=~"$fault"'
@@ -17,6 +20,8 @@ RANGE = "[$__range]"
 # Prometheus scrapes itself but is not a service of the mesh.
 SERVICES = 'job!="prometheus"'
 UP = f"up{{{JOB},{SERVICES}}}"
+# Paths without a route and the metrics page do not count as REST traffic; a status 5xx is a fault.
+ROUTED, IS_5XX = 'route!~"unknown|/prometheus/metrics"', 'status=~"5.."'
 
 
 def of_job(name, *more):
@@ -31,6 +36,12 @@ def client(name, *more):
     return of_job(f"grpc_client_{name}", 'grpc_service!~"$noise"', *more)
 
 
+def rest(*more):
+    return of_job("http_server_requests_total", ROUTED, *more)
+
+
+REST, REST_FAULTS = rest(), rest(IS_5XX)
+REST_BUCKET = of_job("http_server_request_duration_seconds_bucket", ROUTED)
 HANDLED, STARTED = server("handled_total"), server("started_total")
 FAULTS, BUCKET = server("handled_total", IS_FAULT), server("handling_seconds_bucket", UNARY)
 
@@ -48,13 +59,18 @@ def share(part, whole, by=""):
     return f"({rate(part, by)} or 0 * {rate(whole, by)}) / ({rate(whole, by)} > 0)"
 
 
-def quantile(q, bucket, by="le"):
-    return nth(q, rate(bucket, by))
+def quantile(q, bucket, by="le", window=RATE):
+    return nth(q, rate(bucket, by, window), by)
 
 
-def nth(q, buckets):
-    """Absent, not NaN, without observations."""
-    return f"histogram_quantile({q}, {buckets}) >= 0"
+def nth(q, buckets, by="le"):
+    """Absent, not NaN, without observations. A quantile in the first bucket is a little less than its bound: where it
+    is between 0 and the bound is unknown, and what histogram_quantile interpolates there is invented.
+    """
+    others = ", ".join(name for name in by.split(", ") if name != "le")
+    each = f" by ({others})" if others else ""
+    first = f"min{each} ({buckets}) / max{each} ({buckets})"
+    return f"histogram_quantile({q}, {buckets}) * clamp_min({BELOW} / {q} * {first}, 1) >= 0"
 
 
 def in_flight(side, by="", *more):

@@ -1,15 +1,18 @@
 """A service's upstreams, as the service sees them."""
 
 from parts import (CODES, SHORT, TO_SERVICE, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by,
-                   table, variable)
+                   table, took, variable, widths)
 from queries import IS_FAULT, JOB, UNARY, client, in_flight, mean, quantile, rate, share
 
 FAULTS, ENDED = client("handled_total", IS_FAULT), client("handled_total")
 BY, LEGEND = "job, grpc_service", "{{job}} to {{grpc_service}}"
-# Client latency minus server latency, for the gRPC services of the mesh.
+# Client latency minus server latency, for the gRPC services of the mesh. The two count the same calls at other
+# scrapes, so the means of a few calls are of different calls: absent under LEAST calls per second.
+LEAST = 1
 MORE = " - on (grpc_service) ".join(
     mean(f"grpc_{side}_handling_seconds", f'{of}grpc_service!~"$noise",{UNARY}', "grpc_service")
     for side, of in (("client", JOB + ","), ("server", "")))
+MORE += (f' and on (grpc_service) {rate(client("handled_total", UNARY), "grpc_service")} >= {LEAST}')
 HANDLED, FAILED = (f'edge:grpc_client_{what}:rate5m{{source=~"$job"}}' for what in ("handled", "faults"))
 # As in its alert: 0 for a server that no call reaches.
 AT_SERVER = ('label_replace(job:grpc_server_faults:ratio_rate5m, "target", "$1", "job", "(.*)") '
@@ -27,9 +30,10 @@ def dependencies():
         [table(f"{rate(client('started_total'), BY)} {known}", "A"), table(share(FAULTS, ENDED, BY), "B"),
          table(quantile(0.5, bucket, BY + ", le"), "C"), table(quantile(0.99, bucket, BY + ", le"), "D")], 24, 7,
         overrides=[column("From", ("links", [TO_SERVICE])), column("To", ("links", [TO_SERVICE])),
-                   sized("Rate", "reqps"), judged("Faults", "percentunit", bad_over(0.05)), sized("p50", "s"),
-                   judged("p99", "s", bad_over(0.5))],
-        transformations=merged(columns), options=sorted_by("From"))
+                   sized("Rate", "reqps"), judged("Faults", "percentunit", bad_over(0.05)), took("p50"),
+                   took("p99", 0.5),
+                   *widths({"From": 110, "To": 110, "gRPC service": 180}, Rate=90, Faults=70, p50=80, p99=80)],
+        transformations=merged(columns), options=sorted_by("Rate", desc=True))
 
 
 def old_names():
@@ -51,21 +55,21 @@ def board():
               [q(rate(client("started_total"), BY), LEGEND)], stack=True, transformations=SHORT),
         panel("timeseries", "Completed by code", "Calls completed per second, by the gRPC code that the client "
               "received.", "reqps",
-              [q(rate(ENDED, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES, stack=True, none="no traffic"),
+              [q(rate(ENDED, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES, stack=True, none="no calls"),
         panel("timeseries", "Faults by code", "Faults per second at the client: of the server, of the network and by "
               "its own deadlines.", "reqps", [q(rate(FAULTS, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES,
               none="no faults"),
         panel("timeseries", "Fault share", "Share of outgoing calls that ended in a fault.", "percentunit",
-              [q(share(FAULTS, ENDED, BY), LEGEND)], none="no traffic", high=0.06, transformations=SHORT),
+              [q(share(FAULTS, ENDED, BY), LEGEND)], none="no calls", high=0.06, transformations=SHORT),
         panel("timeseries", "Faults beyond the server's", "Share of faults at the client minus the share at the "
               "server; the alert fires after five minutes over the line.", "percentunit",
-              [q(BEYOND, "{{source}} to {{target}}")], thresholds=bad_over(0.05), none="no traffic", high=0.06),
+              [q(BEYOND, "{{source}} to {{target}}")], thresholds=bad_over(0.05), none="no calls", high=0.06),
         panel("timeseries", "p99 latency", "99 % of the outgoing unary calls are faster than this.", "s",
               [q(quantile(0.99, client("handling_seconds_bucket", UNARY), BY + ", le"), LEGEND, exemplar=True)],
-              none="no traffic", transformations=SHORT),
+              none="no unary calls", transformations=SHORT),
         panel("timeseries", "Client minus server latency", "Mean latency at the clients minus mean latency at the "
-              "servers: network, queues, connecting.", "s", [q(MORE, "{{grpc_service}}")], low=None, none="no traffic",
-              transformations=SHORT),
+              "servers: network, queues, connecting; absent under one call per second.", "s",
+              [q(MORE, "{{grpc_service}}")], low=None, none="under one call per second", transformations=SHORT),
         panel("timeseries", "In progress", "Outgoing calls started and not completed.", "short",
               [q(in_flight(client, BY), LEGEND)], transformations=SHORT),
         panel("timeseries", "Messages", "Messages per second that the client sends and receives.", "short",

@@ -1,8 +1,8 @@
 """Which services are alive, and how scheduled tasks run."""
 
 from parts import (ORANGE, OUTCOMES, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by, states,
-                   table, timeline, variable)
-from queries import RANGE, nth, of_job, rate
+                   table, timeline, variable, widths)
+from queries import RANGE, of_job, quantile, rate
 
 AGE = "time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds > 0)"
 INTERVAL = "max by (service) (mesh_heartbeat_expected_interval_seconds)"
@@ -29,26 +29,27 @@ def schedule():
     by, runs = f"max by ({task})", of_job("mesh_task_runs_total", 'outcome="error"')
     interval, done = of_job("mesh_task_interval_seconds"), of_job("mesh_task_last_success_timestamp_seconds") + " > 0"
     due = f"{of_job('mesh_task_next_run_timestamp_seconds')} and on ({task}) {of_job('mesh_task_enabled')} == 1"
-    columns = {"job": "Service", "instance": "Instance", "task": "Task", "Value #A": "Runs", "Value #B": "Interval",
-               "Value #C": "Next run in", "Value #D": "Last success", "Value #E": "Intervals ago",
-               "Value #F": "Errors in 10 min"}
+    columns = {"job": "Service", "instance": "Instance", "task": "Task", "Value #A": "Runs", "Value #B": "Every",
+               "Value #C": "Next in", "Value #D": "Last success", "Value #E": "In intervals",
+               "Value #F": "Errors"}
     return panel(
-        "table", "Tasks", "Schedule and results of each task; red marks a last success five intervals ago and three "
-        "errors, both of which fire an alert if they last.", "s",
+        "table", "Tasks", "Schedule and results of each task, with the errors of the last ten minutes; red marks a "
+        "last success five intervals ago and three errors, both of which fire an alert if they last.", "s",
         [table(f"{by} ({of_job('mesh_task_enabled')})", "A"), table(f"{by} ({interval})", "B"),
          table(f"clamp_min({by} ({due}) - time(), 0)", "C"), table(f"1000 * {by} ({done})", "D"),
          table(f"(time() - {by} ({done})) / on ({task}) {by} ({interval})", "E"),
          table(f"sum by ({task}) (increase({runs}[10m]))", "F")], 24, 7,
         overrides=[column("Runs", ("unit", "none"), ("mappings", states({"1": "yes", "0": "stopped"}))),
-                   sized("Last success", "dateTimeFromNow"), judged("Intervals ago", "short", bad_over(5)),
-                   judged("Errors in 10 min", "short", bad_over(2.5))],
+                   sized("Last success", "dateTimeFromNow"), judged("In intervals", "short", bad_over(5)),
+                   judged("Errors", "short", bad_over(2.5)),
+                   *widths({"Service": 95, "Instance": 112, "Task": 80}, Runs=45, Every=60, Next_in=65,
+                           Last_success=105, In_intervals=102, Errors=65)],
         transformations=merged(columns), options=sorted_by("Service"))
 
 
 def tasks():
     def slowest(family):
-        buckets = f"sum by (job, task, le) (increase({of_job(family + '_bucket')}{RANGE}))"
-        return [q(nth(0.95, buckets), "{{job}} {{task}}")]
+        return [q(quantile(0.95, of_job(family + "_bucket"), "job, task, le", RANGE), "{{job}} {{task}}")]
 
     runs = of_job("mesh_task_runs_total")
     return [

@@ -1,10 +1,13 @@
 """The processes: CPU, memory, descriptors, Tokio, connections, scrapes, versions."""
 
-from parts import bad_over, dashboard, merged, panel, q, row, table, timeline, variable
+from parts import bad_over, dashboard, merged, panel, q, row, states, table, timeline, variable, widths
 from queries import of_job, rate
 
 LEGEND = "{{job}} {{instance}}"
 BY = "job, instance"
+# How many instances share a process, and whether all do, as under `mesh up`.
+IN_ONE = 'max(count_values("id", mesh_process_id))'
+ALL_IN_ONE = f"{IN_ONE} == count(mesh_process_id) > 1"
 
 
 def lines(title, description, unit, targets, **more):
@@ -12,20 +15,34 @@ def lines(title, description, unit, targets, **more):
     return panel("timeseries", title, description, unit, targets, 8, 7, **more)
 
 
+def once(expr):
+    """A value of the process: one series, not one for each service, if all are one process."""
+    one = f'label_replace(max({expr}) and on () {ALL_IN_ONE}, "job", "the one process of all services", "", "")'
+    return f"({expr} unless on () {ALL_IN_ONE}) or {one}"
+
+
 def process():
+    def of_process(name):
+        return [(once(of_job(f"process_{name}")), "")]
+
     return [
         row("Process"),
+        panel("stat", "Processes", "How many services share a process; under `mesh up` it is one process, whose values "
+              "the panels of this row show once.", "suffix:services in one process", [q(IN_ONE)], 24, 3,
+              defaults={"mappings": states({"1": "a process for each service"})}),
         timeline("Up", "Whether Prometheus can scrape the instance; an alert fires after a minute of failures.",
                  [q(of_job("up"), LEGEND)], 24, 6, {"1": "up", "0": "down"}),
-        lines("CPU", "Cores in use.", "short", [(rate(of_job("process_cpu_seconds_total"), BY), "")], interval="1m"),
+        lines("CPU", "Cores in use.", "short", [(once(rate(of_job("process_cpu_seconds_total"), BY)), "")],
+              interval="1m"),
         lines("Resident memory", "Resident memory of the process.", "bytes",
-              [(of_job("process_resident_memory_bytes"), "")]),
+              of_process("resident_memory_bytes")),
         lines("Virtual memory", "Virtual address space of the process.", "bytes",
-              [(of_job("process_virtual_memory_bytes"), "")]),
+              of_process("virtual_memory_bytes")),
         lines("Descriptors in use", "Share of the limit on open files that is used; the line is no alert.",
               "percentunit",
-              [(f'{of_job("process_open_fds")} / {of_job("process_max_fds")}', "")], thresholds=bad_over(0.8), high=1),
-        lines("Threads", "Threads of the operating system.", "short", [(of_job("process_threads"), "")]),
+              [(once(f'{of_job("process_open_fds")} / {of_job("process_max_fds")}'), "")], thresholds=bad_over(0.8),
+              high=1),
+        lines("Threads", "Threads of the operating system.", "short", of_process("threads")),
         panel("stat", "Restarts in an hour", "How often a process restarted.", "none",
               [q(f'sum by (job) (changes({of_job("process_start_time_seconds")}[1h]))', "{{job}}")], 8, 7, bad_over(1)),
     ]
@@ -58,6 +75,7 @@ def network():
               [(of_job("scrape_duration_seconds"), "")]),
         panel("table", "Versions", "Instances by version and revision.", "none",
               [table(f"count by (job, version, revision) ({of_job('mesh_build_info')})", "A")], 16, 7,
+              overrides=widths({"Service": 110, "Version": 110, "Revision": 150}, Instances=90),
               transformations=merged({"job": "Service", "version": "Version", "revision": "Revision",
                                       "Value": "Instances"})),
     ]

@@ -23,6 +23,10 @@ LIMITS = {
         ("mesh-service/Fault share by method", 0.05),
         ("mesh-overview/Fault share by service", 0.05),
     ],
+    "MeshRouteErrorRateHigh": [
+        ("mesh-service/REST fault share by route", 0.05),
+        ("mesh-overview/Fault share by service", 0.05),
+    ],
     "MeshMethodLatencyHigh": [("mesh-method/Latency", 0.5), ("mesh-service/Latency", 0.5)],
     "MeshClientSeesMoreErrorsThanServer": [("mesh-client/Faults beyond the server's", 0.05)],
     # Its threshold depends on the rate of calls, so a query draws it.
@@ -51,7 +55,7 @@ def thresholds(field):
 
 class Drawn(unittest.TestCase):
     def test_each_alert_is_drawn_where_its_link_leads(self):
-        boards = {board["uid"]: {panel["title"]: panel for panel in board["panels"]} for board in BOARDS}
+        boards = {board["uid"]: {panel["title"]: panel for panel in model.panels(board)} for board in BOARDS}
         text = (ROOT / "deploy/prometheus/rules/alerts.yml").read_text()
         links = re.findall(r"- alert: (\w+)$.*?dashboard_url: '/d/([\w-]+)", text, re.M | re.S)
         self.assertEqual(LIMITS.keys(), dict(links).keys())
@@ -76,7 +80,7 @@ class Drawn(unittest.TestCase):
     def test_a_line_is_the_threshold_of_an_alert_or_described_as_no_alert(self):
         drawn = {where for places in LIMITS.values() for where, _ in places}
         for board in BOARDS:
-            for panel in board["panels"]:
+            for panel in model.panels(board):
                 style = panel.get("fieldConfig", {}).get("defaults", {}).get("custom", {}).get("thresholdsStyle", {})
                 where = f"{board['uid']}/{panel['title']}"
                 if style.get("mode") == "line" and where not in drawn:
@@ -85,7 +89,7 @@ class Drawn(unittest.TestCase):
     def test_each_code_has_a_colour_of_its_own_the_same_everywhere(self):
         seen = {}
         for board in BOARDS:
-            for panel in board["panels"]:
+            for panel in model.panels(board):
                 if not any("{{grpc_code}}" in target.get("legendFormat", "") for target in panel.get("targets", [])):
                     continue
                 for code in CODES:

@@ -23,54 +23,13 @@ from pathlib import Path
 import drive
 import mesh as running
 import model
-from prom import Prometheus, fill, for_panel, label_values, step_of
+from expected import BURNING, EDGES, EMPTY, FAULT_CODES, FAULT_PANELS, GOOD_PANELS, KINDS, NOISE, REVERT
+from prom import Prometheus, fill, for_panel, label_values, query_result, step_of
 from shown import Shown
 
 LIMIT = 1.0
 # Seconds: light traffic; faults at most; until the overview has data, at most; time range of the dashboards.
 HEALTHY, FAILING, FIRST_DATA, RANGE = 45, 60, 30, 300
-
-# The bookstore's REST side also calls the bookstore's own gRPC port.
-EDGES = {("bookstore", "bookstore")} | {
-    (name, upstream["service"]) for name, service in running.SERVICES.items() for upstream in service["upstreams"]}
-
-NOISE = 'grpc_service!~"grpc[.](health|reflection)[.].*"'
-# Panels that stay empty without methods of a kind, by the query that finds such methods.
-KINDS = {
-    f'grpc_server_started_total{{grpc_type!~"(?i)unary",{NOISE}}}': {
-        "Streams opened",
-        "Streams open",
-        "Stream messages",
-        "Messages per stream",
-    },
-    'grpc_server_started_total{grpc_service=~"dj[.]grpc[.].*|BookController|python_to_.*"}': {
-        "Calls under old API names"
-    },
-    "mesh_spans_exported_total > 0": {"Spans"},
-    "mesh_log_lines_exported_total > 0": {"Log lines"},
-}
-# The services make no calls under old names and have no stuck calls.
-EMPTY = {"mesh-client/Calls under old API names/B", "mesh-service/In progress by instance/B"}
-REVERT = {"job": "revert-name", "grpc_service": "vitalmesh.revert_name.v1.RevertNameService"}
-# Panels that show faults: name, variables, greatest value before and least value during the faults.
-FAULT_PANELS = [
-    ("mesh-overview/Fault share by service", {}, 0, 0.1),
-    ("mesh-service/Fault share by method", REVERT, 0, 0.1),
-    ("mesh-service/Shed calls and panics", REVERT, 0, 0.1),
-    ("mesh-method/Fault share", REVERT, 0, 0.1),
-    ("mesh-client/Fault share", {"job": "edge"}, 0, 0.1),
-    ("mesh-client/Faults by code", {"job": "edge"}, 0, 0.5),
-    ("mesh-slo/Faults", {}, 0, 0.5),
-    ("mesh-slo/Burn rate over 5m and 1h", {}, 0, 14.4),
-]
-# Panels where lower is worse: name, variables, least value before and greatest value during the faults.
-GOOD_PANELS = [
-    ("mesh-overview/Calls without fault", {}, 1, 0.95),
-    ("mesh-service/Calls without fault", REVERT, 1, 0.9),
-    ("mesh-slo/Availability over the range", {}, 1, 0.9),
-    ("mesh-slo/Error budget left", {}, 1, 0),
-]
-FAULT_CODES = {*"Unknown DeadlineExceeded Unimplemented Internal Unavailable DataLoss ResourceExhausted".split()}
 
 
 class Asked:
@@ -105,7 +64,8 @@ class Asked:
 
     def empty(self, uid, worded=False):
         """The panels without data on a freshly opened dashboard; `worded`: only those without a text for that case."""
-        panels = [panel for panel in self.boards[uid]["panels"] if panel.get("targets") and panel["title"] != "Alerts"]
+        panels = [panel for panel in model.panels(self.boards[uid]) if panel.get("targets")]
+        panels = [panel for panel in panels if panel["title"] != "Alerts"]
         if worded:
             panels = [panel for panel in panels if "noValue" not in panel["fieldConfig"]["defaults"]]
         return [panel["title"] for panel in panels if not self.panel(f"{uid}/{panel['title']}", {})]
@@ -132,15 +92,18 @@ class Story:
         self.blank = {uid: blank for uid in self.asked.boards if (blank := self.asked.empty(uid, worded=True))}
 
     def failing(self, pool, driver):
-        """Runs until every fault panel has moved, all seven codes were seen and the burn alert is pending."""
+        """Runs until every fault panel has moved, all seven codes were seen and the burn alerts are pending."""
         enough = threading.Event()
         began = time.monotonic()
         traffic = pool.submit(driver.failing, FAILING, enough)
         while not traffic.done():
             time.sleep(1)
             self.during, self.codes_during = self.asked.numbers(), self.asked.codes()
-            self.burning = self.mesh.query('ALERTS{alertname="MeshErrorBudgetBurnFast",job="revert-name"}')
-            if not self.unmoved() and FAULT_CODES <= self.codes_during and self.burning:
+            self.burning = {
+                (labels["job"], labels["protocol"])
+                for labels, _ in self.mesh.query('ALERTS{alertname="MeshErrorBudgetBurnFast"}')
+            }
+            if not self.unmoved() and FAULT_CODES <= self.codes_during and BURNING <= self.burning:
                 enough.set()
                 break
         self.moved_after = time.monotonic() - began
@@ -188,6 +151,9 @@ class Live(unittest.TestCase):
             choice = opened(uid, streams="Streams open" not in may_be_empty)
             chosen = self.story.asked.prometheus.chosen(board, RANGE, choice)
             for query in model.expressions(board):
+                if expr := query_result(query.expr):
+                    self.assertTrue(self.answer(query.where, fill(expr, chosen)), query.where)
+                    continue
                 if "/$" in query.where:
                     series, label = label_values(query.expr)
                     values = self.answer(query.where, f"group by ({label}) ({fill(series, chosen)})")
@@ -225,7 +191,8 @@ class Live(unittest.TestCase):
         rows = self.answer("topology", "edge:grpc_client_handled:rate5m > 0")
         self.assertEqual({(row["metric"]["source"], row["metric"]["target"]) for row in rows}, EDGES)
         rows = self.story.asked.panel("mesh-overview/Topology", {})
-        self.assertEqual({labels["id"] for labels, _ in rows}, {f"{a}>{b}" for a, b in EDGES if a != b})
+        callers = {f"REST-clients>{name}" for name in drive.ROUTES}
+        self.assertEqual({labels["id"] for labels, _ in rows}, callers | {f"{a}>{b}" for a, b in EDGES if a != b})
         self.assertTrue(all(value > 0 for _, value in rows), rows)
 
     def test_every_counter_exists_from_the_start(self):
@@ -254,8 +221,30 @@ class Live(unittest.TestCase):
         self.assertEqual(self.story.unmoved(), [], self.story.during)
         self.assertLessEqual(FAULT_CODES, self.story.codes_during)
 
-    def test_the_burn_alert_goes_pending_under_fault(self):
-        self.assertTrue(self.story.burning, "the alert is not pending, so the overview's table of alerts is empty")
+    def test_the_burn_alert_goes_pending_under_fault_for_grpc_and_for_rest(self):
+        self.assertLessEqual(BURNING, self.story.burning)
+
+    def test_the_users_of_the_edge_are_seen_while_its_grpc_calls_succeed(self):
+        """REST is a part of each service's row, and its faults are not those of its gRPC calls."""
+        rest = dict(self.by_job("mesh-overview/Services", "D"))
+        self.assertEqual(rest.keys(), drive.ROUTES.keys())
+        self.assertTrue(all(rate > 0 for rate in rest.values()), rest)
+        self.assertGreater(dict(self.by_job("mesh-overview/Services", "E"))["edge"], 0.1)
+        self.assertEqual(dict(self.by_job("mesh-overview/Services", "B"))["edge"], 0)
+        self.assertLess(self.story.during["mesh-service/REST without fault"][0], 0.95)
+        routes = {labels["route"]: value for labels, value in self.by_ref("mesh-service/Routes", "B", {})}
+        self.assertEqual([route for route, faults in routes.items() if faults], ["/proxy/{name}"])
+
+    def by_ref(self, where, ref, choice):
+        """The values of one target of a panel."""
+        uid = where.split("/")[0]
+        chosen = self.story.asked.prometheus.chosen(self.story.asked.boards[uid], RANGE, choice)
+        (query,) = [one for one in model.expressions(self.story.asked.boards[uid]) if one.where == f"{where}/{ref}"]
+        rows = self.answer(query.where, fill(query.expr, for_panel(query.panel, chosen)))
+        return [(row["metric"], float(row["value"][1])) for row in rows]
+
+    def by_job(self, where, ref):
+        return [(labels["job"], value) for labels, value in self.by_ref(where, ref, {})]
 
 
 def opened(uid, streams):
@@ -271,7 +260,7 @@ def main(programs):
         mesh.save_pages(pages / "first")
         try:
             Live.story = Story(mesh, driver, pages)
-            Shown.prometheus, Shown.choices = Live.story.asked.prometheus, {"mesh-service": REVERT}
+            Shown.prometheus = Live.story.asked.prometheus
         finally:
             driver.close()
         pages = pages / "last"

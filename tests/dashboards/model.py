@@ -14,12 +14,19 @@ def load(path):
     return json.loads(path.read_text())
 
 
+def panels(board):
+    """Every panel and row, with those inside collapsed rows."""
+    for panel in board["panels"]:
+        yield panel
+        yield from panel.get("panels", [])
+
+
 Query = collections.namedtuple("Query", "where expr instant panel")
 
 
 def expressions(board):
     """Each query of panels, variables and annotations; `panel` is None for the latter two."""
-    for panel in board["panels"]:
+    for panel in panels(board):
         for target in panel.get("targets", []):
             where = f"{board['uid']}/{panel['title']}/{target['refId']}"
             yield Query(where, target["expr"], target.get("instant", False), panel)

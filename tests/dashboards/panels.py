@@ -13,94 +13,40 @@ import unittest
 from pathlib import Path
 
 import model
-from prom import fill, for_panel, windows
+from prom import fill, for_panel, query_result, windows
+from synthetic import AT, EVERY, GO, PYTHON, idle, others, rest, scheduled, series
 
 BOARDS = {path.stem: model.load(path) for path in model.DASHBOARDS}
-EVERY, MANY = 5, 72
-AT = EVERY * MANY
-RED, GREY = "#C4162A", "#8E8E8E"
-# Spellings of unary, server stream, success, a fault and a cancelled call.
-GO = ("unary", "server_stream", "OK", "Internal", "Canceled")
-PYTHON = ("UNARY", "SERVER_STREAMING", "OK", "INTERNAL", "CANCELLED")
-
-
-def series(name, labels, start=0, step=0):
-    """A series that starts at `start` and grows by `step` per sample."""
-    written = ",".join(f'{label}="{value}"' for label, value in labels.items())
-    return {"series": f"{name}{{{written}}}", "values": f"{start}+{step}x{MANY}"}
-
-
-def others(spelling):
-    """A service and its caller: 2 calls per second, a tenth fails, a tenth is cancelled, and 4 never complete."""
-    unary, stream, ok, fault, cancel = spelling
-    of = {"grpc_service": "others.v1.Things", "grpc_method": "Get", "grpc_type": unary}
-    watched = {**of, "grpc_method": "Watch", "grpc_type": stream}
-    probes = {**of, "grpc_service": "grpc.health.v1.Health", "grpc_method": "Check"}
-    made = [series("up", {"job": job, "instance": job}, 1) for job in ("things", "caller")]
-    for side, job in (("server", "things"), ("client", "caller")):
-        own, family = {"job": job, "instance": job}, f"grpc_{side}"
-        made += [series(f"{family}_started_total", {**own, **of}, 4, 10)]
-        made += [series(f"{family}_started_total", {**own, **probes}, 0, 50)]
-        for code, step in ((ok, 8), (fault, 1), (cancel, 1)):
-            made += [series(f"{family}_handled_total", {**own, **of, "grpc_code": code}, 0, step)]
-        for bound, step in (("0.25", 0), ("0.5", 10), ("+Inf", 10)):
-            made += [series(f"{family}_handling_seconds_bucket", {**own, **of, "le": bound}, 0, step)]
-        made += [series(f"{family}_handling_seconds_count", {**own, **of}, 0, 10)]
-        made += [series(f"{family}_handling_seconds_sum", {**own, **of}, 0, 4 if side == "server" else 5)]
-    own = {"job": "things", "instance": "things"}
-    # The service calls itself too.
-    asked = {"job": "things", "grpc_service": of["grpc_service"]}
-    made += [series(f"grpc_client_{name}_total", {**asked, "grpc_type": unary, **code}, 0, 1)
-             for name, code in (("started", {}), ("handled", {"grpc_code": ok}))]
-    made += [series("grpc_server_started_total", {**own, **watched}, 3, 5)]
-    made += [series("grpc_server_handled_total", {**own, **watched, "grpc_code": ok}, 0, 5)]
-    return [*made, series("grpc_server_msg_sent_total", {**own, **watched}, 0, 20)]
-
-
-def idle():
-    """A service without traffic: every series is 0."""
-    of = {"job": "idle", "instance": "i", "grpc_service": "idle.v1.Idle", "grpc_method": "Do", "grpc_type": "unary"}
-    made = [series("up", {"job": "idle", "instance": "i"}, 1), series("grpc_server_started_total", of)]
-    made += [series("grpc_server_handled_total", {**of, "grpc_code": code}) for code in ("OK", "Internal")]
-    made += [series("grpc_server_handling_seconds_bucket", {**of, "le": bound}) for bound in ("0.25", "0.5", "+Inf")]
-    return [*made, series("grpc_server_handling_seconds_count", of), series("grpc_server_handling_seconds_sum", of)]
-
-
-def scheduled(of, enabled=1, seen=0):
-    """A task with an interval of ten seconds that last succeeded at `seen`."""
-    return [
-        series("mesh_task_enabled", of, enabled),
-        series("mesh_task_interval_seconds", of, 10),
-        series("mesh_task_last_success_timestamp_seconds", of, seen),
-        series("mesh_task_next_run_timestamp_seconds", of, AT + 7),
-        series("mesh_task_runs_total", {**of, "outcome": "error"}, 0, 1),
-    ]
+RED = "#C4162A"
 
 
 def question(where, choice):
     """The query of a panel's target, as Grafana sends it."""
-    uid, title, ref = where.split("/")
-    board = BOARDS[uid]
+    board = BOARDS[where.split("/")[0]]
     query = next(query for query in model.expressions(board) if query.where == where)
     chosen = {"__range": "300s", **windows(EVERY), "job": ".*", "interval": "5s"}
     chosen |= {one["name"]: one["query"] for one in board["templating"]["list"] if one["type"] == "constant"}
-    return fill(query.expr, for_panel(query.panel, {**chosen, **choice}))
+    return fill(query_result(query.expr) or query.expr, for_panel(query.panel or {}, {**chosen, **choice}))
 
 
 def labelled(labels):
     return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
 
 
-def expected(where, choice, rows):
-    samples = [{"labels": labelled(labels), "value": value} for labels, value in rows]
-    return {"expr": f"round({question(where, choice)}, 0.001)", "eval_time": f"{AT}s", "exp_samples": samples}
+def expected(where, choice, rows, to):
+    """What promtool must find for a panel, rounded `to` this."""
+    fine, asked = to < 0.001, f"({question(where, choice)})"
+    asked = f"round({asked} * {1 / to:.0f})" if fine else f"round({asked}, {to})"
+    samples = [{"labels": labelled(labels), "value": round(value / to) if fine else value} for labels, value in rows]
+    return {"expr": asked, "eval_time": f"{AT}s", "exp_samples": samples}
 
 
 class Panels(unittest.TestCase):
-    def shows(self, made, asked):
+    def shows(self, made, asked, to=0.001, recorded=True):
         """Checks each (panel, variables, expected (labels, value) pairs) on these series."""
-        case = {"interval": f"{EVERY}s", "input_series": made, "promql_expr_test": [expected(*one) for one in asked]}
-        rules = [str(path) for path in model.RULES if path.stem == "recording"]
+        asked = [expected(*one, to) for one in asked]
+        case = {"interval": f"{EVERY}s", "input_series": made, "promql_expr_test": asked}
+        rules = [str(path) for path in model.RULES if path.stem == "recording" and recorded]
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "panels.yml"
             # JSON is YAML.
@@ -118,7 +64,7 @@ class Panels(unittest.TestCase):
                 ("mesh-overview/Services up/A", {}, [({}, 2)]),
                 ("mesh-overview/Services/A", {}, [(job, 3)]),
                 ("mesh-overview/Services/B", {}, [(job, 0.067)]),
-                ("mesh-overview/Services/D", {}, [(job, 0.498)]),
+                ("mesh-overview/Services/C", {}, [(job, 0.498)]),
                 ("mesh-overview/Topology/edges", {}, [
                     ({"id": "caller>things", "source": "caller", "target": "things", "color": RED}, 2)]),
                 ("mesh-service/Calls without fault/A", job, [({}, 0.933)]),
@@ -143,6 +89,10 @@ class Panels(unittest.TestCase):
                 ("mesh-client/Faults beyond the server's/A", caller, [
                     ({"source": "caller", "target": "things"}, 0.033)]),
                 ("mesh-slo/Availability over the range/A", {}, [(job, 0.933)]),
+                ("mesh-slo/Availability over the range/B", {}, []),
+                ("mesh-overview/Services/D", {}, []),
+                ("mesh-service/REST rate/A", job, []),
+                ("mesh-service/$streams", job, [({}, 1)]),
                 ("mesh-slo/Calls under 250 ms/A", {}, [(job, 0)]),
             ]
             with self.subTest(unary):
@@ -151,12 +101,106 @@ class Panels(unittest.TestCase):
     def test_a_service_without_traffic_has_no_share_and_no_latency(self):
         job = {"job": "idle"}
         nothing = ["mesh-overview/Calls without fault/A", "mesh-overview/p99 latency/A", "mesh-overview/Services/B",
-                   "mesh-overview/Services/C", "mesh-overview/Services/D", "mesh-service/Mean latency/A",
+                   "mesh-overview/Services/C", "mesh-service/Mean latency/A",
                    "mesh-service/p99 latency/A", "mesh-service/Latency/C", "mesh-service/Methods/C",
                    "mesh-service/Latency distribution/G", "mesh-slo/Availability over the range/A",
                    "mesh-slo/Calls under 250 ms over the range/A", "mesh-slo/Burn rate over 5m and 1h/A"]
         asked = [(where, job, []) for where in nothing]
-        self.shows(idle(), [*asked, ("mesh-overview/Services/A", job, [(job, 0)])])
+        self.shows(idle(), [*asked, ("mesh-overview/Services/A", job, [(job, 0)]),
+                            ("mesh-service/$streams", job, [({}, 0)])])
+
+    def test_rest_is_shown_beside_grpc_and_only_5xx_are_faults(self):
+        job, route = {"job": "edge"}, {"method": "GET", "route": "/proxy/{name}"}
+        books = {"method": "POST", "route": "/books"}
+        asked = [
+            ("mesh-overview/REST rate/A", {}, [({}, 10)]),
+            ("mesh-overview/REST without fault/A", {}, [({}, 0.8)]),
+            ("mesh-overview/Calls without fault/A", {}, [({}, 1)]),
+            ("mesh-overview/Services/A", {}, [(job, 1)]),
+            ("mesh-overview/Services/B", {}, [(job, 0)]),
+            ("mesh-overview/Services/D", {}, [(job, 10)]),
+            ("mesh-overview/Services/E", {}, [(job, 0.2)]),
+            ("mesh-overview/Services/F", {}, [(job, 0.498)]),
+            ("mesh-overview/Calls by service/B", {}, [(job, 10)]),
+            ("mesh-overview/Fault share by service/B", {}, [(job, 0.2)]),
+            ("mesh-overview/Topology/edges", {}, [
+                ({"id": "REST-clients>edge", "source": "REST-clients", "target": "edge", "color": RED}, 10)]),
+            ("mesh-service/Calls without fault/A", job, [({}, 1)]),
+            ("mesh-service/REST rate/A", job, [({}, 10)]),
+            ("mesh-service/REST without fault/A", job, [({}, 0.8)]),
+            ("mesh-service/REST requests by route/A", job, [(route, 10)]),
+            ("mesh-service/REST requests by status/A", job, [
+                ({"status": status}, value) for status, value in (("200", 4), ("404", 2), ("499", 2), ("503", 2))]),
+            ("mesh-service/REST fault share by route/A", job, [(route, 0.2)]),
+            ("mesh-service/REST latency/A", job, [(route, 0.498)]),
+            ("mesh-service/Routes/A", job, [(route, 10), (books, 0)]),
+            ("mesh-service/Routes/B", job, [(route, 0.2)]),
+            ("mesh-service/Routes/C", job, [(route, 0.4)]),
+            ("mesh-slo/Availability over the range/A", {}, [(job, 1)]),
+            ("mesh-slo/Availability over the range/B", {}, [(job, 0.8)]),
+            ("mesh-slo/Error budget left/A", {}, [
+                ({**job, "protocol": "gRPC"}, 1), ({**job, "protocol": "REST"}, -19)]),
+            ("mesh-slo/Time until the budget is gone/A", {}, [({**job, "protocol": "REST"}, 0)]),
+            ("mesh-slo/Burn rate over 5m and 1h/A", {}, [({**job, "protocol": "REST"}, 20)]),
+            ("mesh-slo/Faults/B", {}, [({**job, "status": "503"}, 2)]),
+        ]
+        self.shows(rest(route, books), asked)
+
+    def test_a_quantile_in_the_first_bucket_is_just_below_its_bound_and_none_is_invented(self):
+        """90 of 100 calls took at most 10 µs, 10 up to 50 µs: p50 is under 10 µs, and p95 is interpolated."""
+        of = {"job": "fast", "instance": "i", "grpc_service": "fast.v1.Fast", "grpc_method": "Do", "grpc_type": "unary"}
+        made = [series("grpc_server_handling_seconds_bucket", {**of, "le": bound}, 0, step)
+                for bound, step in (("1e-05", 90), ("5e-05", 100), ("+Inf", 100))]
+        # Other libraries begin at 5 ms.
+        slow = {**of, "job": "python", "grpc_service": "python.v1.Slow"}
+        made += [series("grpc_server_handling_seconds_bucket", {**slow, "le": bound}, 0, 7)
+                 for bound in ("0.005", "+Inf")]
+        fast, python = {"job": "fast"}, {"job": "python"}
+        of = {name: of[name] for name in ("grpc_service", "grpc_method", "grpc_type")}
+        nano = 1e-9
+        self.shows(made, [
+            ("mesh-service/Latency/A", fast, [({}, 9999.99 * nano)]),
+            ("mesh-service/Latency/B", fast, [({}, 30e-6)]),
+            ("mesh-service/Methods/C", fast, [(of, 9999.99 * nano)]),
+            ("mesh-service/Latency distribution/D", fast, [({}, 9999.99 * nano)]),
+            ("mesh-service/p99 latency/A", python, [({}, 0.00499999500)]),
+            ("mesh-service/Latency/A", python, [({}, 0.00499999500)]),
+        ], to=nano / 100)
+
+    def test_the_difference_between_client_and_server_is_shown_from_one_call_per_second(self):
+        for step, rows in ((5, [({"grpc_service": "a.v1.A"}, 0.5)]), (4, [])):
+            of, made = {"grpc_service": "a.v1.A", "grpc_method": "Do", "grpc_type": "unary"}, []
+            for side, spent in (("client", 2), ("server", 1)):
+                own = {"job": side, **of}
+                made += [series(f"grpc_{side}_handled_total", {**own, "grpc_code": "OK"}, 0, step),
+                         series(f"grpc_{side}_handling_seconds_count", own, 0, step),
+                         series(f"grpc_{side}_handling_seconds_sum", own, 0, spent * step / 2)]
+            with self.subTest(step):
+                self.shows(made, [("mesh-client/Client minus server latency/A", {"job": "client"}, rows)])
+
+    def test_services_in_one_process_are_shown_as_one_process(self):
+        for ids, share, names in (((7, 7), 2, ["the one process of all services"]), ((7, 8), 1, ["edge", "time"])):
+            made = []
+            for job, process in zip(("edge", "time"), ids, strict=True):
+                made += [series("mesh_process_id", {"job": job, "instance": job}, process),
+                         series("process_threads", {"job": job, "instance": job}, 9)]
+            rows = [({"job": name, **({} if " " in name else {"instance": name})}, 9) for name in names]
+            with self.subTest(ids):
+                self.shows(made, [("mesh-runtime/Processes/A", {"job": "edge"}, [({}, share)]),
+                                  ("mesh-runtime/Threads/A", {"job": "edge|time"}, rows)])
+
+    def test_only_what_burns_has_hours_left(self):
+        """Faults at 0.5, 2 and 0 times what the objective of 99 % allows."""
+        made = []
+        for job, ratio in (("below", 0.005), ("burns", 0.02), ("healthy", 0)):
+            of = {"job": job, "protocol": "gRPC"}
+            made += [series("job:slo_objective:ratio", of, 0.99), series("job:slo_errors:ratio_rate3d", of, 0.0075),
+                     series("job:slo_errors:ratio_rate1h", of, ratio), series("job:slo_errors:ratio_rate5m", of, ratio)]
+        burning = {"job": "burns", "protocol": "gRPC"}
+        self.shows(made, [
+            ("mesh-slo/Time until the budget is gone/A", {}, [(burning, 9 * 3600)]),
+            ("mesh-slo/Burn rate over 5m and 1h/A", {}, [({**burning, "job": "below"}, 0.5), (burning, 2)]),
+        ], recorded=False)
 
     def test_a_service_is_alive_late_or_never_seen(self):
         made = [series("mesh_heartbeat_expected_interval_seconds", {"job": "edge", "service": name}, 10)

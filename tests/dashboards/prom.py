@@ -32,7 +32,10 @@ class Prometheus:
         return self.ask("query_range", query=expr, start=start, end=end, step=step)
 
     def choices(self, query, chosen):
-        """The values of a `label_values(series, label)` variable, in order."""
+        """The values of a variable, in order: of a label of a series, or of an expression without labels."""
+        if expr := query_result(query):
+            body, _ = self.instant(fill(expr, chosen), time.time())
+            return [row["value"][1] for row in body["data"]["result"]]
         series, label = label_values(query)
         body, _ = self.instant(f"group by ({label}) ({fill(series, chosen)})", time.time())
         return sorted(row["metric"][label] for row in body["data"]["result"])
@@ -59,6 +62,12 @@ class Prometheus:
 def label_values(query):
     """The series and the label of a variable's query."""
     return re.fullmatch(r"label_values\((.*), *(\w+)\)", query).groups()
+
+
+def query_result(query):
+    """The expression of a variable's query, if it is one."""
+    found = re.fullmatch(r"query_result\((.*)\)", query)
+    return found and found[1]
 
 
 def windows(step):

@@ -28,6 +28,7 @@ ENDS = {
     "s": "s|mins?|hours?|days?|weeks?|years?",
     "h": "hours?|days?|weeks?|years?",
     "bytes": "B",
+    "suffix:services in one process": "services in one process",
 }
 RANGE = 60
 
@@ -50,7 +51,7 @@ def asked(prometheus, choices):
     for path in model.DASHBOARDS:
         board, now = model.load(path), time.time()
         chosen = prometheus.chosen(board, RANGE, choices.get(path.stem))
-        for panel in board["panels"]:
+        for panel in model.panels(board):
             answers = []
             for target in panel.get("targets", []):
                 expr = fill(target["expr"], for_panel(panel, chosen))
@@ -112,16 +113,53 @@ class Shown(unittest.TestCase):
         for where, panel, made in self.each("timeseries", "stat", "gauge", "bargauge"):
             ends = ENDS.get(panel["fieldConfig"]["defaults"]["unit"], r"[\d.]+|[KM]")
             texts = [text for frame in made for field in frame if field["type"] == "number" for text in field["texts"]]
-            self.assertEqual([text for text in texts if not re.search(rf"({ends})$", text)], [], where)
+            words = re.findall(r'"text": "([^"]+)"', json.dumps(panel["fieldConfig"]["defaults"].get("mappings", [])))
+            wrong = [text for text in texts if not re.search(rf"({ends})$", text) and text not in words]
+            self.assertEqual(wrong, [], where)
         for where, _, made in self.each("table"):
             texts = [text for field in made[0] for text in field["texts"]]
             self.assertEqual([text for text in texts if re.search("NaN|undefined|Invalid", text)], [], where)
+
+    def test_what_is_known_only_as_less_than_a_bound_is_written_so(self):
+        """In panels and columns of latencies: the value of a query whose quantile is in the first bucket."""
+        bounds = {1e-5: "< 10 µs", 1e-4: "< 100 µs", 1e-3: "< 1 ms", 5e-3: "< 5 ms", 1e-2: "< 10 ms"}
+        # An interpolated value, one on the bound and the mark of an axis stay as they are.
+        values = [*(0.999999 * bound for bound in bounds), 1e-5, 1.5e-5, 9.9e-5]
+        words = [*bounds.values(), "10 µs", "15 µs", "99 µs"]
+        asked = [(where, None, values) for where, (panel, _) in self.panels.items()
+                 if panel["type"] != "table" and panel["fieldConfig"]["defaults"]["unit"] == "s"]
+        self.assertGreater(len(asked), 9)
+        for where, names in (("mesh-overview/Services", ("p99", "REST p99")), ("mesh-service/Methods", ("p50", "p99")),
+                             ("mesh-service/Routes", ("p50", "p99")), ("mesh-client/Dependencies", ("p50", "p99"))):
+            asked += [(where, name, values) for name in names]
+        for (where, name, _), found in zip(asked, self.written(asked), strict=True):
+            self.assertEqual(found, words, f"{where} {name}")
+
+    def test_a_spent_budget_is_gone_and_shared_processes_are_named(self):
+        asked = [("mesh-slo/Time until the budget is gone", None, [0, 9 * 3600]),
+                 ("mesh-slo/Error budget left", None, [-19, 0, 0.5]), ("mesh-runtime/Processes", None, [1, 5])]
+        self.assertEqual(self.written(asked), [
+            ["gone", "9 hours"], ["gone", "gone", "50%"], ["a process for each service", "5 services in one process"]])
+
+    def written(self, asked):
+        """The words of each (panel, column or None, values)."""
+        sent = []
+        for where, name, values in asked:
+            field = self.panels[where][0]["fieldConfig"]
+            rules = [rule for rule in field["overrides"] if rule["matcher"]["options"] == name]
+            parts = {part["id"]: part["value"] for rule in rules for part in rule["properties"]}
+            panel = {"fieldConfig": {"defaults": {**field["defaults"], **parts}, "overrides": []}}
+            points = [[n, str(value)] for n, value in enumerate(values)]
+            result = [{"metric": {}, "values": points}]
+            sent.append({"panel": panel, "answers": [{"refId": "A", "format": "time_series", "legend": "a",
+                                                      "result": result}]})
+        return [frames[0][1]["texts"] for frames in node(sent)]
 
     def test_each_code_is_drawn_in_its_colour(self):
         seen = set()
         for where, panel, made in self.each("timeseries", "piechart"):
             if any("{{grpc_code}}" in target["legendFormat"] for target in panel["targets"]):
                 for field in [field for frame in made for field in frame if field["type"] == "number"]:
-                    self.assertEqual(set(field["colours"]), set(limits.painted(panel, field["name"])), where)
+                    self.assertEqual(set(field["colours"]), set(limits.painted(panel, field["name"])[-1:]), where)
                     seen.add(field["name"])
         self.assertGreater(len(seen), 7)

@@ -1,4 +1,6 @@
-//! Metrics of the process: build, resources and runtime.
+//! Metrics of the process: build, identity, resources and runtime.
+
+use std::sync::LazyLock;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -11,7 +13,10 @@ pub const REVISION: &str = env!("VITALMESH_REVISION");
 /// The version of the workspace.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Registers `mesh_build_info`, the `process_*` and the `tokio_*` families.
+/// The same for all services of a process, other in another process but for one in four billion.
+static PROCESS_ID: LazyLock<u32> = LazyLock::new(|| fastrand::u32(..));
+
+/// Registers `mesh_build_info`, `mesh_process_id`, the `process_*` and the `tokio_*` families.
 pub(crate) fn register(registry: &Registry, runtime: &Handle) -> prometheus::Result<()> {
     let build_info = IntGauge::with_opts(
         Opts::new(
@@ -23,6 +28,12 @@ pub(crate) fn register(registry: &Registry, runtime: &Handle) -> prometheus::Res
     )?;
     build_info.set(1);
     registry.register(Box::new(build_info))?;
+    let process_id = IntGauge::new(
+        "mesh_process_id",
+        "A random number of the process; services with the same number share a process.",
+    )?;
+    process_id.set(i64::from(*PROCESS_ID));
+    registry.register(Box::new(process_id))?;
     registry.register(Box::new(
         prometheus::process_collector::ProcessCollector::for_self(),
     ))?;
@@ -121,5 +132,23 @@ fn hostname() -> String {
     match name.is_empty() {
         true => "localhost".to_owned(),
         false => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn services_in_one_process_have_the_same_process_id() {
+        let ids = [(); 2].map(|()| {
+            let registry = Registry::new();
+            register(&registry, &Handle::current()).unwrap();
+            let families = registry.gather();
+            let family = families.iter().find(|one| one.name() == "mesh_process_id");
+            family.unwrap().get_metric()[0].get_gauge().get_value()
+        });
+        assert!(ids[0].fract() == 0.0 && ids[0] >= 0.0, "{ids:?}");
+        assert_eq!(ids[0].to_bits(), ids[1].to_bits());
     }
 }

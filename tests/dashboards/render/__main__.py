@@ -127,7 +127,8 @@ class Board:
             bottom = max(bottom, y + height)
             style = f"left:{x}px;top:{y}px;width:{width}px;height:{height}px"
             if panel["type"] == "row":
-                parts += tag("div", "▾ " + escape(panel["title"]), class_="row", style=style)
+                title = escape(fill(panel["title"], self.chosen))
+                parts += tag("div", f"{'▸' if panel['collapsed'] else '▾'} {title}", class_="row", style=style)
                 continue
             head = tag("h2", escape(panel["title"]) + tag("small", escape(panel["description"])))
             parts += tag("div", head + self.content(panel, width - 2, height - HEAD), class_="panel", style=style)

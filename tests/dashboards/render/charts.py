@@ -5,7 +5,7 @@ import time
 from html import escape
 
 from svg import circle, line, nothing, picture, rect, swatch, tag, text
-from units import written
+from units import worded, written
 
 # fmt: off
 PALETTE = ["#7EB26D", "#EAB839", "#6ED0E0", "#EF843C", "#E24D42", "#1F78C1", "#BA43A9", "#705DA0", "#508642", "#CCA300",
@@ -49,7 +49,8 @@ def ticks(low, high, count=5):
 class Plot:
     """The axes of a chart over time, and its scales."""
 
-    def __init__(self, width, height, span, low, high, unit, left=64):
+    def __init__(self, width, height, span, low, high, unit, left=64, linear_to=None):
+        self.linear_to = linear_to
         self.left, self.top, self.width, self.height = left, 6, width - left - 8, height - 26
         self.span, self.low, self.high, self.unit = span, low, high, unit
 
@@ -57,7 +58,18 @@ class Plot:
         return self.left + self.width * (at - self.span[0]) / (self.span[1] - self.span[0])
 
     def y(self, value):
-        return self.top + self.height * (1 - (value - self.low) / (self.high - self.low))
+        low, high, value = (self.scaled(one) for one in (self.low, self.high, value))
+        return self.top + self.height * (1 - (value - low) / (high - low))
+
+    def scaled(self, value):
+        """Linear, or, as uPlot's asinh, linear up to a value and logarithmic above."""
+        return math.asinh(value / self.linear_to) if self.linear_to else value
+
+    def marks(self):
+        if not self.linear_to:
+            return ticks(self.low, self.high)
+        first = round(math.log10(self.linear_to))
+        return [0, *(10**n for n in range(first, 9) if self.low < 10**n < self.high)]
 
     def times(self):
         start, end = self.span
@@ -77,7 +89,7 @@ class Plot:
         return text(self.left - 6, y + 4, words, "end")
 
     def axes(self):
-        values = ticks(self.low, self.high)
+        values = self.marks()
         return self.times() + "".join(self.across(v) + self.name(self.y(v), written(v, self.unit)) for v in values)
 
     def path(self, points, start="M"):
@@ -110,7 +122,9 @@ def timeseries(panel, series, width, height, span, none):
     high = high if high > low else low + 1
     legend_lines = 1 + sum(len(one.name) + 5 for one in series) * 6.2 // width
     height = height - 18 * min(legend_lines, 3)
-    plot = Plot(width, height, span, low, high * (1 if "max" in defaults else 1.05), defaults["unit"])
+    linear_to = custom.get("scaleDistribution", {}).get("linearThreshold")
+    high *= 1 if "max" in defaults else 1.05
+    plot = Plot(width, height, span, low, high, defaults["unit"], linear_to=linear_to)
     body = plot.axes()
     for one, floor in drawn:
         if floor:
@@ -135,7 +149,8 @@ def stat(panel, series, width, height, span, none):
         name = tag("small", escape(one.name)) if with_name else ""
         thresholds = overrides_of(panel, one.name).get("thresholds", defaults["thresholds"])
         colour = step_colour(thresholds["steps"], value)
-        cells += tag("div", name + escape(written(value, defaults["unit"])), style=f"color:{colour};font-size:{size}px")
+        words = worded(value, defaults["unit"], defaults.get("mappings", []))
+        cells += tag("div", name + escape(words), style=f"color:{colour};font-size:{size}px")
     return tag("div", cells, class_="stats")
 
 
@@ -149,7 +164,8 @@ def bars(panel, series, width, height, span, none):
         value = one.points[-1][1]
         colour, share = step_colour(defaults["thresholds"]["steps"], value), max(0, min(100, 100 * value / most))
         bar = tag("div", style=f"width:{share:.1f}%;background:{colour}")
-        number = tag("td", escape(written(value, defaults["unit"])), style=f"color:{colour}")
+        words = worded(value, defaults["unit"], defaults.get("mappings", []))
+        number = tag("td", escape(words), style=f"color:{colour}")
         rows += tag("tr", tag("td", escape(one.name)) + tag("td", bar, class_="bar") + number)
     return tag("table", rows, class_="bars")
 

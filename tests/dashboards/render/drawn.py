@@ -5,7 +5,7 @@ from html import escape
 
 from charts import PALETTE, Plot, overrides_of, step_colour
 from svg import LINE, circle, line, nothing, picture, rect, tag, text
-from units import written
+from units import worded
 
 ARROW = tag(
     "defs",
@@ -42,10 +42,7 @@ def merge(frames):
 def cell(panel, name, value):
     rules = overrides_of(panel, name)
     unit = rules.get("unit", panel["fieldConfig"]["defaults"]["unit"])
-    words = value if isinstance(value, str) else written(value, unit)
-    for mapping in rules.get("mappings", []):
-        key = f"{value:g}" if isinstance(value, float) else value
-        words = mapping["options"].get(key, {}).get("text", words)
+    words = worded(value, unit, rules.get("mappings", [])) if isinstance(value, float) else value or "-"
     style = {}
     if rules.get("custom.cellOptions", {}).get("type") == "color-text" and isinstance(value, float):
         style = {"style": f"color:{step_colour(rules['thresholds']['steps'], value)}"}
@@ -63,9 +60,14 @@ def table(panel, frames, none):
         by = next(name for name, title in names.items() if title == sort["displayName"])
         rows.sort(key=lambda row: row.get(by, ""), reverse=sort["desc"])
     named = [(name, names.get(name, name)) for name in shown]
-    head = tag("tr", "".join(tag("th", escape(title)) for _, title in named))
+    head = tag("tr", "".join(tag("th", escape(title), **width(panel, title)) for _, title in named))
     body = "".join(tag("tr", "".join(cell(panel, title, row.get(name)) for name, title in named)) for row in rows)
     return tag("table", head + body)
+
+
+def width(panel, title):
+    rules = overrides_of(panel, title)
+    return {"style": f"width:{rules['custom.width']}px"} if "custom.width" in rules else {}
 
 
 def edge(source, target, words, colour):

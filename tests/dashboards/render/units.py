@@ -36,6 +36,19 @@ def scaled(value, base, names):
     return f"{digits(value)}{names[power]}"
 
 
+def worded(value, unit, mappings):
+    """A value in the words of its mappings, or in its unit."""
+    for mapping in mappings:
+        options = mapping["options"]
+        if mapping["type"] == "value" and f"{value:g}" in options:
+            return options[f"{value:g}"]["text"]
+        if mapping["type"] == "range":
+            low, high = options["from"], options["to"]
+            if (low is None or value >= low) and (high is None or value <= high):
+                return options["result"]["text"]
+    return written(value, unit)
+
+
 def written(value, unit):
     if value is None or math.isnan(value):
         return "-"
@@ -51,6 +64,8 @@ def written(value, unit):
         return scaled(value, 1024, [" B", " KiB", " MiB", " GiB", " TiB", " PiB"])
     if unit == "dateTimeFromNow":
         return f"{seconds(max(0, round(time.time() - value / 1000)))} ago"
+    if unit.startswith("suffix:"):
+        return f"{digits(value)} {unit.removeprefix('suffix:')}"
     suffix = {"reqps": " req/s", "cpm": " c/m", "rps": " rd/s", "mps": " msg/s"}.get(unit, "")
     if unit == "none":
         return digits(value)
