@@ -87,12 +87,33 @@ class Provisioning(unittest.TestCase):
         jobs = dict(re.findall(r'job_name: (\S+)\n    static_configs: \[{targets: \["([^:"]+)', SCRAPED))
         self.assertEqual({job for job, host in jobs.items() if job == host}, built)
 
-    def test_runbooks_and_dashboards_of_alerts_exist(self):
+    def test_links_of_alerts_are_absolute_from_one_setting_each_and_lead_to_pages_that_exist(self):
         text = (ROOT / "deploy/prometheus/rules/alerts.yml").read_text()
-        for page in re.findall(r"runbook_url: (\S+)", text):
-            self.assertTrue((ROOT / page).is_file(), page)
-        boards = {path.stem for path in model.DASHBOARDS}
-        self.assertLessEqual(set(re.findall(r"dashboard_url: '/d/([\w-]+)", text)), boards)
+        bases = {}
+        for kind, path in (("dashboard", r"/d/([\w-]+)"), ("runbook", r"/(\w+)\.md'")):
+            links = re.findall(rf"{kind}_url: '(.*?{{{{ end }}}}){path}", text)
+            self.assertEqual(len(links), text.count(f"{kind}_url: "), kind)
+            (base,) = {base for base, _ in links}
+            label, again, bases[kind] = re.fullmatch(
+                r'{{ if match "://" \$externalLabels\.(\w+) }}{{ \$externalLabels\.(\w+) }}{{ else }}(.*){{ end }}', base
+            ).groups()
+            self.assertEqual(label, again)
+            # The setting is a label of prometheus.yml, and a variable of docker-compose.yml with the same default.
+            self.assertIn(f"    {label}: ${{{label.upper()}}}\n", SCRAPED)
+            self.assertIn(f"{label.upper()}: ${{{label.upper()}:-{bases[kind]}}}\n", services()["prometheus"])
+            self.assertRegex(SCRAPED, rf"labeldrop, regex: \S*{label}")
+            pages = {name for _, name in links}
+            known = model.DASHBOARDS if kind == "dashboard" else (ROOT / "docs/runbooks").glob("*.md")
+            self.assertLessEqual(pages, {path.stem for path in known})
+        self.assertIn(f':${{GRAFANA_PORT:-{urlsplit(bases["dashboard"]).port}}}:', services()["grafana"])
+        repository = re.search(r'^repository = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+        self.assertEqual(bases["runbook"], f"{repository}/blob/main/docs/runbooks")
+        # Tables of alerts link to the same pages.
+        for path in model.DASHBOARDS:
+            constants = {one["name"]: one["query"] for one in model.load(path)["templating"]["list"]}
+            self.assertEqual(constants["runbooks"], bases["runbook"])
+        (link,) = re.findall(r'"url": "([^"]*\.md)"', (ROOT / "grafana/dashboards/mesh-overview.json").read_text())
+        self.assertEqual(link, "${runbooks}/${__value.text}.md")
 
 
 if __name__ == "__main__":
