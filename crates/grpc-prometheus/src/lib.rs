@@ -21,8 +21,8 @@ pub use exposition::{Exposition, PageBody, ScrapeService, Snapshot};
 #[cfg(feature = "tonic")]
 pub use recording::MeteredChannel;
 pub use recording::{
-    BoxedErrors, Client, ClientLayer, Connection, MeteredClient, MeteredServer, MethodHandle,
-    RequestBody, ResetFlag, ResponseBody, ResponseFuture, Role, Server, ServerLayer,
+    BoxedErrors, Client, ClientLayer, Connection, ContentType, MeteredClient, MeteredServer,
+    MethodHandle, RequestBody, ResetFlag, ResponseBody, ResponseFuture, Role, Server, ServerLayer,
     UnboxedClientLayer,
 };
 pub use series::{Buckets, CodeLabel, LabelStyle, TraceId, ZeroInit};

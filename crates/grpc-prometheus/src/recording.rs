@@ -6,6 +6,7 @@ mod call;
 mod clock;
 mod code;
 mod connection;
+mod content_type;
 mod flag_pool;
 mod frames;
 mod future;
@@ -25,6 +26,7 @@ pub use self::{
     body::{RequestBody, ResponseBody},
     boxed_errors::BoxedErrors,
     connection::Connection,
+    content_type::ContentType,
     future::ResponseFuture,
     handle::MethodHandle,
     layer::{ClientLayer, MeteredClient, MeteredServer, ServerLayer, UnboxedClientLayer},

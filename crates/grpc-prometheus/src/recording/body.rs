@@ -110,12 +110,8 @@ where
 
 impl<B, R: Role> ResponseBody<B, R> {
     #[inline]
-    pub(crate) fn new(inner: B, open: OpenCall<R>) -> Self {
-        Self {
-            inner,
-            meter: Meter::default(),
-            open,
-        }
+    pub(crate) const fn new(inner: B, meter: Meter<false>, open: OpenCall<R>) -> Self {
+        Self { inner, meter, open }
     }
 }
 
@@ -140,16 +136,20 @@ where
         mem::forget(on_panic);
         match &polled {
             Poll::Pending | Poll::Ready(Some(Err(_))) => {}
-            Poll::Ready(None) => this.open.end(this.meter.status()),
+            Poll::Ready(None) => this.open.end_response(this.meter.status(), this.meter),
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     this.meter.count(series, data);
+                    if this.meter.is_invalid() {
+                        this.open.end_invalid();
+                    }
                 }
                 // hyper does not poll again after trailers, so they end the call.
                 let trailers = frame.trailers_ref();
                 if trailers.is_some() || this.inner.is_end_stream() {
                     let code = trailers.and_then(Code::from_headers);
-                    this.open.end(code.or_else(|| this.meter.status()));
+                    let code = code.or_else(|| this.meter.status());
+                    this.open.end_response(code, this.meter);
                 }
             }
         }

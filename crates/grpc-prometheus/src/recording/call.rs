@@ -2,12 +2,15 @@
 
 use std::{mem, time::Instant};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Body;
 
 use super::{
     clock,
-    code::Code,
+    code::{Code, GRPC_STATUS},
+    content_type::ContentType,
+    headers,
+    meter::Meter,
     reset::ResetFlag,
     role::{ResetState, Role},
     trace,
@@ -34,6 +37,8 @@ pub(crate) struct OpenCall<R: Role> {
     trace_id: TraceId,
     /// The HTTP status, once the response head has arrived.
     status: Option<StatusCode>,
+    /// The head has an OK, and the one message has yet to arrive.
+    ok_in_head: bool,
     /// Closed on drop.
     reset: R::Reset,
 }
@@ -57,6 +62,7 @@ impl<R: Role> OpenCall<R> {
             deadline: clock::NEVER,
             trace_id: TraceId::NONE,
             status: None,
+            ok_in_head: false,
             reset,
         }
     }
@@ -73,6 +79,7 @@ impl<R: Role> OpenCall<R> {
             deadline,
             trace_id: trace_id.unwrap_or(TraceId::NONE),
             status: None,
+            ok_in_head: false,
             reset: R::Reset::open(),
             start: Some(Instant::now()),
         }
@@ -87,6 +94,7 @@ impl<R: Role> OpenCall<R> {
             deadline: self.deadline,
             trace_id: self.trace_id,
             status: self.status,
+            ok_in_head: self.ok_in_head,
             reset: mem::replace(&mut self.reset, R::Reset::NONE),
         }
     }
@@ -113,19 +121,52 @@ impl<R: Role> OpenCall<R> {
         PanicGuard(self)
     }
 
-    /// Handles the response head, which may carry the trace id and may end the call.
+    /// Handles the response head, which may carry the trace id and may end the call. Returns the
+    /// meter of the body.
     #[inline]
-    pub(crate) fn on_response<B: Body>(&mut self, response: &Response<B>) {
-        let Some(series) = self.series else { return };
+    pub(crate) fn on_response<B: Body>(&mut self, response: &Response<B>) -> Meter<false> {
+        let Some(series) = self.series else {
+            return Meter::default();
+        };
         self.status = Some(response.status());
         if series.schema.config.exemplars && self.trace_id == TraceId::NONE {
             let trace_id = response.extensions().get().copied();
             self.trace_id = trace_id.unwrap_or(TraceId::NONE);
         }
-        let code = Code::from_headers(response.headers());
+        let [code, content_type] =
+            headers::get_two(response.headers(), [&GRPC_STATUS, &CONTENT_TYPE]);
+        let code = code.map(Code::from_value);
+        let meter = Meter::of_response(ContentType::of(content_type) == Some(ContentType::Web));
         // A body at its end is never polled: tonic drops it, and hyper sends the head alone.
-        if code.is_some() || response.body().is_end_stream() {
+        if response.body().is_end_stream() {
+            self.end_response(code, &meter);
+        } else if code == Some(Code::OK) && series.single_response {
+            // The message is still to come.
+            self.ok_in_head = true;
+        } else if code.is_some() {
             self.end(code);
+        }
+        meter
+    }
+
+    /// Ends the call at the end of its response, with `code`, or else the code in the head or of
+    /// the HTTP status. An OK takes the messages that it should have.
+    #[inline]
+    pub(crate) fn end_response(&mut self, code: Option<Code>, meter: &Meter<false>) {
+        let in_head = self.ok_in_head.then_some(Code::OK);
+        match (code.or(in_head), self.series) {
+            (Some(Code::OK), Some(series)) if !meter.allows_ok(series) => {
+                self.end(Some(Code::INTERNAL));
+            }
+            (code, _) => self.end(code),
+        }
+    }
+
+    /// Ends the call, unless its body is not gRPC, such as the page of a proxy.
+    #[cold]
+    pub(crate) fn end_invalid(&mut self) {
+        if self.status == Some(StatusCode::OK) {
+            self.end(Some(Code::INTERNAL));
         }
     }
 
@@ -163,6 +204,9 @@ impl<R: Role> OpenCall<R> {
 impl<R: Role> Drop for OpenCall<R> {
     #[inline]
     fn drop(&mut self) {
+        if self.ok_in_head {
+            self.end(Some(Code::OK));
+        }
         if let Some((series, start)) = self.close() {
             record_dropped::<R>(series, start, self.deadline, self.trace_id, self.status);
         }

@@ -2,7 +2,7 @@
 
 use std::{any::Any, error::Error as StdError, io, iter};
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::headers;
 
@@ -36,12 +36,11 @@ const KNOWN: &[ReadError] = &[
     read::<tonic::transport::Error>,
 ];
 
-static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 // === impl Code ===
 
 impl Code {
-    #[cfg(test)]
     pub(crate) const OK: Self = Self(0);
     pub(crate) const CANCELED: Self = Self(1);
     pub(crate) const UNKNOWN: Self = Self(2);
@@ -69,8 +68,12 @@ impl Code {
 
     #[inline]
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let status = headers::get(headers, &GRPC_STATUS)?;
-        Some(Self::from_digits(status.as_bytes()))
+        headers::get(headers, &GRPC_STATUS).map(Self::from_value)
+    }
+
+    #[inline]
+    pub(crate) fn from_value(status: &HeaderValue) -> Self {
+        Self::from_digits(status.as_bytes())
     }
 
     /// The code of a response without `grpc-status`.
@@ -166,13 +169,33 @@ fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
-        (**error).source()
+        let error = *error;
+        // Its `source` skips the error that it wraps.
+        let wrapped = error.downcast_ref().and_then(io::Error::get_ref);
+        match wrapped {
+            Some(wrapped) => Some(wrapped as &'a (dyn StdError + 'static)),
+            None => error.source(),
+        }
     })
 }
 
-/// Whether the error means that the sender of the body, or its connection, is gone.
+/// Whether the error means that the sender of the body, or its connection, is gone. A layer outside
+/// may fail for other reasons, such as corrupt gzip, which it reports as an [`io::Error`] too.
 pub(crate) fn is_reset(error: &(dyn StdError + 'static)) -> bool {
-    causes(error).any(|error| error.is::<io::Error>() || is_transport(error))
+    let is_lost = |error: &io::Error| {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut,
+        };
+        let kinds = [
+            BrokenPipe,
+            ConnectionAborted,
+            ConnectionReset,
+            NotConnected,
+            TimedOut,
+        ];
+        kinds.contains(&error.kind())
+    };
+    causes(error).any(|error| error.downcast_ref().is_some_and(is_lost) || is_transport(error))
 }
 
 #[cfg(feature = "tonic")]

@@ -5,6 +5,9 @@ use super::code::Code;
 /// Flag byte, then the length as big-endian `u32`.
 const PREFIX: usize = 5;
 
+/// The flag of a compressed message. Without compression it is 0.
+const COMPRESSED: u8 = 1;
+
 /// Flag bit of a grpc-web trailers frame, which is not a message.
 const TRAILERS: u8 = 0x80;
 
@@ -17,6 +20,12 @@ pub(crate) struct Scanner {
     /// Bytes of the current message still to come.
     remaining: u32,
     trailers: StatusParser,
+    /// Complete messages so far; saturates.
+    messages: u8,
+    /// Only grpc-web has frames of trailers.
+    web: bool,
+    /// A frame had an unknown flag.
+    invalid: bool,
 }
 
 /// Finds `grpc-status: <digits>` at the start of a line of grpc-web trailers.
@@ -42,6 +51,13 @@ const NAME: &[u8] = b"grpc-status:";
 // === impl Scanner ===
 
 impl Scanner {
+    pub(crate) fn new(web: bool) -> Self {
+        Self {
+            web,
+            ..Self::default()
+        }
+    }
+
     /// Scans the next chunk and reports the length of each message that ends in it.
     pub(crate) fn scan(&mut self, mut chunk: &[u8], mut message: impl FnMut(u32)) {
         if let Some(length) = self.single_message(chunk) {
@@ -59,15 +75,19 @@ impl Scanner {
             chunk = rest;
             // No truncation: `taken` is at most `remaining`.
             self.remaining -= taken as u32;
-            let is_message = self.prefix[0] & TRAILERS == 0;
-            if !is_message {
+            let flag = self.prefix[0];
+            let is_message = flag & TRAILERS == 0;
+            if !is_message && self.web {
                 self.trailers.read(content);
+            } else if flag > COMPRESSED {
+                self.invalid = true;
             }
             if self.remaining > 0 {
                 return;
             }
             self.filled = 0;
             if is_message {
+                self.messages = self.messages.saturating_add(1);
                 message(self.length());
             }
         }
@@ -75,11 +95,30 @@ impl Scanner {
 
     /// The length of the message if the chunk is exactly one: the common case.
     #[inline]
-    pub(crate) fn single_message(&self, chunk: &[u8]) -> Option<u32> {
+    pub(crate) fn single_message(&mut self, chunk: &[u8]) -> Option<u32> {
         let ([flag, a, b, c, d], content) = chunk.split_first_chunk()?;
         let length = u32::from_be_bytes([*a, *b, *c, *d]);
-        let whole = self.filled == 0 && flag & TRAILERS == 0 && content.len() == length as usize;
-        whole.then_some(length)
+        let whole = self.filled == 0 && *flag <= COMPRESSED && content.len() == length as usize;
+        if !whole {
+            return None;
+        }
+        self.messages = self.messages.saturating_add(1);
+        Some(length)
+    }
+
+    /// Complete messages so far, at most 255.
+    pub(crate) const fn messages(&self) -> u8 {
+        self.messages
+    }
+
+    /// Whether a frame had an unknown flag.
+    pub(crate) const fn is_invalid(&self) -> bool {
+        self.invalid
+    }
+
+    /// Whether all frames so far are complete.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.filled == 0
     }
 
     /// The status of a grpc-web trailers frame, if one has been scanned.
@@ -247,6 +286,38 @@ mod tests {
     }
 
     #[test]
+    fn outside_of_grpc_web_a_frame_of_trailers_is_an_invalid_frame() {
+        let mut body = frame(0x80, 15);
+        body.truncate(PREFIX);
+        body.extend(b"grpc-status:0\r\n");
+        let mut scanner = Scanner::default();
+        scanner.scan(&body, |_| panic!("no message"));
+        assert_eq!(scanner.status(), None);
+        assert!(scanner.is_invalid());
+    }
+
+    #[test]
+    fn a_cut_frame_is_incomplete_and_an_unknown_flag_invalid() {
+        for (body, expected) in [
+            (frame(0, 3), [true, false]),
+            (frame(1, 0), [true, false]),
+            (frame(2, 3), [true, true]),
+            (frame(0x81, 3), [true, true]),
+            (frame(0, 3)[..7].to_vec(), [false, false]),
+            (vec![0, 0], [false, false]),
+        ] {
+            for size in 1..=body.len() {
+                let mut scanner = Scanner::default();
+                for chunk in body.chunks(size) {
+                    scanner.scan(chunk, |_| ());
+                }
+                let found = [scanner.is_complete(), scanner.is_invalid()];
+                assert_eq!(found, expected, "{body:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_status_of_a_trailers_frame_is_found_among_others() {
         for (trailers, expected) in [
             (&b"grpc-status:0\r\n"[..], Some(Code::OK)),
@@ -265,7 +336,7 @@ mod tests {
             let mut body = frame(0x80, trailers.len());
             body.truncate(PREFIX);
             body.extend(trailers);
-            let mut scanner = Scanner::default();
+            let mut scanner = Scanner::new(true);
             for chunk in body.chunks(3) {
                 scanner.scan(chunk, |_| panic!("trailers are no message"));
             }

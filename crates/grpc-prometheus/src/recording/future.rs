@@ -55,14 +55,12 @@ where
         let on_panic = this.open.on_panic();
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
-        if let Poll::Ready(Ok(response)) = &polled {
-            this.open.on_response(response);
-        }
         match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(response)) => {
+                let meter = this.open.on_response(&response);
                 let open = this.open.take();
-                Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, open))))
+                Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, meter, open))))
             }
             Poll::Ready(Err(error)) => {
                 this.open.end(Some(Code::from_any(&error)));

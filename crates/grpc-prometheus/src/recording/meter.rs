@@ -73,6 +73,34 @@ impl<const REQUEST: bool> Meter<REQUEST> {
         self
     }
 
+    pub(crate) fn of_response(web: bool) -> Self {
+        Self {
+            scanner: Scanner::new(web),
+            ..Self::default()
+        }
+    }
+
+    /// Whether a frame has an unknown flag, so that its receiver fails.
+    #[inline]
+    pub(crate) const fn is_invalid(&self) -> bool {
+        self.scanner.is_invalid()
+    }
+
+    /// Whether a response with the messages so far can end with OK. If it cannot, its caller gets
+    /// an error, whatever its status.
+    #[inline]
+    pub(crate) fn allows_ok(&self, series: &Series) -> bool {
+        let messages = self.scanner.messages();
+        match series.side {
+            // As tonic sees it, which ignores further messages and a cut one.
+            Side::Client => !series.single_response || messages > 0,
+            // Callers of most stacks get an error.
+            Side::Server => {
+                self.scanner.is_complete() && (!series.single_response || messages == 1)
+            }
+        }
+    }
+
     /// The status of a grpc-web trailers frame, if one has been read.
     pub(crate) fn status(&self) -> Option<Code> {
         self.scanner.status()

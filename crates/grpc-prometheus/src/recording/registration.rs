@@ -7,6 +7,7 @@ use http::{HeaderValue, Request, header::CONTENT_TYPE};
 use super::{
     call::OpenCall,
     clock::{self, NEVER},
+    content_type::ContentType,
     handle::ResolveMethod,
     headers,
     layer::Hooks,
@@ -39,14 +40,11 @@ impl Registration {
     pub(crate) fn start<R: Role, B>(&self, request: &mut Request<B>, hooks: Hooks) -> OpenCall<R> {
         let [content_type, timeout] =
             headers::get_two(request.headers(), [&CONTENT_TYPE, &GRPC_TIMEOUT]);
-        let content_type = content_type.map_or(&[][..], |value| value.as_bytes());
-        if !content_type.starts_with(b"application/grpc") {
-            return OpenCall::uncounted(R::Reset::NONE);
-        }
-        // Messages and status are base64-encoded here, so the call is not counted.
-        let series = match content_type.starts_with(b"application/grpc-web-text") {
-            true => None,
-            false => self.series(request, hooks),
+        let series = match ContentType::of(content_type) {
+            None => return OpenCall::uncounted(R::Reset::NONE),
+            // Messages and status are base64-encoded, so the call is not counted.
+            Some(ContentType::WebText) => None,
+            Some(ContentType::Grpc | ContentType::Web) => self.series(request, hooks),
         };
         let open: OpenCall<R> = match (series, hooks.share_reset) {
             (Some(series), _) => OpenCall::start(series, request, self.deadline(timeout)),

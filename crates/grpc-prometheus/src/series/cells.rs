@@ -35,7 +35,7 @@ use super::{
     labels::Labels,
     layout::{HANDLED_OK, Histograms, Layout, RECEIVED, SENT, STARTED},
     shard::Shard,
-    spelling::CODES,
+    spelling::{CODES, Kind},
     store::Schema,
 };
 
@@ -56,6 +56,8 @@ pub(crate) struct Series {
     sized: bool,
     /// Whether message waits are recorded.
     pub(crate) timed: bool,
+    /// Whether an OK takes exactly one response message.
+    pub(crate) single_response: bool,
     pub(crate) labels: Labels,
     pub(crate) schema: Arc<Schema>,
     /// Shard after shard.
@@ -83,7 +85,7 @@ pub(crate) struct Reading {
 // === impl Series ===
 
 impl Series {
-    pub(crate) fn new(schema: &Arc<Schema>, labels: Labels) -> Self {
+    pub(crate) fn new(schema: &Arc<Schema>, kind: Kind, labels: Labels) -> Self {
         let exemplars = schema.layout.handling.as_ref().and_then(|histogram| {
             let buckets = histogram.count() * histogram.buckets();
             let exemplars = (0..buckets).map(|_| LatestExemplar::default());
@@ -95,6 +97,7 @@ impl Series {
             side: schema.config.side,
             sized: schema.layout.received_bytes.is_some(),
             timed: schema.layout.receive_time.is_some(),
+            single_response: matches!(kind, Kind::Unary | Kind::ClientStream),
             labels,
             schema: Arc::clone(schema),
             blocks: (0..blocks).map(|_| CacheBlock::default()).collect(),
@@ -314,7 +317,7 @@ mod tests {
             timeout: None,
             exemplars: false,
         });
-        Series::new(&store.schema, Labels::new(Vec::new()))
+        Series::new(&store.schema, Kind::Unary, Labels::new(Vec::new()))
     }
 
     fn call(series: &Series) {

@@ -96,7 +96,8 @@ impl Method {
     }
 
     pub(crate) fn series(&self, combination: usize) -> &Series {
-        self.series[combination].get_or_init(|| Series::new(&self.schema, self.labels(combination)))
+        self.series[combination]
+            .get_or_init(|| Series::new(&self.schema, self.spec.kind, self.labels(combination)))
     }
 
     fn labels(&self, combination: usize) -> Labels {

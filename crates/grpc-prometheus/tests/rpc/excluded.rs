@@ -11,7 +11,7 @@ use crate::{
 async fn health_and_reflection_can_be_excluded() {
     let health = descriptor_set("grpc.health.v1", &[("Health", &[("Check", false, false)])]);
     let with = |exclude| {
-        Answer::with("0", |builder| {
+        Answer::with("5", |builder| {
             builder
                 .descriptor_set(&echo_descriptor_set())
                 .descriptor_set(&health)
@@ -34,9 +34,9 @@ async fn health_and_reflection_can_be_excluded() {
     assert_eq!(
         counted.nonzero_samples(),
         expected(&[
-            "server handled OK Check grpc.health.v1.Health unary 1",
-            "server handled OK unknown grpc.health.v1.Health unknown 1",
-            "server handled OK unknown unknown unknown 2",
+            "server handled NotFound Check grpc.health.v1.Health unary 1",
+            "server handled NotFound unknown grpc.health.v1.Health unknown 1",
+            "server handled NotFound unknown unknown unknown 2",
             "server handling Check grpc.health.v1.Health unary 1",
             "server handling unknown grpc.health.v1.Health unknown 1",
             "server handling unknown unknown unknown 2",

@@ -61,7 +61,7 @@ async fn extra_labels_multiply_and_may_come_from_extensions() {
     #[derive(Clone)]
     struct Zone(String);
 
-    let answer = Answer::with("0", |builder| {
+    let answer = Answer::with("5", |builder| {
         tenants(builder).extension_label(
             "zone",
             |extensions| extensions.get::<Zone>().map(|zone| zone.0.as_str()),
@@ -79,9 +79,9 @@ async fn extra_labels_multiply_and_may_come_from_extensions() {
     assert_eq!(
         answer.nonzero_samples(),
         expected(&[
-            "server handled OK Unary a east 1",
-            "server handled OK Unary a elsewhere 1",
-            "server handled OK Unary other east 1",
+            "server handled NotFound Unary a east 1",
+            "server handled NotFound Unary a elsewhere 1",
+            "server handled NotFound Unary other east 1",
             "server handling Unary a east 1",
             "server handling Unary a elsewhere 1",
             "server handling Unary other east 1",

@@ -8,6 +8,7 @@
 mod abandoned;
 mod body_ends;
 mod caller;
+mod cardinality;
 mod client;
 mod client_deadlines;
 mod codec;

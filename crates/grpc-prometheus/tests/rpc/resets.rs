@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io,
     sync::{Arc, Mutex},
 };
 
@@ -43,11 +44,11 @@ pub(crate) fn request<B>(path: &str, body: B) -> Request<B> {
     grpc(path).body(body).unwrap()
 }
 
-fn ok() -> Response<tonic::body::Body> {
-    Status::ok("").into_http()
+fn not_found() -> Response<tonic::body::Body> {
+    Status::not_found("").into_http()
 }
 
-/// Reads its request to any end, waits until this many requests are read, and responds with OK.
+/// Reads its request to any end, waits until this many requests are read, and responds with NotFound.
 fn reader(
     read: watch::Sender<usize>,
     awaited: usize,
@@ -65,7 +66,7 @@ fn reader(
             read.send_modify(|read| *read += 1);
             let mut read = read.subscribe();
             read.wait_for(|read| *read == awaited).await.unwrap();
-            Ok(ok())
+            Ok(not_found())
         }
         .boxed()
     })
@@ -96,7 +97,7 @@ async fn of_two_thousand_open_calls_exactly_those_that_are_reset_are_canceled() 
     let lines = [
         "server started Unary 2000",
         "server handled Canceled Unary 1500",
-        "server handled OK Unary 500",
+        "server handled NotFound Unary 500",
         "server handling Unary 2000",
     ];
     assert_eq!(nonzero_samples(&exposition), expected(&lines));
@@ -126,7 +127,7 @@ async fn calls_of_many_threads_that_are_reset_at_once_are_all_canceled() {
     let lines = [
         "server started Unary 1000",
         "server handled Canceled Unary 500",
-        "server handled OK Unary 500",
+        "server handled NotFound Unary 500",
         "server handling Unary 1000",
     ];
     assert_eq!(nonzero_samples(&exposition), expected(&lines));
@@ -144,7 +145,7 @@ async fn a_request_that_is_reset_in_another_task_than_the_handlers_is_canceled()
                     let reader =
                         tokio::spawn(async move { while let Some(Ok(_)) = body.frame().await {} });
                     reader.await.unwrap();
-                    Ok::<_, Infallible>(ok())
+                    Ok::<_, Infallible>(not_found())
                 }));
         let (send, body) = frames();
         let call = tokio::spawn(service.call(request(UNARY, body)));
@@ -153,7 +154,7 @@ async fn a_request_that_is_reset_in_another_task_than_the_handlers_is_canceled()
         }
         drop(send);
         call.await.unwrap().unwrap();
-        let code = if resets { "Canceled" } else { "OK" };
+        let code = if resets { "Canceled" } else { "NotFound" };
         assert_eq!(
             nonzero_samples(&exposition),
             exactly(&[calls("server", "Unary", code, 0, 0)])
@@ -172,7 +173,7 @@ async fn a_request_body_that_is_reset_after_its_call_changes_no_later_call() {
             .layer()
             .layer(service_fn(move |request: Request<RequestBody<Frames>>| {
                 keep.lock().unwrap().push(request.into_body());
-                async { Ok::<_, Infallible>(ok()) }
+                async { Ok::<_, Infallible>(not_found()) }
             }));
     let (send, body) = frames();
     drop(service.call(request(UNARY, body)).await.unwrap());
@@ -184,8 +185,43 @@ async fn a_request_body_that_is_reset_after_its_call_changes_no_later_call() {
     later.await.unwrap();
     let lines = [
         "server started Unary 2",
-        "server handled OK Unary 2",
+        "server handled NotFound Unary 2",
         "server handling Unary 2",
     ];
     assert_eq!(nonzero_samples(&exposition), expected(&lines));
+}
+
+// A layer outside reports corrupt gzip as an I/O error, too.
+#[tokio::test]
+async fn an_error_of_a_request_body_cancels_the_call_only_if_the_caller_is_gone() {
+    use io::{Error, ErrorKind};
+
+    let cases: [(fn() -> Error, &str); 9] = [
+        (|| ErrorKind::ConnectionReset.into(), "Canceled"),
+        (|| ErrorKind::ConnectionAborted.into(), "Canceled"),
+        (|| ErrorKind::BrokenPipe.into(), "Canceled"),
+        (|| Error::other(h2::Error::from(Reason::CANCEL)), "Canceled"),
+        (|| Error::other(Status::cancelled("gone")), "Canceled"),
+        (
+            || Error::new(ErrorKind::InvalidInput, "corrupt"),
+            "InvalidArgument",
+        ),
+        (|| ErrorKind::InvalidData.into(), "InvalidArgument"),
+        (|| ErrorKind::UnexpectedEof.into(), "InvalidArgument"),
+        (|| Error::other("corrupt deflate stream"), "InvalidArgument"),
+    ];
+    for (error, code) in cases {
+        let (exposition, metrics) = server();
+        let service = service_fn(|request: Request<RequestBody<_>>| async {
+            _ = request.into_body().collect().await;
+            let status = Status::invalid_argument("the request is corrupt");
+            Ok::<_, Infallible>(status.into_http::<tonic::body::Body>())
+        });
+        let failed = Err::<Frame<Bytes>, _>(error());
+        let body = StreamBody::new(tokio_stream::iter([failed]));
+        let mut service = metrics.layer().layer(service);
+        service.call(request(UNARY, body)).await.unwrap();
+        let lines = exactly(&[calls("server", "Unary", code, 0, 0)]);
+        assert_eq!(nonzero_samples(&exposition), lines, "{:?}", error());
+    }
 }

@@ -138,12 +138,12 @@ async fn a_hundred_thousand_paths_make_two_label_sets() {
 
 #[tokio::test]
 async fn a_router_may_put_a_prefix_before_a_known_path() {
-    let answer = Answer::new("0");
+    let answer = Answer::new("5");
     answer.call("/api/v2/t.v1.Echo/Unary").await;
     assert_eq!(
         answer.nonzero_samples(),
         expected(&[
-            "server handled OK Unary 1",
+            "server handled NotFound Unary 1",
             "server handling Unary 1",
             "server started Unary 1",
         ])
@@ -158,11 +158,32 @@ async fn requests_that_are_not_grpc_are_not_counted() {
         .body(Body::empty())
         .unwrap();
     answer.request(get).await;
-    for content_type in ["text/html", "application/json", "application/grp", ""] {
+    for content_type in [
+        "text/html",
+        "application/json",
+        "application/grp",
+        "application/grpcx",
+        "application/grpc-webx",
+        "",
+    ] {
         let request = Request::post("/t.v1.Echo/Unary").header("content-type", content_type);
         answer.request(request.body(Body::empty()).unwrap()).await;
     }
     assert_eq!(answer.nonzero_samples(), expected(&[]));
+}
+
+#[tokio::test]
+async fn a_grpc_content_type_in_any_case_is_counted() {
+    let answer = Answer::new("5");
+    for content_type in [
+        "Application/gRPC",
+        "APPLICATION/GRPC+PROTO",
+        "application/grpc ;x=y",
+    ] {
+        let request = Request::post("/t.v1.Echo/Unary").header("content-type", content_type);
+        answer.request(request.body(Body::empty()).unwrap()).await;
+    }
+    assert_eq!(answer.metrics.snapshot().handled[5], 3);
 }
 
 // M14: both names of the second pair have the same FNV-1a hash, so the prometheus crate's `*Vec`

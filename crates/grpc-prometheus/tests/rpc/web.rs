@@ -89,6 +89,7 @@ async fn outside_grpc_web_the_status_is_read_from_the_frame_of_trailers() {
 #[tokio::test]
 async fn a_failure_in_a_grpc_web_frame_is_not_ok_however_it_is_cut() {
     for cut in 0..WEB_TRAILERS.len() {
+        let content_type = ["application/grpc-web", "Application/gRPC-Web+proto"][cut % 2];
         let (exposition, metrics) = server();
         let (head, tail) = WEB_TRAILERS.split_at(cut);
         let service = ServiceBuilder::new()
@@ -99,7 +100,8 @@ async fn a_failure_in_a_grpc_web_frame_is_not_ok_however_it_is_cut() {
                         Ok::<_, Infallible>(http_body::Frame::data(Bytes::from_static(part)))
                     });
                     let body = http_body_util::StreamBody::new(tokio_stream::iter(frames));
-                    Ok::<_, Infallible>(Response::new(body))
+                    let head = Response::builder().header("content-type", content_type);
+                    Ok::<_, Infallible>(head.body(body).unwrap())
                 },
             ));
         let request = grpc("/t.v1.Echo/Unary").body(Body::empty()).unwrap();
