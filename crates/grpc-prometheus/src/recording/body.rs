@@ -92,7 +92,7 @@ where
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            metered.meter.count(series, data);
+            metered.meter.count(series, data, false);
         }
         polled.map_err(|error| note_reset(reset, error.into()))
     }
@@ -110,8 +110,12 @@ where
 
 impl<B, R: Role> ResponseBody<B, R> {
     #[inline]
-    pub(crate) const fn new(inner: B, meter: Meter<false>, open: OpenCall<R>) -> Self {
-        Self { inner, meter, open }
+    pub(crate) fn new(inner: B, open: OpenCall<R>) -> Self {
+        Self {
+            inner,
+            meter: Meter::default(),
+            open,
+        }
     }
 }
 
@@ -139,7 +143,7 @@ where
             Poll::Ready(None) => this.open.end_response(this.meter.status(), this.meter),
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    this.meter.count(series, data);
+                    this.meter.count(series, data, this.open.is_web());
                     if this.meter.is_invalid() {
                         this.open.end_invalid();
                     }

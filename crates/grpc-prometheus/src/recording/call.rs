@@ -9,6 +9,7 @@ use super::{
     clock,
     code::{Code, GRPC_STATUS},
     content_type::ContentType,
+    head::ResponseHead,
     headers,
     meter::Meter,
     reset::ResetFlag,
@@ -35,10 +36,7 @@ pub(crate) struct OpenCall<R: Role> {
     deadline: u64,
     /// [`NONE`](TraceId::NONE) unless the trace is sampled.
     trace_id: TraceId,
-    /// The HTTP status, once the response head has arrived.
-    status: Option<StatusCode>,
-    /// The head has an OK, and the one message has yet to arrive.
-    ok_in_head: bool,
+    head: ResponseHead,
     /// Closed on drop.
     reset: R::Reset,
 }
@@ -61,8 +59,7 @@ impl<R: Role> OpenCall<R> {
             start: None,
             deadline: clock::NEVER,
             trace_id: TraceId::NONE,
-            status: None,
-            ok_in_head: false,
+            head: ResponseHead::NONE,
             reset,
         }
     }
@@ -78,8 +75,7 @@ impl<R: Role> OpenCall<R> {
             series: Some(series),
             deadline,
             trace_id: trace_id.unwrap_or(TraceId::NONE),
-            status: None,
-            ok_in_head: false,
+            head: ResponseHead::NONE,
             reset: R::Reset::open(),
             start: Some(Instant::now()),
         }
@@ -93,8 +89,7 @@ impl<R: Role> OpenCall<R> {
             start: self.start.take(),
             deadline: self.deadline,
             trace_id: self.trace_id,
-            status: self.status,
-            ok_in_head: self.ok_in_head,
+            head: self.head,
             reset: mem::replace(&mut self.reset, R::Reset::NONE),
         }
     }
@@ -103,6 +98,12 @@ impl<R: Role> OpenCall<R> {
     #[inline]
     pub(crate) const fn series(&self) -> Option<&'static Series> {
         self.series
+    }
+
+    /// Whether the response body is one of grpc-web.
+    #[inline]
+    pub(crate) const fn is_web(&self) -> bool {
+        self.head.is_web()
     }
 
     #[inline]
@@ -121,14 +122,10 @@ impl<R: Role> OpenCall<R> {
         PanicGuard(self)
     }
 
-    /// Handles the response head, which may carry the trace id and may end the call. Returns the
-    /// meter of the body.
+    /// Handles the response head, which may carry the trace id and may end the call.
     #[inline]
-    pub(crate) fn on_response<B: Body>(&mut self, response: &Response<B>) -> Meter<false> {
-        let Some(series) = self.series else {
-            return Meter::default();
-        };
-        self.status = Some(response.status());
+    pub(crate) fn on_response<B: Body>(&mut self, response: &Response<B>) {
+        let Some(series) = self.series else { return };
         if series.schema.config.exemplars && self.trace_id == TraceId::NONE {
             let trace_id = response.extensions().get().copied();
             self.trace_id = trace_id.unwrap_or(TraceId::NONE);
@@ -136,36 +133,38 @@ impl<R: Role> OpenCall<R> {
         let [code, content_type] =
             headers::get_two(response.headers(), [&GRPC_STATUS, &CONTENT_TYPE]);
         let code = code.map(Code::from_value);
-        let meter = Meter::of_response(ContentType::of(content_type) == Some(ContentType::Web));
+        let is_web = ContentType::of(content_type) == Some(ContentType::Web);
+        self.head = ResponseHead::new(response.status(), is_web);
         // A body at its end is never polled: tonic drops it, and hyper sends the head alone.
         if response.body().is_end_stream() {
-            self.end_response(code, &meter);
+            self.end_response(code, &Meter::default());
         } else if code == Some(Code::OK) && series.single_response {
             // The message is still to come.
-            self.ok_in_head = true;
+            self.head = self.head.with_ok();
         } else if code.is_some() {
             self.end(code);
         }
-        meter
     }
 
     /// Ends the call at the end of its response, with `code`, or else the code in the head or of
     /// the HTTP status. An OK takes the messages that it should have.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end_response(&mut self, code: Option<Code>, meter: &Meter<false>) {
-        let in_head = self.ok_in_head.then_some(Code::OK);
-        match (code.or(in_head), self.series) {
-            (Some(Code::OK), Some(series)) if !meter.allows_ok(series) => {
-                self.end(Some(Code::INTERNAL));
-            }
-            (code, _) => self.end(code),
+        let Some(series) = self.series else { return };
+        let mut code = match code {
+            None if self.head.has_ok() => Some(Code::OK),
+            code => code,
+        };
+        if code == Some(Code::OK) && !meter.allows_ok(series) {
+            code = Some(Code::INTERNAL);
         }
+        self.end(code);
     }
 
     /// Ends the call, unless its body is not gRPC, such as the page of a proxy.
     #[cold]
     pub(crate) fn end_invalid(&mut self) {
-        if self.status == Some(StatusCode::OK) {
+        if self.head.status() == Some(StatusCode::OK) {
             self.end(Some(Code::INTERNAL));
         }
     }
@@ -174,7 +173,7 @@ impl<R: Role> OpenCall<R> {
     #[inline]
     pub(crate) fn end(&mut self, code: Option<Code>) {
         if let Some((series, start)) = self.close() {
-            let mut code = code.unwrap_or_else(|| self.http_code());
+            let mut code = code.unwrap_or_else(|| self.head.http_code());
             // After a reset of the request body the handler may see a regular end and respond as
             // usual. tonic reports an expired client deadline as `Cancelled`, and so may the peer.
             let reset = self.reset.flag().is_some_and(ResetFlag::is_set);
@@ -193,22 +192,13 @@ impl<R: Role> OpenCall<R> {
             _ => None,
         }
     }
-
-    /// The code of a response without `grpc-status`.
-    #[inline]
-    fn http_code(&self) -> Code {
-        self.status.map_or(Code::UNKNOWN, Code::from_http)
-    }
 }
 
 impl<R: Role> Drop for OpenCall<R> {
     #[inline]
     fn drop(&mut self) {
-        if self.ok_in_head {
-            self.end(Some(Code::OK));
-        }
         if let Some((series, start)) = self.close() {
-            record_dropped::<R>(series, start, self.deadline, self.trace_id, self.status);
+            record_dropped::<R>(series, start, self.deadline, self.trace_id, self.head);
         }
         self.reset.close();
     }
@@ -240,9 +230,10 @@ fn record_dropped<R: Role>(
     start: Instant,
     deadline: u64,
     trace_id: TraceId,
-    status: Option<StatusCode>,
+    head: ResponseHead,
 ) {
-    let code = match status {
+    let code = match head.status() {
+        _ if head.has_ok() => Code::OK,
         // The client has dropped a response that is not gRPC, so its HTTP status is the outcome.
         Some(status) if status != StatusCode::OK && R::SIDE == Side::Client => {
             Code::from_http(status)

@@ -22,8 +22,6 @@ pub(crate) struct Scanner {
     trailers: StatusParser,
     /// Complete messages so far; saturates.
     messages: u8,
-    /// Only grpc-web has frames of trailers.
-    web: bool,
     /// A frame had an unknown flag.
     invalid: bool,
 }
@@ -51,15 +49,9 @@ const NAME: &[u8] = b"grpc-status:";
 // === impl Scanner ===
 
 impl Scanner {
-    pub(crate) fn new(web: bool) -> Self {
-        Self {
-            web,
-            ..Self::default()
-        }
-    }
-
-    /// Scans the next chunk and reports the length of each message that ends in it.
-    pub(crate) fn scan(&mut self, mut chunk: &[u8], mut message: impl FnMut(u32)) {
+    /// Scans the next chunk and reports the length of each message that ends in it. Only grpc-web
+    /// has frames of trailers.
+    pub(crate) fn scan(&mut self, mut chunk: &[u8], web: bool, mut message: impl FnMut(u32)) {
         if let Some(length) = self.single_message(chunk) {
             return message(length);
         }
@@ -77,7 +69,7 @@ impl Scanner {
             self.remaining -= taken as u32;
             let flag = self.prefix[0];
             let is_message = flag & TRAILERS == 0;
-            if !is_message && self.web {
+            if !is_message && web {
                 self.trailers.read(content);
             } else if flag > COMPRESSED {
                 self.invalid = true;
@@ -234,7 +226,7 @@ mod tests {
         let mut scanner = Scanner::default();
         let mut messages = Vec::new();
         for chunk in chunks {
-            scanner.scan(chunk, |length| messages.push(length));
+            scanner.scan(chunk, false, |length| messages.push(length));
         }
         messages
     }
@@ -278,10 +270,10 @@ mod tests {
     fn an_empty_message_counts_at_its_last_prefix_byte() {
         let mut scanner = Scanner::default();
         let mut messages = 0;
-        scanner.scan(&[0, 0, 0, 0], |_| messages += 1);
+        scanner.scan(&[0, 0, 0, 0], false, |_| messages += 1);
         assert_eq!(messages, 0);
         let mut messages = 0;
-        scanner.scan(&[0], |_| messages += 1);
+        scanner.scan(&[0], false, |_| messages += 1);
         assert_eq!(messages, 1);
     }
 
@@ -291,7 +283,7 @@ mod tests {
         body.truncate(PREFIX);
         body.extend(b"grpc-status:0\r\n");
         let mut scanner = Scanner::default();
-        scanner.scan(&body, |_| panic!("no message"));
+        scanner.scan(&body, false, |_| panic!("no message"));
         assert_eq!(scanner.status(), None);
         assert!(scanner.is_invalid());
     }
@@ -309,7 +301,7 @@ mod tests {
             for size in 1..=body.len() {
                 let mut scanner = Scanner::default();
                 for chunk in body.chunks(size) {
-                    scanner.scan(chunk, |_| ());
+                    scanner.scan(chunk, false, |_| ());
                 }
                 let found = [scanner.is_complete(), scanner.is_invalid()];
                 assert_eq!(found, expected, "{body:?}");
@@ -336,9 +328,9 @@ mod tests {
             let mut body = frame(0x80, trailers.len());
             body.truncate(PREFIX);
             body.extend(trailers);
-            let mut scanner = Scanner::new(true);
+            let mut scanner = Scanner::default();
             for chunk in body.chunks(3) {
-                scanner.scan(chunk, |_| panic!("trailers are no message"));
+                scanner.scan(chunk, true, |_| panic!("trailers are no message"));
             }
             assert_eq!(scanner.status(), expected, "{trailers:?}");
         }

@@ -14,6 +14,7 @@ use super::{
     body::ResponseBody,
     call::OpenCall,
     code::Code,
+    nesting::CountedRequest,
     role::{Role, Server},
 };
 
@@ -24,6 +25,7 @@ pin_project! {
         #[pin]
         inner: F,
         open: OpenCall<R>,
+        counted: CountedRequest,
     }
 }
 
@@ -32,11 +34,21 @@ pin_project! {
 impl<F, R: Role> ResponseFuture<F, R> {
     /// Creates the inner future, which may panic.
     #[inline]
-    pub(crate) fn start(mut open: OpenCall<R>, inner: impl FnOnce() -> F) -> Self {
+    pub(crate) fn start(
+        mut open: OpenCall<R>,
+        counted: CountedRequest,
+        inner: impl FnOnce() -> F,
+    ) -> Self {
+        let outer = counted.enter();
         let on_panic = open.on_panic();
         let inner = inner();
         mem::forget(on_panic);
-        Self { inner, open }
+        drop(outer);
+        Self {
+            inner,
+            open,
+            counted,
+        }
     }
 }
 
@@ -52,15 +64,17 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let outer = this.counted.enter();
         let on_panic = this.open.on_panic();
         let polled = this.inner.poll(cx);
         mem::forget(on_panic);
+        drop(outer);
         match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(response)) => {
-                let meter = this.open.on_response(&response);
+                this.open.on_response(&response);
                 let open = this.open.take();
-                Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, meter, open))))
+                Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, open))))
             }
             Poll::Ready(Err(error)) => {
                 this.open.end(Some(Code::from_any(&error)));

@@ -11,7 +11,7 @@ pub(crate) fn get<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a H
 }
 
 /// The first values of two different headers, in one pass.
-#[inline]
+#[inline(always)]
 pub(crate) fn get_two<'a>(
     headers: &'a HeaderMap,
     names: [&HeaderName; 2],

@@ -13,6 +13,7 @@ use super::{
     code::BoxError,
     future::ResponseFuture,
     handle::{MethodHandle, ResolveMethod},
+    nesting::CountedRequest,
     registration::Registration,
     reset::{ResetFlag, ShareReset},
     role::{Client, Server},
@@ -176,10 +177,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
-        let open = self.registration.start(&mut request, self.hooks);
+        let mut counted = CountedRequest::NONE;
+        let open = self
+            .registration
+            .start(&mut request, self.hooks, &mut counted);
         let (series, reset) = (open.series(), open.reset());
         let request = request.map(|body| RequestBody::new(body, series, reset));
-        ResponseFuture::start(open, || self.inner.call(request))
+        ResponseFuture::start(open, counted, || self.inner.call(request))
     }
 }
 
@@ -200,10 +204,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
-        let open = self.registration.start(&mut request, Hooks::NONE);
+        let mut counted = CountedRequest::NONE;
+        let open = self
+            .registration
+            .start(&mut request, Hooks::NONE, &mut counted);
         let (series, reset) = (open.series(), open.reset());
         let request = request.map(|body| RequestBody::new(body, series, reset));
-        ResponseFuture::start(open, || BoxedErrors::new(self.inner.call(request)))
+        ResponseFuture::start(open, counted, || BoxedErrors::new(self.inner.call(request)))
     }
 }
 
@@ -227,14 +234,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
+        let mut counted = CountedRequest::NONE;
         let open = self
             .registration
-            .start::<Client, _>(&mut request, Hooks::NONE);
+            .start::<Client, _>(&mut request, Hooks::NONE, &mut counted);
         let (series, reset) = (open.series(), open.reset());
         let body =
             |body| tonic::body::Body::new(RequestBody::<_, Client>::new(body, series, reset));
         let request = request.map(body);
-        ResponseFuture::start(open, || BoxedErrors::new(self.inner.call(request)))
+        ResponseFuture::start(open, counted, || BoxedErrors::new(self.inner.call(request)))
     }
 }
 

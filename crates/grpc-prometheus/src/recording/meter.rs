@@ -35,10 +35,10 @@ impl<const REQUEST: bool> Meter<REQUEST> {
     }
 
     #[inline(always)]
-    pub(crate) fn count(&mut self, series: &Series, data: &[u8]) {
+    pub(crate) fn count(&mut self, series: &Series, data: &[u8], web: bool) {
         match self.scanner.single_message(data) {
             Some(bytes) if !series.timed => Self::count_message(series, bytes),
-            _ => *self = self.scan(series, data),
+            _ => *self = self.scan(series, data, web),
         }
     }
 
@@ -61,9 +61,9 @@ impl<const REQUEST: bool> Meter<REQUEST> {
     }
 
     #[inline(never)]
-    fn scan(mut self, series: &Series, data: &[u8]) -> Self {
+    fn scan(mut self, series: &Series, data: &[u8], web: bool) -> Self {
         let mut messages = 0;
-        self.scanner.scan(data, |bytes| {
+        self.scanner.scan(data, web, |bytes| {
             messages += 1;
             Self::count_message(series, bytes);
         });
@@ -71,13 +71,6 @@ impl<const REQUEST: bool> Meter<REQUEST> {
             self.time_messages(series, messages);
         }
         self
-    }
-
-    pub(crate) fn of_response(web: bool) -> Self {
-        Self {
-            scanner: Scanner::new(web),
-            ..Self::default()
-        }
     }
 
     /// Whether a frame has an unknown flag, so that its receiver fails.

@@ -11,6 +11,7 @@ use super::{
     handle::ResolveMethod,
     headers,
     layer::Hooks,
+    nesting::CountedRequest,
     role::{ResetState, Role},
     timeout::{self, GRPC_TIMEOUT},
 };
@@ -35,9 +36,15 @@ impl Registration {
         }
     }
 
-    /// Starts the call of this request. The result is empty if the call is not counted.
+    /// Starts the call of this request. The result is empty if the call is not counted, or counted
+    /// by a layer outside.
     #[inline(always)]
-    pub(crate) fn start<R: Role, B>(&self, request: &mut Request<B>, hooks: Hooks) -> OpenCall<R> {
+    pub(crate) fn start<R: Role, B>(
+        &self,
+        request: &mut Request<B>,
+        hooks: Hooks,
+        counted: &mut CountedRequest,
+    ) -> OpenCall<R> {
         let [content_type, timeout] =
             headers::get_two(request.headers(), [&CONTENT_TYPE, &GRPC_TIMEOUT]);
         let series = match ContentType::of(content_type) {
@@ -46,7 +53,11 @@ impl Registration {
             Some(ContentType::WebText) => None,
             Some(ContentType::Grpc | ContentType::Web) => self.series(request, hooks),
         };
+        if let (Some(series), Some(header)) = (series, content_type) {
+            *counted = CountedRequest::new(series, header);
+        }
         let open: OpenCall<R> = match (series, hooks.share_reset) {
+            (Some(_), _) if counted.is_current() => OpenCall::uncounted(R::Reset::NONE),
             (Some(series), _) => OpenCall::start(series, request, self.deadline(timeout)),
             (None, Some(_)) => OpenCall::uncounted(R::Reset::open()),
             (None, None) => OpenCall::uncounted(R::Reset::NONE),

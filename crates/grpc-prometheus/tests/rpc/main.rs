@@ -42,6 +42,7 @@ mod scrapes;
 mod served;
 mod server;
 mod stack;
+mod twice;
 mod unknown;
 mod web;
 mod wire;

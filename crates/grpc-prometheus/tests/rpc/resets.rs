@@ -196,7 +196,9 @@ async fn a_request_body_that_is_reset_after_its_call_changes_no_later_call() {
 async fn an_error_of_a_request_body_cancels_the_call_only_if_the_caller_is_gone() {
     use io::{Error, ErrorKind};
 
-    let cases: [(fn() -> Error, &str); 9] = [
+    type Failure = fn() -> Error;
+
+    let cases: [(Failure, &str); 9] = [
         (|| ErrorKind::ConnectionReset.into(), "Canceled"),
         (|| ErrorKind::ConnectionAborted.into(), "Canceled"),
         (|| ErrorKind::BrokenPipe.into(), "Canceled"),
