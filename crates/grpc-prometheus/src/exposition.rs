@@ -6,6 +6,7 @@ mod decoration;
 mod foreign;
 mod gather;
 mod gzip;
+mod naming;
 mod negotiation;
 mod openmetrics;
 mod page;
@@ -13,6 +14,7 @@ mod registry;
 mod samples;
 mod scrape;
 mod snapshot;
+mod split;
 
 pub use self::{
     registry::Exposition,

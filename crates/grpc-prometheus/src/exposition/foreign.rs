@@ -23,14 +23,9 @@ pub(crate) fn write(name: &str, family: &MetricFamily, page: &mut Page) {
         return;
     };
     page.head(name, family.help(), metric_type);
-    let counter = metric_type == MetricType::COUNTER && page.format == Format::OpenMetrics;
-    let suffix = match counter && !name.ends_with("_total") {
-        true => "_total",
-        false => "",
-    };
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     for sample in samples.filter_map(|line| Sample::parse(line, name)) {
-        sample.write(name, suffix, metric_type, page);
+        sample.write(name, metric_type, page);
     }
 }
 
@@ -66,13 +61,13 @@ impl<'a> Sample<'a> {
         })
     }
 
-    fn write(&self, name: &str, suffix: &str, metric_type: MetricType, page: &mut Page) {
+    fn write(&self, name: &str, metric_type: MetricType, page: &mut Page) {
         let value = match self.value {
             "inf" => "+Inf",
             "-inf" => "-Inf",
             value => value,
         };
-        page.push(&[name, suffix, self.part]);
+        page.push(&[name, self.part]);
         match (self.bound(metric_type), page.format) {
             (Some((labels, bound)), Format::OpenMetrics) => {
                 page.push(&[labels, &canonical(bound), "\"}"]);

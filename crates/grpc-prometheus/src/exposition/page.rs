@@ -5,6 +5,7 @@ use std::fmt::Write;
 use prometheus::proto::MetricType;
 
 use super::{
+    naming,
     negotiation::Format,
     openmetrics,
     samples::{Distribution, Sink},
@@ -21,6 +22,8 @@ pub(crate) struct Page {
     pub(crate) format: Format,
     /// The name of the family whose `HELP` and `TYPE` were written last.
     heading: String,
+    /// Whether the page has sample lines alone.
+    bare: bool,
 }
 
 /// Writes the samples of one family of one store to a page.
@@ -41,31 +44,51 @@ impl Page {
             out: String::new(),
             format,
             heading: String::new(),
+            bare: false,
+        }
+    }
+
+    /// For sample lines alone: without `HELP`, `TYPE` and exemplars.
+    pub(crate) fn bare(format: Format) -> Self {
+        Self {
+            bare: true,
+            ..Self::new(format)
         }
     }
 
     /// Writes `HELP` and `TYPE`, once per family.
     pub(crate) fn head(&mut self, name: &str, help: &str, metric_type: MetricType) {
         let openmetrics = self.format == Format::OpenMetrics;
-        let name = match name.strip_suffix("_total") {
+        let name = match naming::stem(name) {
             Some(family) if openmetrics && metric_type == MetricType::COUNTER => family,
             _ => name,
         };
-        if self.heading == name {
-            return;
-        }
-        name.clone_into(&mut self.heading);
         let metric_type = match metric_type {
             MetricType::COUNTER => "counter",
             MetricType::GAUGE => "gauge",
             MetricType::HISTOGRAM => "histogram",
             MetricType::SUMMARY => "summary",
-            MetricType::UNTYPED if openmetrics => "unknown",
-            MetricType::UNTYPED => "untyped",
+            MetricType::UNTYPED => return self.untyped_head(name, help),
         };
+        self.push_head(name, help, metric_type);
+    }
+
+    pub(crate) fn untyped_head(&mut self, name: &str, help: &str) {
+        let metric_type = match self.format {
+            Format::Text => "untyped",
+            Format::OpenMetrics => "unknown",
+        };
+        self.push_head(name, help, metric_type);
+    }
+
+    fn push_head(&mut self, name: &str, help: &str, metric_type: &str) {
+        if self.bare || self.heading == name {
+            return;
+        }
+        name.clone_into(&mut self.heading);
         if !help.is_empty() {
             self.push(&["# HELP ", name, " "]);
-            labels::push_escaped(&mut self.out, help, openmetrics);
+            labels::push_escaped(&mut self.out, help, self.format == Format::OpenMetrics);
             self.out.push('\n');
         }
         self.push(&["# TYPE ", name, " ", metric_type, "\n"]);
@@ -153,7 +176,7 @@ impl Sink for PageSink<'_> {
     fn histogram(&mut self, labels: &Labels, code: Option<&str>, distribution: &Distribution<'_>) {
         self.head();
         let bounds = distribution.histogram.bounds();
-        let openmetrics = self.page.format == Format::OpenMetrics;
+        let exemplars = self.page.format == Format::OpenMetrics && !self.page.bare;
         let suffixes = match self.page.format {
             Format::Text => &bounds.text,
             Format::OpenMetrics => &bounds.openmetrics,
@@ -165,7 +188,7 @@ impl Sink for PageSink<'_> {
             self.page.push(&[&self.line, &suffixes[bucket]]);
             self.page.push_count(count);
             if let Some(exemplar) = distribution.exemplar(self.family, bucket)
-                && openmetrics
+                && exemplars
             {
                 openmetrics::push_exemplar(&mut self.page.out, &exemplar);
             }

@@ -6,15 +6,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prometheus::{Registry, proto::MetricFamily};
+use prometheus::{
+    Registry,
+    proto::{MetricFamily, MetricType},
+};
 
 use super::{
     collector::{ActiveEncodes, StoreCollector},
     decoration::Decoration,
-    foreign,
+    foreign, naming,
     negotiation::{self, Format},
     page::{Page, PageSink},
     samples::Samples,
+    split::{SplitFamilies, SplitFamily},
 };
 use crate::series::{Config, Family, Store};
 
@@ -58,6 +62,7 @@ struct Scraped {
 enum Part<'a> {
     Own(&'a Scraped, Family),
     Foreign(&'a MetricFamily),
+    Split(SplitFamily),
 }
 
 // === impl Exposition ===
@@ -95,23 +100,54 @@ impl Exposition {
         let stores = self.stores().clone();
         let foreign = self.shared.encodes.gather_foreign(&self.shared.registry);
         let stores: Vec<_> = stores.into_iter().map(Scraped::new).collect();
+        let mut families = self.by_name(&stores, &foreign);
+        self.split(&mut families, format);
         let mut page = Page::new(format);
-        for (name, parts) in self.by_name(&stores, &foreign) {
+        for (name, parts) in families {
             for part in parts {
-                match part {
-                    Part::Own(own, family) => {
-                        let labels = &self.shared.decoration.text;
-                        let mut sink = PageSink::new(&mut page, name.clone(), labels, family);
-                        own.samples.write(family, &mut sink);
-                    }
-                    Part::Foreign(family) => foreign::write(&name, family, &mut page),
-                }
+                self.write(&name, &part, &mut page);
             }
         }
         if format == Format::OpenMetrics {
             page.push(&["# EOF\n"]);
         }
         page.out
+    }
+
+    /// Replaces the families that cannot keep their type in this format.
+    fn split(&self, families: &mut BTreeMap<String, Vec<Part<'_>>>, format: Format) {
+        let types = families.iter().map(|(name, parts)| {
+            let mut types = parts.iter().map(Part::metric_type);
+            let first = types.next().flatten();
+            let same = types.all(|other| other == first);
+            (name.as_str(), first.filter(|_| same))
+        });
+        let split = naming::split(&types.collect::<Vec<_>>(), format);
+        let split = families.keys().cloned().zip(split);
+        let split: Vec<_> = split.filter(|(_, split)| *split).collect();
+        let mut found = SplitFamilies::default();
+        for (name, _) in split {
+            for part in families.remove(&name).into_iter().flatten() {
+                let mut lines = Page::bare(format);
+                self.write(&name, &part, &mut lines);
+                found.add(part.help(), &lines.out);
+            }
+        }
+        for (name, family) in found.into_families() {
+            families.insert(name, vec![Part::Split(family)]);
+        }
+    }
+
+    fn write(&self, name: &str, part: &Part<'_>, page: &mut Page) {
+        match part {
+            Part::Own(own, family) => {
+                let labels = &self.shared.decoration.text;
+                let mut sink = PageSink::new(page, name.to_owned(), labels, *family);
+                own.samples.write(*family, &mut sink);
+            }
+            Part::Foreign(family) => foreign::write(name, family, page),
+            Part::Split(family) => family.write(name, page),
+        }
     }
 
     /// Returns the store for this configuration, and creates it if there is none.
@@ -182,6 +218,26 @@ impl fmt::Debug for Exposition {
 impl From<prometheus::Error> for RegisterError {
     fn from(error: prometheus::Error) -> Self {
         Self::Registry(error)
+    }
+}
+
+// === impl Part ===
+
+impl Part<'_> {
+    fn metric_type(&self) -> Option<MetricType> {
+        match self {
+            Self::Own(_, family) => Some(family.metric_type()),
+            Self::Foreign(family) => Some(family.get_field_type()),
+            Self::Split(_) => None,
+        }
+    }
+
+    fn help(&self) -> &str {
+        match self {
+            Self::Own(_, family) => family.help(),
+            Self::Foreign(family) => family.help(),
+            Self::Split(_) => "",
+        }
     }
 }
 

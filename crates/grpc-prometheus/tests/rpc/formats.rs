@@ -80,7 +80,7 @@ fn a_registrys_prefix_and_labels_are_on_our_series() {
 #[test]
 fn openmetrics_names_families_without_total_and_ends() {
     let exposition = fresh(|builder| builder.message_sizes(Buckets::A66Bytes));
-    let jobs = Counter::new("jobs", "Jobs \"done\".").unwrap();
+    let jobs = Counter::new("jobs_total", "Jobs \"done\".").unwrap();
     exposition.registry().register(Box::new(jobs)).unwrap();
     let (content_type, page) = exposition.encode(Some(
         "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3",

@@ -36,6 +36,7 @@ mod panics;
 mod paths;
 mod peers;
 mod registrations;
+mod registries;
 mod reset_flags;
 mod resets;
 mod scrapes;
