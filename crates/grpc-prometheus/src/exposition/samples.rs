@@ -5,8 +5,8 @@ use std::sync::Arc;
 use prometheus::proto::MetricType;
 
 use crate::series::{
-    CODES, Exemplar, Family, Histograms, Method, Reading, Schema, Series, Side, Store, ZeroInit,
-    labels::Labels,
+    CODES, CodeLabel, Exemplar, Family, Histograms, Method, Reading, Schema, Series, Side, Store,
+    ZeroInit, labels::Labels,
 };
 
 /// Receives samples, family by family.
@@ -143,7 +143,12 @@ impl Samples {
                 Family::Handling => config.code_label.value(config.style, index),
                 _ => None,
             };
-            let zero = code.is_none() || self.has_zero(sample, index);
+            let zero = match config.code_label {
+                CodeLabel::None => true,
+                CodeLabel::OkError => self.has_zero(sample, index),
+                // 17 empty histograms per method would be nine tenths of the page.
+                CodeLabel::Full => index == 0 && self.has_zero(sample, index),
+            };
             if zero || buckets.iter().any(|count| *count > 0) {
                 sink.histogram(&series.labels, code, &distribution);
             }

@@ -6,8 +6,8 @@
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Buckets {
-    /// 19 bounds from 100 µs to 10 s: all bounds of [`Go`](Self::Go) and [`Python`](Self::Python),
-    /// and five below 5 ms. The default for times.
+    /// 22 bounds from 10 µs to 10 s: all bounds of [`Go`](Self::Go) and [`Python`](Self::Python),
+    /// and eight below 5 ms. The default for times.
     #[default]
     Fine,
     /// The 11 bounds of go-grpc-prometheus, 5 ms to 10 s.
@@ -30,8 +30,8 @@ const PYTHON: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 const FINE: &[f64] = &[
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75,
-    1.0, 2.5, 5.0, 7.5, 10.0,
+    0.00001, 0.000_025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+    0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 const A66: &[f64] = &[
     0.0, 0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002, 0.003, 0.004, 0.005,

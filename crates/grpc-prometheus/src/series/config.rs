@@ -15,7 +15,8 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ZeroInit {
-    /// All series, with all 17 codes. The default without extra labels.
+    /// All series, with all 17 codes, except for the histograms of
+    /// [`CodeLabel::Full`](crate::CodeLabel::Full). The default without extra labels.
     #[default]
     All,
     /// All series, but with the code `OK` only.

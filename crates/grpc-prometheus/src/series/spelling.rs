@@ -20,7 +20,8 @@ pub enum CodeLabel {
     None,
     /// `OK` or `error`: two histograms per method.
     OkError,
-    /// One histogram per code: 17 per method.
+    /// One histogram per code: 17 per method. Those of errors appear with the first call that has
+    /// the code, whatever [`ZeroInit`](crate::ZeroInit) says.
     Full,
 }
 

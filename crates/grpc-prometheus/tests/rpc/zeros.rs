@@ -1,6 +1,6 @@
 //! Series that exist before the first call.
 
-use grpc_prometheus::{Builder, ClientMetrics, Exposition, LabelStyle, ZeroInit};
+use grpc_prometheus::{Builder, ClientMetrics, CodeLabel, Exposition, LabelStyle, ZeroInit};
 
 use crate::{
     echo::echo_descriptor_set,
@@ -45,7 +45,7 @@ fn zeros(side: &str, kinds: [&str; 4], codes: &str) -> String {
     let help = "Time in seconds from the start of an RPC to its end.";
     family("handling_seconds", help, "histogram", &|method| {
         let labels = labels(method);
-        let bounds = "0.0001 0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 \
+        let bounds = "0.00001 0.000025 0.00005 0.0001 0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 \
             0.75 1 2.5 5 7.5 10 +Inf";
         let line = |le| format!("NAME_bucket{{{labels},le=\"{le}\"}} 0\n");
         let buckets: String = bounds.split_whitespace().map(line).collect();
@@ -122,6 +122,42 @@ fn without_the_histogram_only_the_histogram_is_missing() {
         .map(|line| format!("{line}\n"))
         .collect();
     assert_eq!(page, expected);
+}
+
+/// The codes of the handling-time histograms of the unary method.
+fn codes(page: &str) -> Vec<&str> {
+    let name = "grpc_server_handling_seconds_count{grpc_code=\"";
+    let counts = page.lines().filter_map(|line| line.strip_prefix(name));
+    let unary = counts.filter(|line| line.contains(U));
+    unary.filter_map(|line| line.split('"').next()).collect()
+}
+
+#[tokio::test]
+async fn with_a_histogram_per_code_those_of_errors_appear_with_their_first_call() {
+    let mut fixture = fixture(|builder| builder.code_on_histogram(CodeLabel::Full));
+    assert_eq!(codes(&page(&fixture.exposition)), ["OK"]);
+    let handled = page(&fixture.exposition);
+    let handled = handled
+        .lines()
+        .filter(|line| line.starts_with("grpc_server_handled_total{"));
+    assert_eq!(handled.count(), 4 * 17);
+    fixture.echo.unary("err5").await.unwrap_err();
+    assert_eq!(codes(&page(&fixture.exposition)), ["OK", "NotFound"]);
+
+    for (code_label, zero_init, expected) in [
+        (CodeLabel::Full, ZeroInit::OkOnly, &["OK"][..]),
+        (CodeLabel::Full, ZeroInit::None, &[]),
+        (CodeLabel::OkError, ZeroInit::All, &["OK", "error"]),
+        (CodeLabel::OkError, ZeroInit::OkOnly, &["OK"]),
+    ] {
+        let builder =
+            |builder: Builder<_>| builder.code_on_histogram(code_label).zero_init(zero_init);
+        assert_eq!(
+            codes(&page(&fresh(builder))),
+            expected,
+            "{code_label:?} {zero_init:?}"
+        );
+    }
 }
 
 // M13
