@@ -9,6 +9,6 @@ mod side;
 
 pub use self::{
     builder::Builder,
-    error::Error,
+    error::{DescriptorSetError, Error},
     metrics::{ClientMetrics, ServerMetrics},
 };

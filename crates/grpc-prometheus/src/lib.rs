@@ -16,7 +16,7 @@ mod series;
 #[cfg(test)]
 mod arrows;
 
-pub use configuration::{Builder, ClientMetrics, Error, ServerMetrics};
+pub use configuration::{Builder, ClientMetrics, DescriptorSetError, Error, ServerMetrics};
 pub use exposition::{Exposition, PageBody, ScrapeService, Snapshot};
 #[cfg(feature = "tonic")]
 pub use recording::MeteredChannel;

@@ -32,7 +32,7 @@ pub(crate) use self::{
     families::{Family, Side},
     labels::ExtraLabel,
     layout::Histograms,
-    methods::{Entry, Filter, Method, MethodSpec, MethodTable},
+    methods::{Entry, Filter, Method, MethodSpec, MethodTable, Selection},
     spelling::{CODES, Kind},
-    store::{Schema, Store},
+    store::{Schema, Store, TypeConflict, check_types},
 };

@@ -14,7 +14,8 @@ use crate::{
     exposition::Exposition,
     recording::Registration,
     series::{
-        Buckets, CodeLabel, Config, ExtraLabel, Filter, LabelStyle, MethodTable, Side, ZeroInit,
+        Buckets, CodeLabel, Config, ExtraLabel, Filter, LabelStyle, MethodTable, Selection, Side,
+        ZeroInit, check_types,
     },
 };
 
@@ -203,13 +204,19 @@ impl<M: Metric> Builder<M> {
     pub fn register(self, exposition: &Exposition) -> Result<M, Error> {
         let mut specs = Vec::new();
         for set in &self.descriptor_sets {
-            specs.append(&mut descriptor::methods(set)?);
+            specs.append(&mut descriptor::methods(set).map_err(Error::DescriptorSet)?);
         }
         let learns = self.descriptor_sets.is_empty() && M::SIDE == Side::Client;
-        let exclude = self.exclude_health_and_reflection;
-        let filter = self.filter.clone().unwrap_or_else(|| Arc::new(|_, _| true));
+        let selection = Selection {
+            exclude_health_and_reflection: self.exclude_health_and_reflection,
+            filter: self.filter.clone().unwrap_or_else(|| Arc::new(|_, _| true)),
+        };
+        let style = self.style;
+        let conflict = |conflict| Error::method_type(conflict, style);
+        // Before the store, so that an error leaves no trace.
+        check_types(selection.counted(&specs).into_iter()).map_err(conflict)?;
         let store = exposition.store(self.config()?)?;
-        let table = MethodTable::new(&store, &specs, exclude, filter, learns);
+        let table = MethodTable::new(&store, &specs, &selection, learns).map_err(conflict)?;
         let registration = Registration::new(store, table);
         Ok(M::new(Box::leak(Box::new(registration))))
     }

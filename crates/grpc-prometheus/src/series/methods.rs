@@ -15,7 +15,7 @@ use super::{
     learned::LearnedMethods,
     paths::PathMap,
     spelling::{Kind, UNKNOWN},
-    store::{Schema, Store},
+    store::{Schema, Store, TypeConflict},
 };
 
 const HEALTH_AND_REFLECTION: [&str; 3] = [
@@ -52,6 +52,12 @@ pub(crate) enum Entry {
     Method(&'static Method),
     /// The user excluded the method.
     Excluded,
+}
+
+/// Which methods are counted.
+pub(crate) struct Selection {
+    pub(crate) exclude_health_and_reflection: bool,
+    pub(crate) filter: Arc<Filter>,
 }
 
 pub(crate) struct MethodTable {
@@ -132,6 +138,24 @@ impl Entry {
     }
 }
 
+// === impl Selection ===
+
+impl Selection {
+    pub(crate) fn counted<'a>(&self, specs: &'a [MethodSpec]) -> Vec<&'a MethodSpec> {
+        let included = |spec: &&MethodSpec| !self.excludes_service(&spec.service);
+        let counted = specs.iter().filter(included);
+        counted.filter(|spec| self.counts(spec)).collect()
+    }
+
+    fn excludes_service(&self, service: &str) -> bool {
+        self.exclude_health_and_reflection && HEALTH_AND_REFLECTION.contains(&service)
+    }
+
+    fn counts(&self, spec: &MethodSpec) -> bool {
+        (self.filter)(&spec.service, &spec.method)
+    }
+}
+
 // === impl MethodTable ===
 
 impl MethodTable {
@@ -139,20 +163,17 @@ impl MethodTable {
     pub(crate) fn new(
         store: &Arc<Store>,
         specs: &[MethodSpec],
-        exclude_health_and_reflection: bool,
-        filter: Arc<Filter>,
+        selection: &Selection,
         learns: bool,
-    ) -> Self {
+    ) -> Result<Self, TypeConflict> {
+        store.declare(&selection.counted(specs))?;
         let mut by_path = HashMap::new();
         let mut by_service = HashMap::new();
-        let excluded = |service: &str| {
-            exclude_health_and_reflection && HEALTH_AND_REFLECTION.contains(&service)
-        };
         for spec in specs {
-            if excluded(&spec.service) {
+            if selection.excludes_service(&spec.service) {
                 continue;
             }
-            let entry = if filter(&spec.service, &spec.method) {
+            let entry = if selection.counts(spec) {
                 Entry::new(store.method(spec))
             } else {
                 Entry::Excluded
@@ -162,14 +183,16 @@ impl MethodTable {
                 .entry(spec.service.as_str().into())
                 .or_insert_with(|| unknown(store, &spec.service));
         }
-        let excluded = HEALTH_AND_REFLECTION.into_iter().filter(|s| excluded(s));
+        let services = HEALTH_AND_REFLECTION.into_iter();
+        let excluded = services.filter(|service| selection.excludes_service(service));
         by_service.extend(excluded.map(|service| (service.into(), Entry::Excluded)));
-        Self {
+        let filter = Arc::clone(&selection.filter);
+        Ok(Self {
             by_path: by_path.into(),
             by_service: by_service.into(),
             unknown: unknown(store, UNKNOWN),
             learned: learns.then(|| LearnedMethods::new(Arc::clone(store), filter)),
-        }
+        })
     }
 
     /// The entry of a counted or excluded method; `None` for other paths.

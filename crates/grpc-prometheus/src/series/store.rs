@@ -1,7 +1,7 @@
 //! The series of one side: shared by all registrations with the same names.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -31,6 +31,31 @@ pub(crate) struct Store {
 
 /// By service, method and type, in the order of the page.
 type Methods = BTreeMap<(String, String, Kind), &'static Method>;
+
+/// A method that is declared with two types.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TypeConflict {
+    pub(crate) first: MethodSpec,
+    pub(crate) second: Kind,
+}
+
+/// Every method must have one type.
+pub(crate) fn check_types<'a>(
+    specs: impl Iterator<Item = &'a MethodSpec>,
+) -> Result<(), TypeConflict> {
+    let mut known = HashMap::new();
+    for spec in specs {
+        let name = (&spec.service, &spec.method);
+        let first: &MethodSpec = known.entry(name).or_insert(spec);
+        if first.kind != spec.kind {
+            return Err(TypeConflict {
+                first: first.clone(),
+                second: spec.kind,
+            });
+        }
+    }
+    Ok(())
+}
 
 // === impl Schema ===
 
@@ -70,12 +95,27 @@ impl Store {
         self.methods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds declared methods: all of them, or none if one is declared with two types.
+    pub(crate) fn declare(&self, specs: &[&MethodSpec]) -> Result<(), TypeConflict> {
+        let mut methods = self.methods();
+        let declared = methods.values().map(|method| &method.spec);
+        let declared = declared.filter(|spec| spec.declared);
+        check_types(declared.chain(specs.iter().copied()))?;
+        for spec in specs {
+            self.insert(&mut methods, spec);
+        }
+        Ok(())
+    }
+
     /// Returns the method with this name, and adds it if it is new.
     ///
     /// It is leaked: calls refer to its counters, and reference counting would cost each call more
     /// than the look-up.
     pub(crate) fn method(&self, spec: &MethodSpec) -> &'static Method {
-        let mut methods = self.methods();
+        self.insert(&mut self.methods(), spec)
+    }
+
+    fn insert(&self, methods: &mut Methods, spec: &MethodSpec) -> &'static Method {
         let name = (spec.service.clone(), spec.method.clone(), spec.kind);
         let new = || &*Box::leak(Box::new(Method::new(&self.schema, spec.clone())));
         methods.entry(name).or_insert_with(new)

@@ -15,6 +15,7 @@ mod codec;
 #[cfg(feature = "connections")]
 mod connections;
 mod deadlines;
+mod descriptors;
 mod duplex;
 mod echo;
 mod endings;

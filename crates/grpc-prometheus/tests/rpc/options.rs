@@ -11,7 +11,9 @@ fn a_malformed_descriptor_set_is_an_error() {
         .register(&Exposition::default())
         .unwrap_err();
     assert!(matches!(error, Error::DescriptorSet(_)), "{error:?}");
-    assert_eq!(error.to_string(), "cannot decode the descriptor set");
+    let expected =
+        "cannot decode the descriptor set: failed to decode Protobuf message: invalid varint";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]
