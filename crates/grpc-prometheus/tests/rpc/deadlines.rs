@@ -20,9 +20,10 @@ use tower::{
 };
 
 use crate::{
-    duplex::{client, server},
-    echo::echo_descriptor_set,
-    expect::{calls, exactly, nonzero_samples},
+    caller::EchoClient,
+    duplex::{Connection, client, server},
+    echo::{Echo, echo_descriptor_set},
+    expect::{calls, eventually, exactly, nonzero_samples},
     wire::{Served, message, read},
 };
 
@@ -229,4 +230,79 @@ pub(crate) fn call(method: &str, timeout: &str) -> Request<Body> {
         .header("grpc-timeout", timeout)
         .body(Body::empty())
         .unwrap()
+}
+
+/// Responds with DEADLINE_EXCEEDED after the timeout. Its timer is made in `call`, or when the
+/// response is awaited.
+#[derive(Clone)]
+struct TimedOut<S> {
+    inner: S,
+    in_call: bool,
+}
+
+const TIMEOUT: Duration = Duration::from_millis(50);
+
+impl<S, B> Service<Request<B>> for TimedOut<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error: Send, Future: Send + 'static>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let response = self.inner.call(request);
+        let timer = self.in_call.then(|| tokio::time::sleep(TIMEOUT));
+        async move {
+            let timer = match timer {
+                Some(timer) => timer,
+                None => {
+                    // Such as for a turn in a queue.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    tokio::time::sleep(TIMEOUT)
+                }
+            };
+            tokio::select! {
+                response = response => response,
+                () = timer => Ok(Status::deadline_exceeded("").into_http()),
+            }
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_layer_fires_before_tonics_timeout_if_its_timer_is_made_in_call() {
+    for (in_call, seen, counted) in [
+        (true, tonic::Code::DeadlineExceeded, "DeadlineExceeded"),
+        (false, tonic::Code::Cancelled, "Canceled"),
+    ] {
+        let (exposition, metrics) = server();
+        let layers = ServiceBuilder::new()
+            .layer(metrics.layer())
+            .layer_fn(move |inner| TimedOut { inner, in_call });
+        let tonic = tonic::transport::Server::builder()
+            .timeout(TIMEOUT)
+            .layer(layers);
+        let connection = Connection::new(tonic, Echo::default().routes());
+        let mut echo = EchoClient::new(connection.channel.clone());
+        let error = echo.unary("hang").await.unwrap_err();
+        assert_eq!(error.code(), seen, "{error}");
+        // The message may be dropped unread.
+        let code = || {
+            let samples = nonzero_samples(&exposition).into_iter();
+            let mut handled = samples.filter(|sample| sample.starts_with("server handled "));
+            handled.next()
+        };
+        let expected = format!("server handled {counted} Unary 1");
+        assert!(
+            eventually(|| code() == Some(expected.clone())).await,
+            "{:?}",
+            code()
+        );
+    }
 }
