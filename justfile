@@ -111,11 +111,12 @@ release-protos:
 generate:
     cargo test --quiet --package vitalmesh-tests --test generated --test reference -- --ignored
 
-# Metrics pages of grpc-prometheus, read by promtool and Python's prometheus_client. Needs promtool.
+# Metrics pages of grpc-prometheus, read by promtool, Python's prometheus_client and Prometheus. Needs
+# promtool and prometheus.
 parsers:
     packages=$(mktemp -d); trap 'rm -rf "$packages"' EXIT; \
     python3 -m pip install --quiet --disable-pip-version-check --target "$packages" prometheus_client==0.26.0; \
-    PYTHONPATH="$packages" cargo test --locked --package grpc-prometheus --test reference_parsers -- --ignored
+    PYTHONPATH="$packages" cargo test --locked --package grpc-prometheus --test reference_parsers --test native_histograms -- --ignored
 
 # prometheus.yml and the services' metrics pages, read by promtool.
 promtool:

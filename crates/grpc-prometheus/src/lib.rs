@@ -25,4 +25,4 @@ pub use recording::{
     MethodHandle, RequestBody, ResetFlag, ResponseBody, ResponseFuture, Role, Server, ServerLayer,
     UnboxedClientLayer,
 };
-pub use series::{Buckets, CodeLabel, LabelStyle, TraceId, ZeroInit};
+pub use series::{Buckets, CodeLabel, LabelStyle, RpcConventions, TraceId, ZeroInit};

@@ -5,12 +5,14 @@ mod buckets;
 mod cells;
 mod config;
 mod connections;
+mod conventions;
 mod exemplar;
 mod families;
 pub(crate) mod labels;
 mod layout;
 mod learned;
 mod methods;
+mod native;
 mod paths;
 mod shard;
 mod spelling;
@@ -19,6 +21,7 @@ mod store;
 pub use self::{
     buckets::Buckets,
     config::ZeroInit,
+    conventions::RpcConventions,
     exemplar::TraceId,
     spelling::{CodeLabel, LabelStyle},
 };
@@ -33,6 +36,7 @@ pub(crate) use self::{
     labels::ExtraLabel,
     layout::Histograms,
     methods::{Entry, Filter, Method, MethodSpec, MethodTable, Selection},
+    native::{NativeBuckets, SCHEMA},
     spelling::{CODES, Kind},
     store::{Schema, Store, TypeConflict, check_types},
 };

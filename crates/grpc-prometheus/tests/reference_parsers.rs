@@ -14,7 +14,7 @@ use std::{
 
 use grpc_prometheus::{Buckets, ClientMetrics, CodeLabel, Exposition, ServerMetrics, TraceId};
 use http::{Request, Response};
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, TextEncoder};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, TextEncoder};
 use prost::Message;
 use prost_types::{
     FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto,
@@ -198,6 +198,44 @@ async fn python_reads_the_same_from_both_formats_and_every_odd_value_as_it_was()
         format!("[{}]", values.join(", "))
     };
     assert_eq!(said, format!("[{}, {}]", json(&ODD), json(&methods)));
+}
+
+/// The names of samples: of the text as they stand there, since Python's parser of it renames
+/// counters, and of OpenMetrics.
+const PYTHON_NAMES: &str = "
+import re, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+
+text, other = sys.stdin.read().split('\\0')
+ours = sorted(set(re.findall(r'^\\w+', text, re.MULTILINE)))
+other = sorted({sample.name for family in openmetrics(other) for sample in family.samples})
+created = [name for name in other if name.endswith('_created')]
+assert ours == [name for name in other if name not in created], (ours, other)
+print(len(created), *(name for name in ours if not name.startswith('grpc_')))
+";
+
+#[tokio::test]
+#[ignore = "needs python3 with prometheus_client"]
+async fn python_reads_the_registered_names_from_both_formats() {
+    let exposition = Exposition::default();
+    ServerMetrics::builder()
+        .descriptor_set(&descriptor_set())
+        .start_timestamps(true)
+        .register(&exposition)
+        .unwrap();
+    for name in ["hits", "hits_total", "jobs", "wait_seconds_count"] {
+        let counter = IntCounter::new(name, "Theirs.").unwrap();
+        exposition.registry().register(Box::new(counter)).unwrap();
+    }
+    let waits = Histogram::with_opts(HistogramOpts::new("wait_seconds", "Waits.")).unwrap();
+    exposition.registry().register(Box::new(waits)).unwrap();
+    let (_, text) = exposition.encode(None);
+    let accept = Some("application/openmetrics-text; version=1.0.0");
+    let pages = [text, exposition.encode(accept).1].join("\0");
+    let (ok, said) = pipe(Command::new("python3").args(["-c", PYTHON_NAMES]), &pages);
+    assert!(ok, "{said}");
+    let expected = "5 hits hits_total jobs wait_seconds_bucket wait_seconds_count wait_seconds_sum";
+    assert_eq!(said.trim(), expected);
 }
 
 /// Like Python's `json`.

@@ -4,18 +4,13 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use http::Extensions;
 
-use super::{
-    checks, descriptor,
-    error::Error,
-    metrics::{ClientMetrics, ServerMetrics},
-    side::Metric,
-};
+use super::{checks, descriptor, error::Error, side::Metric};
 use crate::{
     exposition::Exposition,
     recording::Registration,
     series::{
-        Buckets, CodeLabel, Config, ExtraLabel, Filter, LabelStyle, MethodTable, Selection, Side,
-        ZeroInit, check_types,
+        Buckets, CodeLabel, Config, ExtraLabel, Filter, LabelStyle, MethodTable, RpcConventions,
+        Selection, Side, ZeroInit, check_types,
     },
 };
 
@@ -35,9 +30,12 @@ pub struct Builder<M> {
     zero_init: Option<ZeroInit>,
     handling: Option<Buckets>,
     sizes: Option<Buckets>,
-    message_times: Option<Buckets>,
-    timeout: Option<Duration>,
+    pub(super) message_times: Option<Buckets>,
+    pub(super) timeout: Option<Duration>,
     exemplars: bool,
+    native: bool,
+    start_timestamps: bool,
+    conventions: RpcConventions,
     side: PhantomData<fn() -> M>,
 }
 
@@ -61,6 +59,9 @@ impl<M> Default for Builder<M> {
             message_times: None,
             timeout: None,
             exemplars: false,
+            native: false,
+            start_timestamps: false,
+            conventions: RpcConventions::default(),
             side: PhantomData,
         }
     }
@@ -190,6 +191,34 @@ impl<M: Metric> Builder<M> {
         self
     }
 
+    /// Gives every histogram native (exponential) buckets beside its classic ones. Default: `false`.
+    ///
+    /// They are on the page that [`Exposition::respond`](crate::Exposition::respond) gives to clients
+    /// which prefer protobuf, such as a Prometheus with native histograms enabled. Each bound is 9 %
+    /// above the last (schema 3), for times from 1 µs to 36 hours and for sizes up to 4 GiB. A call
+    /// costs the same, but a series takes 2.6 kB per shard instead of 0.4 kB.
+    pub const fn native_histograms(mut self, native: bool) -> Self {
+        self.native = native;
+        self
+    }
+
+    /// Shows when each counter and histogram started at zero: as `_created` samples in OpenMetrics,
+    /// and in protobuf. Default: `false`.
+    pub const fn start_timestamps(mut self, start_timestamps: bool) -> Self {
+        self.start_timestamps = start_timestamps;
+        self
+    }
+
+    /// Shows the handling-time histogram under the names of go-grpc-prometheus, under OpenTelemetry's
+    /// stable ones, or both. Default: [`RpcConventions::Grpc`].
+    ///
+    /// With the stable names a series has one histogram per code, as with [`CodeLabel::Full`]. The
+    /// other families have no stable counterpart and stay.
+    pub const fn rpc_conventions(mut self, conventions: RpcConventions) -> Self {
+        self.conventions = conventions;
+        self
+    }
+
     /// Checks the options, and creates and registers the metrics.
     ///
     /// Registrations in one exposition with the same names and constant labels share their series.
@@ -222,7 +251,7 @@ impl<M: Metric> Builder<M> {
     }
 
     fn config(mut self) -> Result<Config, Error> {
-        checks::labels(&self.const_labels, &self.extra_labels)?;
+        checks::labels(&self.const_labels, &self.extra_labels, self.conventions)?;
         if let Some(key) = self.invalid_key {
             return Err(Error::MetadataKey { key });
         }
@@ -248,27 +277,10 @@ impl<M: Metric> Builder<M> {
             message_times: self.message_times,
             timeout: self.timeout,
             exemplars: self.exemplars,
+            native: self.native,
+            start_timestamps: self.start_timestamps,
+            conventions: self.conventions,
         })
-    }
-}
-
-impl Builder<ServerMetrics> {
-    /// The server's own timeout for calls, such as that of tonic's `Server::timeout`: cancellations
-    /// after it count as `DeadlineExceeded`, like those after a call's `grpc-timeout`. Default:
-    /// none.
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-}
-
-impl Builder<ClientMetrics> {
-    /// Enables `grpc_client_msg_recv_handling_seconds`, the time that the reader waits for each
-    /// message, and `grpc_client_msg_send_handling_seconds`, the time that each message waits until
-    /// the transport polls for the next one. Default: off. [`Buckets::Fine`] has the usual bounds.
-    pub fn message_times(mut self, buckets: Buckets) -> Self {
-        self.message_times = Some(buckets);
-        self
     }
 }
 

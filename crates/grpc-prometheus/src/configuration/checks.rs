@@ -3,17 +3,18 @@
 use std::collections::HashSet;
 
 use super::error::Error;
-use crate::series::{
-    Buckets, ExtraLabel,
-    labels::{self, RESERVED},
-};
+use crate::series::{Buckets, ExtraLabel, RpcConventions, labels};
 
 /// Upper limit of label sets per method.
 const MAX_LABEL_SETS: usize = 1_024;
 
 /// Label names must be valid and unique, and the number of label sets is limited.
-pub(super) fn labels(constants: &[(String, String)], extra: &[ExtraLabel]) -> Result<(), Error> {
-    let mut seen = HashSet::from(RESERVED);
+pub(super) fn labels(
+    constants: &[(String, String)],
+    extra: &[ExtraLabel],
+    conventions: RpcConventions,
+) -> Result<(), Error> {
+    let mut seen: HashSet<_> = labels::reserved(conventions).collect();
     let constants = constants.iter().map(|(name, _)| name.as_str());
     for name in constants.chain(labels::names(extra)) {
         if !is_valid(name) || !seen.insert(name) {

@@ -46,41 +46,22 @@ pub(crate) fn methods(descriptor_set: &[u8]) -> Result<Vec<MethodSpec>, Descript
     let mut methods = Vec::new();
     for file in &set.file {
         for service in &file.service {
-            let name = qualified(&file.package, service)?;
-            for method in &service.method {
-                methods.push(method.spec(&name)?);
-            }
+            let name = qualified(&file.package, &service.name);
+            methods.extend(service.method.iter().map(|method| MethodSpec {
+                service: name.clone(),
+                method: method.name.clone(),
+                kind: Kind::new(method.client_streaming, method.server_streaming),
+                declared: true,
+            }));
         }
     }
     Ok(methods)
 }
 
-fn qualified(
-    package: &str,
-    service: &ServiceDescriptorProto,
-) -> Result<String, DescriptorSetError> {
-    match (package, service.name.as_str()) {
-        (_, "") => Err(DescriptorSetError::UnnamedService {
-            package: package.to_owned(),
-        }),
-        ("", service) => Ok(service.to_owned()),
-        (package, service) => Ok(format!("{package}.{service}")),
-    }
-}
-
-// === impl MethodDescriptorProto ===
-
-impl MethodDescriptorProto {
-    fn spec(&self, service: &str) -> Result<MethodSpec, DescriptorSetError> {
-        if self.name.is_empty() {
-            let service = service.to_owned();
-            return Err(DescriptorSetError::UnnamedMethod { service });
-        }
-        Ok(MethodSpec {
-            service: service.to_owned(),
-            method: self.name.clone(),
-            kind: Kind::new(self.client_streaming, self.server_streaming),
-            declared: true,
-        })
+fn qualified(package: &str, service: &str) -> String {
+    if package.is_empty() {
+        service.to_owned()
+    } else {
+        format!("{package}.{service}")
     }
 }

@@ -9,8 +9,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are no encoded `google.protobuf.FileDescriptorSet`, or a service or method in it
-    /// has no name. Only packages, services, and the names and types of methods are read.
+    /// The bytes are no encoded `google.protobuf.FileDescriptorSet`. Only packages, services, and the
+    /// names and types of methods are read.
     #[error("cannot decode the descriptor set: {0}")]
     DescriptorSet(DescriptorSetError),
     /// Two descriptor sets, of one registration or of registrations that share series, declare a
@@ -92,18 +92,6 @@ pub enum DescriptorSetError {
     /// The bytes are text.
     #[error("it is text, not the binary output of protoc's --descriptor_set_out or of buf build")]
     Text,
-    /// A service has no name.
-    #[error("a service of package {package:?} has no name")]
-    UnnamedService {
-        /// The package.
-        package: String,
-    },
-    /// A method has no name.
-    #[error("a method of service {service} has no name")]
-    UnnamedMethod {
-        /// The service, with its package.
-        service: String,
-    },
 }
 
 // === impl Error ===

@@ -57,7 +57,7 @@ impl ServerMetrics {
     /// `grpc_server_connections_closed_total` appear with the first one.
     pub fn connection<IO>(&self, io: IO) -> Connection<IO> {
         let connections = &self.registration.store.connections;
-        let connections = connections.get_or_init(|| Arc::new(Connections::default()));
+        let connections = connections.get_or_init(|| Arc::new(Connections::new()));
         Connection::new(Arc::clone(connections), io)
     }
 

@@ -66,7 +66,14 @@ fn desc(store: &Store, family: Family) -> prometheus::Result<Desc> {
         _ => false,
     };
     let code = has_code.then_some(labels::CODE);
-    let base = [labels::METHOD, labels::SERVICE, labels::TYPE];
+    let base = match family {
+        Family::CallDuration => [
+            labels::FULL_METHOD,
+            labels::SYSTEM_NAME,
+            labels::STATUS_CODE,
+        ],
+        _ => [labels::METHOD, labels::SERVICE, labels::TYPE],
+    };
     let extra = labels::names(&config.extra_labels);
     let mut names: Vec<String> = Vec::new();
     if !Family::CONNECTION.contains(&family) {

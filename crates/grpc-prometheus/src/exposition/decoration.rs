@@ -14,10 +14,7 @@ use prometheus::{
     proto::{Gauge, Metric, MetricFamily, MetricType},
 };
 
-use crate::series::{
-    Config,
-    labels::{self, RESERVED},
-};
+use crate::series::{Config, labels};
 
 const PROBE: &str = "grpc_prometheus_probe";
 
@@ -26,7 +23,7 @@ const PROBE: &str = "grpc_prometheus_probe";
 pub(crate) struct Decoration {
     /// With a trailing underscore, or empty.
     pub(crate) prefix: String,
-    labels: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
     /// The labels as printed, each preceded by a comma.
     pub(crate) text: String,
 }
@@ -76,7 +73,7 @@ impl Decoration {
     pub(crate) fn conflict(&self, config: &Config) -> Option<&str> {
         let mut added = self.labels.iter().map(|(name, _)| name.as_str());
         added.find(|name| {
-            RESERVED.contains(name)
+            labels::reserved(config.conventions).any(|reserved| reserved == *name)
                 || config.const_labels.iter().any(|(known, _)| known == name)
                 || labels::names(&config.extra_labels).any(|known| known == *name)
         })

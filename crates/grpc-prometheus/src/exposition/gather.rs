@@ -1,5 +1,7 @@
 //! Converts series to metric families, for `Registry::gather`.
 
+use std::time::SystemTime;
+
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
@@ -7,7 +9,7 @@ use prometheus::proto::{
 use super::samples::{Distribution, Sink};
 use crate::series::{
     Config, Family, Store,
-    labels::{self, Labels},
+    labels::{CodePairs, Labels},
 };
 
 struct Families<'a> {
@@ -32,11 +34,11 @@ impl Store {
 // === impl Families ===
 
 impl Families<'_> {
-    fn push(&mut self, labels: &Labels, code: Option<&str>, set: impl FnOnce(&mut Metric)) {
+    fn push(&mut self, labels: &Labels, code: &CodePairs, set: impl FnOnce(&mut Metric)) {
         let mut pairs: Vec<LabelPair> = labels.pairs.iter().map(|(n, v)| pair(n, v)).collect();
-        if let Some(code) = code {
-            let index = pairs.partition_point(|pair| pair.name() < labels::CODE);
-            pairs.insert(index, pair(labels::CODE, code));
+        for (name, value) in code {
+            let index = pairs.partition_point(|pair| pair.name() < *name);
+            pairs.insert(index, pair(name, value));
         }
         let mut metric = Metric::default();
         metric.set_label(pairs);
@@ -56,7 +58,7 @@ impl Sink for Families<'_> {
         self.families.push(metrics);
     }
 
-    fn value(&mut self, labels: &Labels, code: Option<&str>, value: u64) {
+    fn value(&mut self, labels: &Labels, code: &CodePairs, value: u64, _: SystemTime) {
         let family = self.families.last();
         let gauge = family.is_some_and(|family| family.get_field_type() == MetricType::GAUGE);
         self.push(labels, code, |metric| {
@@ -72,7 +74,7 @@ impl Sink for Families<'_> {
         });
     }
 
-    fn histogram(&mut self, labels: &Labels, code: Option<&str>, distribution: &Distribution<'_>) {
+    fn histogram(&mut self, labels: &Labels, code: &CodePairs, distribution: &Distribution<'_>) {
         self.push(labels, code, |metric| {
             metric.set_histogram(proto(distribution));
         });

@@ -2,6 +2,14 @@
 
 use super::accept::{self, Preference, Weight};
 
+/// The content of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Page(Format),
+    /// `io.prometheus.client.MetricFamily`, delimited: the only format with native histograms.
+    Protobuf,
+}
+
 /// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -13,7 +21,7 @@ pub(crate) enum Format {
 
 /// A format's media type.
 struct MediaType {
-    format: Format,
+    content: Content,
     kind: &'static str,
     subtype: &'static str,
     parameters: &'static [(&'static str, &'static str)],
@@ -31,15 +39,24 @@ enum Closeness {
 }
 
 /// In the order of preference, for clients that name several with the same weight.
-const OFFERS: [MediaType; 2] = [
+const OFFERS: [MediaType; 3] = [
     MediaType {
-        format: Format::OpenMetrics,
+        content: Content::Page(Format::OpenMetrics),
         kind: "application",
         subtype: "openmetrics-text",
         parameters: &[("version", "1.0.0"), ("charset", "utf-8")],
     },
     MediaType {
-        format: Format::Text,
+        content: Content::Protobuf,
+        kind: "application",
+        subtype: "vnd.google.protobuf",
+        parameters: &[
+            ("proto", "io.prometheus.client.MetricFamily"),
+            ("encoding", "delimited"),
+        ],
+    },
+    MediaType {
+        content: Content::Page(Format::Text),
         kind: "text",
         subtype: "plain",
         parameters: &[("version", "0.0.4"), ("charset", "utf-8")],
@@ -49,11 +66,24 @@ const OFFERS: [MediaType; 2] = [
 /// Prometheus 3 asks for names in an escaping. All names of a page are valid in each of them.
 const ESCAPING: &str = "escaping";
 
-/// The format for this `Accept` header: text if the client names none, or none of ours.
+/// The format of the page for this `Accept` header: text if the client names none, or none of ours.
 pub(crate) fn format(accept: Option<&str>) -> Format {
+    let is_page = |offer: &&MediaType| offer.content != Content::Protobuf;
+    match best(accept, OFFERS.iter().filter(is_page)) {
+        Content::Page(format) => format,
+        Content::Protobuf => Format::Text,
+    }
+}
+
+/// The content for this `Accept` header: text if the client names none, or none of ours.
+pub(crate) fn content(accept: Option<&str>) -> Content {
+    best(accept, OFFERS.iter())
+}
+
+fn best<'a>(accept: Option<&str>, offers: impl Iterator<Item = &'a MediaType>) -> Content {
     let ranges: Vec<_> = accept::preferences(accept.unwrap_or_default()).collect();
-    let mut best = (0, Closeness::Any, Format::Text);
-    for offer in &OFFERS {
+    let mut best = (0, Closeness::Any, Content::Page(Format::Text));
+    for offer in offers {
         let Some((closeness, weight)) = offer.weight(&ranges) else {
             continue;
         };
@@ -61,9 +91,9 @@ pub(crate) fn format(accept: Option<&str>) -> Format {
         let closeness = closeness.min(Closeness::Type(0));
         let order = (weight, closeness).cmp(&(best.0, best.1));
         // A client that takes anything gets text.
-        let text = closeness == Closeness::Any && offer.format == Format::Text;
+        let text = closeness == Closeness::Any && offer.content == Content::Page(Format::Text);
         if weight > 0 && (order.is_gt() || order.is_eq() && text) {
-            best = (weight, closeness, offer.format);
+            best = (weight, closeness, offer.content);
         }
     }
     best.2
@@ -85,6 +115,20 @@ pub(crate) fn prefers_gzip(accept_encoding: &str) -> bool {
     // A plain page that the client does not name is the last resort.
     let gzip = gzip.or(others).unwrap_or(0);
     gzip > 0 && gzip >= identity.unwrap_or(0)
+}
+
+// === impl Content ===
+
+impl Content {
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Page(format) => format.content_type(),
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                 encoding=delimited"
+            }
+        }
+    }
 }
 
 // === impl Format ===
@@ -238,6 +282,38 @@ mod tests {
             assert_eq!(format(Some(accept)), expected, "{accept}");
         }
         assert_eq!(format(None), Text);
+    }
+
+    #[test]
+    fn protobuf_is_chosen_by_clients_that_name_it() {
+        const PROTOBUF: &str = "application/vnd.google.protobuf;\
+            proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        const OPENMETRICS: Content = Content::Page(Format::OpenMetrics);
+        const TEXT: Content = Content::Page(Format::Text);
+        let rest = "application/openmetrics-text;version=1.0.0;q=0.8,\
+            application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let other = PROTOBUF.replace("delimited", "text");
+        for (accept, expected) in [
+            (format!("{PROTOBUF},{rest}"), Content::Protobuf),
+            (
+                format!("{PROTOBUF};escaping=allow-utf-8;q=0.6,text/plain;q=0.5"),
+                Content::Protobuf,
+            ),
+            (format!("{PROTOBUF};q=0.7,{rest}"), OPENMETRICS),
+            (format!("{PROTOBUF};q=0,{rest}"), OPENMETRICS),
+            (format!("{other},text/plain;q=0.5"), TEXT),
+            (
+                "application/vnd.google.protobuf".to_owned(),
+                Content::Protobuf,
+            ),
+            ("application/*".to_owned(), OPENMETRICS),
+            ("*/*".to_owned(), TEXT),
+        ] {
+            assert_eq!(content(Some(&accept)), expected, "{accept}");
+        }
+        assert_eq!(format(Some(PROTOBUF)), Format::Text);
+        let both = format!("{PROTOBUF},application/openmetrics-text;q=0.1");
+        assert_eq!(format(Some(&both)), Format::OpenMetrics);
     }
 
     #[test]

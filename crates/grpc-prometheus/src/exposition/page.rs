@@ -1,6 +1,9 @@
 //! Writes series directly as the text of a page.
 
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use prometheus::proto::MetricType;
 
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::series::{
     Family,
-    labels::{self, Labels},
+    labels::{self, CodePairs, Labels},
 };
 
 /// A page under construction.
@@ -33,6 +36,7 @@ pub(crate) struct PageSink<'a> {
     /// Labels that the registry adds, each preceded by a comma.
     labels: &'a str,
     family: Family,
+    start_timestamps: bool,
     line: String,
 }
 
@@ -113,12 +117,19 @@ impl Page {
 // === impl PageSink ===
 
 impl<'a> PageSink<'a> {
-    pub(crate) fn new(page: &'a mut Page, name: String, labels: &'a str, family: Family) -> Self {
+    pub(crate) fn new(
+        page: &'a mut Page,
+        name: String,
+        labels: &'a str,
+        family: Family,
+        start_timestamps: bool,
+    ) -> Self {
         Self {
             page,
             name,
             labels,
             family,
+            start_timestamps,
             line: String::new(),
         }
     }
@@ -129,13 +140,13 @@ impl<'a> PageSink<'a> {
     }
 
     /// Prepares a line up to its closing brace.
-    fn start_line(&mut self, suffix: &str, labels: &Labels, code: Option<&str>) {
+    fn start_line(&mut self, suffix: &str, labels: &Labels, code: &CodePairs) {
         self.line.clear();
         for part in [&self.name, suffix, "{", &labels.before_code] {
             self.line.push_str(part);
         }
-        if let Some(code) = code {
-            labels::push_pair(&mut self.line, labels::CODE, code);
+        for (name, value) in code {
+            labels::push_pair(&mut self.line, name, value);
             self.line.push(',');
         }
         self.line.push_str(&labels.after_code);
@@ -143,13 +154,14 @@ impl<'a> PageSink<'a> {
     }
 }
 
-impl Sink for PageSink<'_> {
-    fn family(&mut self, family: Family) {
-        self.family = family;
-    }
-
-    fn value(&mut self, labels: &Labels, code: Option<&str>, value: u64) {
-        self.head();
+impl PageSink<'_> {
+    /// Writes a sample up to its value. `suffix` comes after the name.
+    fn push_series(&mut self, suffix: &str, labels: &Labels, code: &CodePairs) {
+        let name = match suffix {
+            "" => self.name.as_str(),
+            // In OpenMetrics, where only typed families have more samples.
+            _ => naming::stem(&self.name).unwrap_or(&self.name),
+        };
         if labels.after_code.is_empty() {
             let head = labels.before_code.trim_end_matches(',');
             let registry = match head {
@@ -160,20 +172,45 @@ impl Sink for PageSink<'_> {
                 ("", "") => ("", " "),
                 _ => ("{", "} "),
             };
-            self.page.push(&[&self.name, open, head, registry, close]);
-        } else {
-            self.page.push(&[&self.name, "{", &labels.before_code]);
-            if let Some(code) = code {
-                // Values of this label need no escaping.
-                self.page.push(&[labels::CODE, "=\"", code, "\","]);
-            }
-            self.page.push(&[&labels.after_code, self.labels, "} "]);
+            return self.page.push(&[name, suffix, open, head, registry, close]);
         }
-        self.page.push_count(value);
-        self.page.out.push('\n');
+        self.page.push(&[name, suffix, "{", &labels.before_code]);
+        for (name, value) in code {
+            // Values of these labels need no escaping.
+            self.page.push(&[name, "=\"", value, "\","]);
+        }
+        self.page.push(&[&labels.after_code, self.labels, "} "]);
     }
 
-    fn histogram(&mut self, labels: &Labels, code: Option<&str>, distribution: &Distribution<'_>) {
+    /// Writes when the counter or histogram was zero.
+    fn push_created(&mut self, labels: &Labels, code: &CodePairs, created: SystemTime) {
+        let has_place = self.page.format == Format::OpenMetrics && !self.page.bare;
+        if self.start_timestamps && has_place {
+            self.push_series("_created", labels, code);
+            let at = created.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let (seconds, millis) = (at.as_secs(), at.subsec_millis());
+            // Writing to a string cannot fail.
+            _ = writeln!(self.page.out, "{seconds}.{millis:03}");
+        }
+    }
+}
+
+impl Sink for PageSink<'_> {
+    fn family(&mut self, family: Family) {
+        self.family = family;
+    }
+
+    fn value(&mut self, labels: &Labels, code: &CodePairs, value: u64, created: SystemTime) {
+        self.head();
+        self.push_series("", labels, code);
+        self.page.push_count(value);
+        self.page.out.push('\n');
+        if self.family.metric_type() == MetricType::COUNTER {
+            self.push_created(labels, code, created);
+        }
+    }
+
+    fn histogram(&mut self, labels: &Labels, code: &CodePairs, distribution: &Distribution<'_>) {
         self.head();
         let bounds = distribution.histogram.bounds();
         let exemplars = self.page.format == Format::OpenMetrics && !self.page.bare;
@@ -201,5 +238,6 @@ impl Sink for PageSink<'_> {
         self.page.push(&[&self.line, "} "]);
         self.page.push_count(count);
         self.page.out.push('\n');
+        self.push_created(labels, code, distribution.series.created);
     }
 }

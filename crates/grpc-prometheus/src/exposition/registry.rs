@@ -14,9 +14,12 @@ use prometheus::{
 use super::{
     collector::{ActiveEncodes, StoreCollector},
     decoration::Decoration,
-    foreign, naming,
+    foreign,
+    messages::Metric,
+    naming,
     negotiation::{self, Format},
     page::{Page, PageSink},
+    protobuf::{self, MetricsSink},
     samples::Samples,
     split::{SplitFamilies, SplitFamily},
 };
@@ -97,9 +100,7 @@ impl Exposition {
     }
 
     pub(crate) fn page(&self, format: Format) -> String {
-        let stores = self.stores().clone();
-        let foreign = self.shared.encodes.gather_foreign(&self.shared.registry);
-        let stores: Vec<_> = stores.into_iter().map(Scraped::new).collect();
+        let (stores, foreign) = self.read();
         let mut families = self.by_name(&stores, &foreign);
         self.split(&mut families, format);
         let mut page = Page::new(format);
@@ -142,12 +143,54 @@ impl Exposition {
         match part {
             Part::Own(own, family) => {
                 let labels = &self.shared.decoration.text;
-                let mut sink = PageSink::new(page, name.to_owned(), labels, *family);
+                let start = own.store.schema.config.start_timestamps;
+                let mut sink = PageSink::new(page, name.to_owned(), labels, *family, start);
                 own.samples.write(*family, &mut sink);
             }
             Part::Foreign(family) => foreign::write(name, family, page),
             Part::Split(family) => family.write(name, page),
         }
+    }
+
+    /// The families of all metrics as protobuf.
+    pub(crate) fn protobuf(&self) -> Vec<u8> {
+        let (stores, foreign) = self.read();
+        let mut out = Vec::new();
+        for (name, parts) in self.by_name(&stores, &foreign) {
+            let (first, help) = match parts.first() {
+                Some(part) => (part.metric_type(), part.help().to_owned()),
+                None => continue,
+            };
+            let metrics: Vec<_> = parts.iter().flat_map(|part| self.metrics(part)).collect();
+            if !metrics.is_empty() {
+                protobuf::write(&name, &help, first, metrics, &mut out);
+            }
+        }
+        out
+    }
+
+    fn metrics(&self, part: &Part<'_>) -> Vec<Metric> {
+        match part {
+            Part::Own(own, family) => {
+                let mut sink = MetricsSink {
+                    family: *family,
+                    labels: &self.shared.decoration.labels,
+                    start_timestamps: own.store.schema.config.start_timestamps,
+                    metrics: Vec::new(),
+                };
+                own.samples.write(*family, &mut sink);
+                sink.metrics
+            }
+            Part::Foreign(family) => protobuf::foreign(family),
+            Part::Split(_) => Vec::new(),
+        }
+    }
+
+    /// The values of all metrics.
+    fn read(&self) -> (Vec<Scraped>, Vec<MetricFamily>) {
+        let stores = self.stores().clone();
+        let foreign = self.shared.encodes.gather_foreign(&self.shared.registry);
+        (stores.into_iter().map(Scraped::new).collect(), foreign)
     }
 
     /// Returns the store for this configuration, and creates it if there is none.

@@ -1,20 +1,22 @@
 //! Visits all samples of a store, for every format.
 
-use std::sync::Arc;
+use std::{borrow::Cow, ops::Range, sync::Arc, time::SystemTime};
 
 use prometheus::proto::MetricType;
 
 use crate::series::{
-    CODES, CodeLabel, Exemplar, Family, Histograms, Method, Reading, Schema, Series, Side, Store,
-    ZeroInit, labels::Labels,
+    CODES, CodeLabel, Exemplar, Family, Histograms, LabelStyle, Method, NativeBuckets, Reading,
+    Schema, Series, Side, Store, ZeroInit,
+    labels::{self, CodePairs, Labels},
 };
 
 /// Receives samples, family by family.
 pub(crate) trait Sink {
     /// Starts a family. The samples that follow belong to it.
     fn family(&mut self, family: Family);
-    fn value(&mut self, labels: &Labels, code: Option<&str>, value: u64);
-    fn histogram(&mut self, labels: &Labels, code: Option<&str>, distribution: &Distribution<'_>);
+    /// The counter was zero at `created`.
+    fn value(&mut self, labels: &Labels, code: &CodePairs, value: u64, created: SystemTime);
+    fn histogram(&mut self, labels: &Labels, code: &CodePairs, distribution: &Distribution<'_>);
 }
 
 /// The values of one histogram of a series.
@@ -22,22 +24,44 @@ pub(crate) struct Distribution<'a> {
     pub(crate) histogram: &'a Histograms,
     pub(crate) sum: u64,
     /// Not cumulative.
-    pub(crate) buckets: &'a [u64],
+    pub(crate) buckets: Cow<'a, [u64]>,
+    pub(crate) native: Option<NativeBuckets>,
     pub(crate) series: &'a Series,
-    pub(crate) index: usize,
+    /// The histograms of the series that it sums up.
+    indices: Range<usize>,
+}
+
+/// One histogram of a family and series.
+struct Group {
+    /// The histograms of the series, by code, that it sums up.
+    indices: Range<usize>,
+    labels: Vec<(&'static str, &'static str)>,
+    zero: Zero,
+}
+
+/// When a histogram without calls exists.
+#[derive(Clone, Copy)]
+enum Zero {
+    /// With its series.
+    Always,
+    /// If the counter of this code does.
+    Like(usize),
+    Never,
 }
 
 /// The values of all series, each read once, so that families are consistent.
 pub(crate) struct Samples {
     schema: Arc<Schema>,
     series: Vec<Sample>,
-    connections: Option<(u64, u64)>,
+    connections: Option<(u64, u64, SystemTime)>,
     no_labels: Labels,
 }
 
 struct Sample {
     method: &'static Method,
     combination: usize,
+    /// If the stable conventions are shown.
+    stable_labels: Option<Labels>,
     reading: Reading,
 }
 
@@ -58,6 +82,7 @@ impl Store {
     /// Reads all series.
     pub(crate) fn samples(&self) -> Samples {
         let zero_init = self.schema.config.zero_init != ZeroInit::None;
+        let stable = self.schema.config.conventions.has_stable();
         let mut series = Vec::new();
         // Blocks the registration of new methods, but no calls of known ones.
         for method in self.methods().values() {
@@ -68,6 +93,7 @@ impl Store {
                     series.push(Sample {
                         method,
                         combination,
+                        stable_labels: stable.then(|| method.stable_labels(combination)),
                         reading,
                     });
                 }
@@ -76,10 +102,51 @@ impl Store {
         Samples {
             schema: Arc::clone(&self.schema),
             series,
-            connections: self.connections.get().map(|c| c.read()),
+            connections: self.connections.get().map(|c| {
+                let (opened, closed) = c.read();
+                (opened, closed, c.created)
+            }),
             no_labels: Labels::new(self.schema.config.const_labels.clone()),
         }
     }
+}
+
+// === impl Group ===
+
+impl Group {
+    fn of(indices: Range<usize>) -> Self {
+        Self {
+            indices,
+            labels: Vec::new(),
+            zero: Zero::Always,
+        }
+    }
+
+    fn ok_or_error((indices, code): (Range<usize>, usize)) -> Self {
+        Self {
+            indices,
+            labels: vec![(labels::CODE, ["OK", "error"][code])],
+            zero: Zero::Like(code),
+        }
+    }
+}
+
+/// The labels of a code by OpenTelemetry's stable conventions. On a server some codes are no errors:
+/// they say what the caller did.
+fn stable_code(side: Side, code: usize) -> Vec<(&'static str, &'static str)> {
+    /// `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`.
+    const SERVER_ERRORS: [usize; 6] = [2, 4, 12, 13, 14, 15];
+
+    let name = LabelStyle::Python.codes()[code];
+    let is_error = match side {
+        Side::Server => SERVER_ERRORS.contains(&code),
+        Side::Client => code != 0,
+    };
+    let error = is_error.then_some((labels::ERROR_TYPE, name));
+    error
+        .into_iter()
+        .chain([(labels::STATUS_CODE, name)])
+        .collect()
 }
 
 // === impl Samples ===
@@ -92,12 +159,13 @@ impl Samples {
         }
         for sample in &self.series {
             let labels = &sample.series().labels;
-            let reading = &sample.reading;
+            let (reading, created) = (&sample.reading, sample.series().created);
+            let mut value = |value| sink.value(labels, &[], value, created);
             match family {
-                Family::Started => sink.value(labels, None, reading.started()),
-                Family::Received => sink.value(labels, None, reading.received()),
-                Family::Sent => sink.value(labels, None, reading.sent()),
-                Family::InFlight => sink.value(labels, None, reading.in_flight()),
+                Family::Started => value(reading.started()),
+                Family::Received => value(reading.received()),
+                Family::Sent => value(reading.sent()),
+                Family::InFlight => value(reading.in_flight()),
                 Family::Handled => self.write_codes(sample, sink),
                 _ => self.write_histograms(family, sample, sink),
             }
@@ -106,11 +174,12 @@ impl Samples {
 
     fn write_codes(&self, sample: &Sample, sink: &mut impl Sink) {
         let config = &self.schema.config;
-        let labels = &sample.series().labels;
+        let series_labels = &sample.series().labels;
         for code in 0..CODES {
             let value = sample.reading.handled(code);
             if value > 0 || self.has_zero(sample, code) {
-                sink.value(labels, Some(config.style.codes()[code]), value);
+                let code = [(labels::CODE, config.style.codes()[code])];
+                sink.value(series_labels, &code, value, sample.series().created);
             }
         }
     }
@@ -128,35 +197,65 @@ impl Samples {
         let Some(histogram) = self.schema.histogram(family) else {
             return;
         };
-        let config = &self.schema.config;
-        let series = sample.series();
-        for index in 0..histogram.count() {
-            let (sum, buckets) = sample.reading.histogram(histogram, index);
+        let labels = match (&sample.stable_labels, family) {
+            (Some(stable), Family::CallDuration) => stable,
+            _ => &sample.series().labels,
+        };
+        for group in self.groups(family) {
+            let (sum, cells) = sample.reading.histogram(histogram, group.indices.clone());
+            let counted = cells.iter().any(|count| *count > 0);
+            let zero = match group.zero {
+                Zero::Always => true,
+                Zero::Like(code) => self.has_zero(sample, code),
+                Zero::Never => false,
+            };
+            if !counted && !zero {
+                continue;
+            }
             let distribution = Distribution {
                 histogram,
                 sum,
-                buckets,
-                series,
-                index,
+                native: histogram.native_of(&cells),
+                buckets: histogram.buckets_of(cells),
+                series: sample.series(),
+                indices: group.indices,
             };
-            let code = match family {
-                Family::Handling => config.code_label.value(config.style, index),
-                _ => None,
-            };
-            let zero = match config.code_label {
-                CodeLabel::None => true,
-                CodeLabel::OkError => self.has_zero(sample, index),
-                // 17 empty histograms per method would be nine tenths of the page.
-                CodeLabel::Full => index == 0 && self.has_zero(sample, index),
-            };
-            if zero || buckets.iter().any(|count| *count > 0) {
-                sink.histogram(&series.labels, code, &distribution);
-            }
+            sink.histogram(labels, &group.labels, &distribution);
+        }
+    }
+
+    /// The histograms that a family shows of each series.
+    fn groups(&self, family: Family) -> Vec<Group> {
+        let (config, recorded) = (&self.schema.config, self.schema.layout.code_label);
+        let shown = match family {
+            Family::Handling => config.code_label,
+            Family::CallDuration => CodeLabel::Full,
+            _ => return vec![Group::of(0..1)],
+        };
+        let all = recorded.histograms();
+        match shown {
+            CodeLabel::None => vec![Group::of(0..all)],
+            CodeLabel::OkError => [(0..1, 0), (1..all, 1)].map(Group::ok_or_error).into(),
+            CodeLabel::Full => (0..all)
+                .map(|code| Group {
+                    indices: code..code + 1,
+                    labels: match family {
+                        Family::CallDuration => stable_code(config.side, code),
+                        _ => vec![(labels::CODE, config.style.codes()[code])],
+                    },
+                    // 17 empty histograms per method would be nine tenths of the page.
+                    zero: if code == 0 {
+                        Zero::Like(0)
+                    } else {
+                        Zero::Never
+                    },
+                })
+                .collect(),
         }
     }
 
     fn write_connections(&self, family: Family, sink: &mut impl Sink) {
-        let Some((opened, closed)) = self.connections else {
+        let Some((opened, closed, created)) = self.connections else {
             return;
         };
         let value = match family {
@@ -164,7 +263,7 @@ impl Samples {
             Family::ConnectionsClosed => closed,
             _ => opened - closed,
         };
-        sink.value(&self.no_labels, None, value);
+        sink.value(&self.no_labels, &[], value, created);
     }
 }
 
@@ -181,10 +280,14 @@ impl Sample {
 impl Distribution<'_> {
     /// Only the handling-time histogram has exemplars.
     pub(crate) fn exemplar(&self, family: Family, bucket: usize) -> Option<Exemplar> {
-        if family != Family::Handling {
+        if ![Family::Handling, Family::CallDuration].contains(&family) {
             return None;
         }
-        self.series.exemplar(self.histogram, self.index, bucket)
+        let exemplars = self.indices.clone().filter_map(|index| {
+            let series = self.series;
+            series.exemplar(self.histogram, index, bucket)
+        });
+        exemplars.max_by_key(|exemplar| exemplar.at)
     }
 
     /// In seconds or bytes.

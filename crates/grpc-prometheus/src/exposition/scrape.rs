@@ -17,7 +17,11 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 use tower_service::Service;
 
-use super::{gzip::gzip, negotiation, registry::Exposition};
+use super::{
+    gzip::gzip,
+    negotiation::{self, Content},
+    registry::Exposition,
+};
 
 /// Answers scrapes of an [`Exposition`]: see [`Exposition::scrape_service`].
 #[derive(Clone, Debug)]
@@ -39,8 +43,11 @@ impl Exposition {
     /// and with the feature `gzip` compressed if `Accept-Encoding` allows it.
     pub fn respond(&self, headers: &HeaderMap) -> Response<PageBody> {
         let accept = list(headers, &ACCEPT);
-        let format = negotiation::format(accept.as_deref());
-        let page = Bytes::from(self.page(format));
+        let content = negotiation::content(accept.as_deref());
+        let page = match content {
+            Content::Page(format) => Bytes::from(self.page(format)),
+            Content::Protobuf => self.protobuf().into(),
+        };
         let zipped = list(headers, &ACCEPT_ENCODING)
             .filter(|accepted| negotiation::prefers_gzip(accepted))
             .and_then(|_| gzip(&page));
@@ -49,7 +56,7 @@ impl Exposition {
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
-            HeaderValue::from_static(format.content_type()),
+            HeaderValue::from_static(content.content_type()),
         );
         headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
         if let Some(coding) = coding {

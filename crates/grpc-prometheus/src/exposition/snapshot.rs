@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::series::{Family, Histograms, Reading, Store};
+use crate::series::{Histograms, Reading, Store};
 
 /// Totals over all methods since the start of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Snapshot {
 impl Snapshot {
     pub(crate) fn take(store: &Store) -> Self {
         let mut snapshot = Self::default();
-        let handling = store.schema.histogram(Family::Handling);
+        let handling = store.schema.layout.handling.as_ref();
         if let Some(handling) = handling {
             let bounds = handling.bounds().units().iter().copied();
             let bounds = bounds.map(|nanos| Some(Duration::from_nanos(nanos)));
@@ -50,12 +50,11 @@ impl Snapshot {
             *total += reading.handled(code);
         }
         let Some(handling) = handling else { return };
-        for index in 0..handling.count() {
-            let (nanos, buckets) = reading.histogram(handling, index);
-            self.handling += Duration::from_nanos(nanos);
-            for ((_, total), count) in self.buckets.iter_mut().zip(buckets) {
-                *total += count;
-            }
+        let (nanos, cells) = reading.histogram(handling, 0..handling.count());
+        self.handling += Duration::from_nanos(nanos);
+        let buckets = handling.buckets_of(cells);
+        for ((_, total), count) in self.buckets.iter_mut().zip(&*buckets) {
+            *total += count;
         }
     }
 }

@@ -22,11 +22,14 @@
 //! of these is the result if calls never stop ending. Only then it differs from started − Σ handled.
 
 use std::{
+    borrow::Cow,
     fmt,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use super::{
@@ -60,6 +63,8 @@ pub(crate) struct Series {
     pub(crate) single_response: bool,
     pub(crate) labels: Labels,
     pub(crate) schema: Arc<Schema>,
+    /// When its counters were zero.
+    pub(crate) created: SystemTime,
     /// Shard after shard.
     blocks: Box<[CacheBlock]>,
     blocks_per_shard: usize,
@@ -100,6 +105,7 @@ impl Series {
             single_response: matches!(kind, Kind::Unary | Kind::ClientStream),
             labels,
             schema: Arc::clone(schema),
+            created: SystemTime::now(),
             blocks: (0..blocks).map(|_| CacheBlock::default()).collect(),
             blocks_per_shard,
             exemplars,
@@ -150,11 +156,12 @@ impl Series {
         let layout = &self.schema.layout;
         let cells = self.cells();
         if let Some(histogram) = &layout.handling {
-            let index = self.schema.config.code_label.histogram_index(code);
-            let bucket = cells.observe(histogram, index, nanos);
+            let index = layout.code_label.histogram_index(code);
+            let cell = cells.observe(histogram, index, nanos);
             if trace_id != TraceId::NONE
                 && let Some(exemplars) = &self.exemplars
             {
+                let bucket = histogram.bucket(cell);
                 exemplars[index * histogram.buckets() + bucket].put(trace_id, nanos);
             }
         }
@@ -241,14 +248,14 @@ impl ShardCells<'_> {
         self.shard.add(cell, value, ordering);
     }
 
-    /// Counts a value and returns the index of its bucket.
+    /// Counts a value and returns the index of its cell.
     #[inline]
     fn observe(&self, histogram: &Histograms, index: usize, value: u64) -> usize {
         let sum = histogram.sum(index);
-        let bucket = histogram.bucket(value);
+        let cell = histogram.cell(value);
         self.add(sum, value, Ordering::Relaxed);
-        self.add(sum + 1 + bucket, 1, Ordering::Relaxed);
-        bucket
+        self.add(sum + 1 + cell, 1, Ordering::Relaxed);
+        cell
     }
 }
 
@@ -287,11 +294,27 @@ impl Reading {
         self.in_flight
     }
 
-    /// Sum and non-cumulative buckets. `index` selects the histogram by code label.
-    pub(crate) fn histogram(&self, histogram: &Histograms, index: usize) -> (u64, &[u64]) {
-        let sum = histogram.sum(index);
-        let buckets = &self.values[sum + 1..sum + histogram.stride()];
-        (self.values[sum], buckets)
+    /// Sum and cells of these histograms together. The indices are those of their codes.
+    pub(crate) fn histogram(
+        &self,
+        histogram: &Histograms,
+        indices: Range<usize>,
+    ) -> (u64, Cow<'_, [u64]>) {
+        let mut total: (u64, Cow<'_, [u64]>) = (0, Cow::Borrowed(&[]));
+        for index in indices {
+            let sum = histogram.sum(index);
+            let cells = &self.values[sum + 1..sum + histogram.stride()];
+            total.0 = total.0.wrapping_add(self.values[sum]);
+            match total.1.is_empty() {
+                true => total.1 = Cow::Borrowed(cells),
+                false => {
+                    for (total, cell) in total.1.to_mut().iter_mut().zip(cells) {
+                        *total += cell;
+                    }
+                }
+            }
+        }
+        total
     }
 }
 
@@ -300,7 +323,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::series::{Buckets, CodeLabel, Config, LabelStyle, Store, ZeroInit};
+    use crate::series::{Buckets, CodeLabel, Config, LabelStyle, RpcConventions, Store, ZeroInit};
 
     fn series() -> Series {
         let store = Store::new(Config {
@@ -316,6 +339,9 @@ mod tests {
             message_times: None,
             timeout: None,
             exemplars: false,
+            native: false,
+            start_timestamps: false,
+            conventions: RpcConventions::Grpc,
         });
         Series::new(&store.schema, Kind::Unary, Labels::new(Vec::new()))
     }
@@ -333,7 +359,7 @@ mod tests {
         thread::scope(|scope| scope.spawn(|| handle(3)).join().unwrap());
         let histogram = series.schema.layout.handling.as_ref().unwrap();
         let reading = series.read();
-        assert_eq!(reading.histogram(histogram, 0).0, 2);
+        assert_eq!(reading.histogram(histogram, 0..1).0, 2);
         assert_eq!(reading.handled(0), 2);
     }
 

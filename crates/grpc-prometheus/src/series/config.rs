@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     bounds::Bounds,
     buckets::Buckets,
+    conventions::RpcConventions,
     families::{Family, Side},
     labels::ExtraLabel,
     layout::Layout,
@@ -41,16 +42,19 @@ pub(crate) struct Config {
     /// The server's own timeout.
     pub(crate) timeout: Option<Duration>,
     pub(crate) exemplars: bool,
+    pub(crate) native: bool,
+    pub(crate) start_timestamps: bool,
+    pub(crate) conventions: RpcConventions,
 }
 
 // === impl Config ===
 
 impl Config {
     pub(crate) fn family(&self, family: Family) -> String {
-        let (side, suffix) = (self.side, family.suffix());
+        let (system, side, suffix) = (family.system(), self.side, family.suffix());
         match &self.namespace {
-            Some(namespace) => format!("{namespace}_grpc_{side}_{suffix}"),
-            None => format!("grpc_{side}_{suffix}"),
+            Some(namespace) => format!("{namespace}_{system}_{side}_{suffix}"),
+            None => format!("{system}_{side}_{suffix}"),
         }
     }
 
@@ -73,16 +77,33 @@ impl Config {
             ("message times", self.message_times == other.message_times),
             ("timeout", self.timeout == other.timeout),
             ("exemplars", self.exemplars == other.exemplars),
+            ("native histograms", self.native == other.native),
+            (
+                "start timestamps",
+                self.start_timestamps == other.start_timestamps,
+            ),
+            ("conventions", self.conventions == other.conventions),
         ];
         let different = options.into_iter().find(|(_, equal)| !equal);
         different.map(|(option, _)| option)
+    }
+
+    /// The codes that the cells of the handling-time histogram tell apart: those that any family
+    /// shows.
+    fn recorded_codes(&self) -> CodeLabel {
+        match self.conventions.has_stable() {
+            true => CodeLabel::Full,
+            false => self.code_label,
+        }
     }
 
     pub(super) fn layout(&self) -> Layout {
         let seconds = |buckets: &Buckets| Bounds::seconds(buckets.bounds());
         let handling = self.handling.as_ref().map(seconds);
         Layout::new(
-            handling.map(|bounds| (bounds, self.code_label.histograms())),
+            self.recorded_codes(),
+            self.native,
+            handling,
             self.sizes
                 .as_ref()
                 .map(|buckets| Bounds::bytes(buckets.bounds()))

@@ -19,6 +19,7 @@ pub(crate) enum Family {
     Sent,
     InFlight,
     Handling,
+    CallDuration,
     ReceivedBytes,
     SentBytes,
     ReceiveTime,
@@ -42,7 +43,7 @@ impl fmt::Display for Side {
 // === impl Family ===
 
 impl Family {
-    pub(crate) const METHOD: [Self; 10] = [
+    pub(crate) const METHOD: [Self; 11] = [
         Self::Handled,
         Self::Handling,
         Self::InFlight,
@@ -53,6 +54,7 @@ impl Family {
         Self::ReceivedBytes,
         Self::SentBytes,
         Self::Started,
+        Self::CallDuration,
     ];
 
     pub(crate) const CONNECTION: [Self; 3] = [
@@ -61,7 +63,15 @@ impl Family {
         Self::ConnectionsClosed,
     ];
 
-    /// The part of the name after `grpc_server_` or `grpc_client_`.
+    /// The first part of the name.
+    pub(crate) const fn system(self) -> &'static str {
+        match self {
+            Self::CallDuration => "rpc",
+            _ => "grpc",
+        }
+    }
+
+    /// The part of the name after the side.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Started => "started_total",
@@ -70,6 +80,7 @@ impl Family {
             Self::Sent => "msg_sent_total",
             Self::InFlight => "in_flight",
             Self::Handling => "handling_seconds",
+            Self::CallDuration => "call_duration_seconds",
             Self::ReceivedBytes => "msg_size_received_bytes",
             Self::SentBytes => "msg_size_sent_bytes",
             Self::ReceiveTime => "msg_recv_handling_seconds",
@@ -87,6 +98,7 @@ impl Family {
             Self::Received => "Total number of messages received.",
             Self::Sent => "Total number of messages sent.",
             Self::InFlight => "RPCs started and not yet completed.",
+            Self::CallDuration => "Duration in seconds of RPCs, by status code.",
             Self::Handling => "Time in seconds from the start of an RPC to its end.",
             Self::ReceivedBytes => "Size in bytes of the messages received, as on the wire.",
             Self::SentBytes => "Size in bytes of the messages sent, as on the wire.",

@@ -4,12 +4,29 @@ use std::{collections::HashSet, fmt, sync::Arc};
 
 use http::{Extensions, HeaderMap, HeaderName, Request};
 
+use super::conventions::RpcConventions;
+
 pub(crate) const METHOD: &str = "grpc_method";
 pub(crate) const SERVICE: &str = "grpc_service";
 pub(crate) const TYPE: &str = "grpc_type";
 pub(crate) const CODE: &str = "grpc_code";
 const BUCKET: &str = "le";
-pub(crate) const RESERVED: [&str; 5] = [METHOD, SERVICE, TYPE, CODE, BUCKET];
+/// Of OpenTelemetry's stable conventions.
+pub(crate) const SYSTEM_NAME: &str = "rpc_system_name";
+pub(crate) const FULL_METHOD: &str = "rpc_method";
+pub(crate) const STATUS_CODE: &str = "rpc_response_status_code";
+pub(crate) const ERROR_TYPE: &str = "error_type";
+const RESERVED: [&str; 5] = [METHOD, SERVICE, TYPE, CODE, BUCKET];
+const STABLE: [&str; 4] = [SYSTEM_NAME, FULL_METHOD, STATUS_CODE, ERROR_TYPE];
+
+/// Names and values that tell series of one label set apart.
+pub(crate) type CodePairs = [(&'static str, &'static str)];
+
+/// The names that other labels cannot have.
+pub(crate) fn reserved(conventions: RpcConventions) -> impl Iterator<Item = &'static str> {
+    let stable = STABLE.into_iter().filter(move |_| conventions.has_stable());
+    RESERVED.into_iter().chain(stable)
+}
 
 type FromExtensions = dyn for<'a> Fn(&'a Extensions) -> Option<&'a str> + Send + Sync;
 

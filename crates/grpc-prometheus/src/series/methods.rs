@@ -106,10 +106,33 @@ impl Method {
             .get_or_init(|| Series::new(&self.schema, self.spec.kind, self.labels(combination)))
     }
 
-    fn labels(&self, combination: usize) -> Labels {
+    /// The labels of this series by OpenTelemetry's stable conventions.
+    pub(crate) fn stable_labels(&self, combination: usize) -> Labels {
+        let mut pairs = self.own_labels(combination);
+        let MethodSpec {
+            service, method, ..
+        } = &self.spec;
+        // A method that no descriptor set and no generated client names.
+        let full = match method == UNKNOWN && self.spec.kind == Kind::Unknown {
+            true => "_OTHER".to_owned(),
+            false => format!("{service}/{method}"),
+        };
+        pairs.push((labels::FULL_METHOD.to_owned(), full));
+        pairs.push((labels::SYSTEM_NAME.to_owned(), "grpc".to_owned()));
+        Labels::new(pairs)
+    }
+
+    /// Constant and extra labels.
+    fn own_labels(&self, combination: usize) -> Vec<(String, String)> {
         let config = &self.schema.config;
         let mut pairs = labels::values(&config.extra_labels, combination);
         pairs.extend(config.const_labels.iter().cloned());
+        pairs
+    }
+
+    fn labels(&self, combination: usize) -> Labels {
+        let config = &self.schema.config;
+        let mut pairs = self.own_labels(combination);
         let kind = config.style.kind(self.spec.kind).to_owned();
         pairs.push((labels::METHOD.to_owned(), self.spec.method.clone()));
         pairs.push((labels::SERVICE.to_owned(), self.spec.service.clone()));

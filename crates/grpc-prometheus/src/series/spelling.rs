@@ -125,15 +125,6 @@ impl CodeLabel {
             Self::Full => code,
         }
     }
-
-    pub(crate) const fn value(self, style: LabelStyle, index: usize) -> Option<&'static str> {
-        match (self, index) {
-            (Self::None, _) => None,
-            (Self::OkError, 0) => Some("OK"),
-            (Self::OkError, _) => Some("error"),
-            (Self::Full, code) => Some(style.codes()[code]),
-        }
-    }
 }
 
 // === impl Kind ===

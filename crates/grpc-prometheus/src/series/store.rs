@@ -69,7 +69,10 @@ impl Schema {
 
     pub(crate) fn histogram(&self, family: Family) -> Option<&Histograms> {
         match family {
-            Family::Handling => self.layout.handling.as_ref(),
+            Family::Handling if self.config.conventions.has_grpc() => self.layout.handling.as_ref(),
+            Family::CallDuration if self.config.conventions.has_stable() => {
+                self.layout.handling.as_ref()
+            }
             Family::ReceivedBytes => self.layout.received_bytes.as_ref(),
             Family::SentBytes => self.layout.sent_bytes.as_ref(),
             Family::ReceiveTime => self.layout.receive_time.as_ref(),

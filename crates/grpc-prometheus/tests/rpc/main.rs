@@ -14,6 +14,8 @@ mod client_deadlines;
 mod codec;
 #[cfg(feature = "connections")]
 mod connections;
+mod conventions;
+mod created;
 mod deadlines;
 mod descriptors;
 mod duplex;
@@ -32,6 +34,7 @@ mod labels;
 mod layers;
 mod limits;
 mod names;
+mod native;
 mod options;
 mod panics;
 mod paths;
