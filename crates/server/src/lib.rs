@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod encoding;
 mod health;
 mod icon;
 mod legacy;

@@ -9,7 +9,6 @@ use axum::extract::MatchedPath;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use grpc_prometheus::Exposition;
-use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,7 +18,6 @@ use vitalmesh_telemetry::Tracer;
 pub use self::cors::{CorsOrigins, InvalidOrigins};
 use self::metrics::HttpMetrics;
 pub use self::route::Route;
-use crate::encoding::page;
 use crate::icon;
 use crate::problem::Problem;
 use crate::request::{RequestInfo, Target};
@@ -61,14 +59,12 @@ pub fn rest_stack(
     Ok(routes.route(icon::PATH, get(icon::icon)))
 }
 
-/// The metrics of the registry, in the format and coding that `Accept` and `Accept-Encoding` select.
+/// The metrics of the registry, as `Accept` and `Accept-Encoding` select.
 pub(crate) fn metrics_page(
     exposition: &Exposition,
     headers: &HeaderMap,
 ) -> Response<axum::body::Body> {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let (content_type, body) = exposition.encode(accept);
-    page(headers, content_type, body)
+    exposition.respond(headers).map(axum::body::Body::new)
 }
 
 fn name_route<B>(mut request: Request<B>) -> Request<B> {

@@ -19,7 +19,9 @@ pub fn service_url(text: &str) -> Result<Uri, String> {
     if authority.host().is_empty() || authority.port().is_none() || has_user {
         return Err(expected());
     }
-    format!("http://{authority}").parse().map_err(|_| expected())
+    format!("http://{authority}")
+        .parse()
+        .map_err(|_| expected())
 }
 
 #[cfg(test)]

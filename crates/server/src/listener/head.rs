@@ -19,6 +19,7 @@ pub(super) enum Refusal {
     InvalidTarget,
     ChunkedTwice,
     UnknownCoding,
+    Tunnel,
 }
 
 // === impl Refusal ===
@@ -35,9 +36,10 @@ impl Refusal {
             Self::NoHost => "the request has no Host",
             Self::ManyHosts => "the request has more than one Host",
             Self::InvalidHost => "the Host is not a host with an optional port",
-            Self::InvalidTarget => "the target is neither a path nor a URL",
+            Self::InvalidTarget => "the target is neither a path nor an http URL",
             Self::ChunkedTwice => "the body is chunked more than once",
             Self::UnknownCoding => "no transfer coding but chunked is known here",
+            Self::Tunnel => "CONNECT is not implemented",
         }
     }
 
@@ -46,7 +48,7 @@ impl Refusal {
         let reason = format!("{}\n", self.reason());
         let mut response = Response::new(Bytes::from(reason));
         *response.status_mut() = match self {
-            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::UnknownCoding | Self::Tunnel => StatusCode::NOT_IMPLEMENTED,
             _ => StatusCode::BAD_REQUEST,
         };
         let headers = response.headers_mut();
@@ -59,10 +61,17 @@ impl Refusal {
 /// RFC 9112, section 3.2.
 fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
     let target = request.uri();
+    let is_http = target
+        .scheme_str()
+        .is_none_or(|scheme| matches!(scheme, "http" | "https"));
+    let has_user = target
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'));
     let fits = match *request.method() {
-        Method::CONNECT => target.authority().is_some() && target.scheme().is_none(),
+        // Whatever follows is not a request.
+        Method::CONNECT => return Err(Refusal::Tunnel),
         Method::OPTIONS if target.path() == "*" => target.authority().is_none(),
-        _ => target.path().starts_with('/'),
+        _ => target.path().starts_with('/') && is_http && !has_user,
     };
     fits.then_some(()).ok_or(Refusal::InvalidTarget)
 }
