@@ -36,9 +36,18 @@ async fn fail_over(channel: Channel, trace_id: &str, flags: &str) {
     assert_eq!(ended.code(), Code::Internal);
 }
 
+async fn revert(channel: Channel) {
+    let request = RevertNameRequest {
+        name: "Ana".to_owned(),
+        delay: 0,
+    };
+    let mut client = RevertNameServiceClient::new(channel);
+    client.revert_name(request).await.unwrap();
+}
+
 /// The fields of a line on standard error that are attributes of the exported record.
 fn fields(line: &Value) -> Vec<(String, String)> {
-    let own = ["level", "message", "timestamp", "trace_id"];
+    let own = ["level", "message", "service", "timestamp", "trace_id"];
     let fields = line.as_object().unwrap().iter();
     fields
         .filter(|(key, _)| !own.contains(&key.as_str()))
@@ -201,7 +210,10 @@ async fn lines_without_a_collector_are_counted_and_warned_about_once() {
 #[tokio::test]
 async fn a_silent_collector_fills_the_queue_and_does_not_delay_the_stop() {
     let collector = Collector::start_silent().await;
-    let leaf = Program::service("revert-name", &["--otlp-endpoint", &collector.url()]);
+    // Lines below WARN are not limited.
+    let level = ["--log-level", "info,vitalmesh::call=debug"];
+    let flags = ["--otlp-endpoint", &collector.url()];
+    let leaf = Program::service("revert-name", &[flags, level].concat());
     let page = leaf.address("scrape").await;
     // 512 lines are in the request without a response, 2048 wait.
     let channel = channel(leaf.address("grpc").await);
@@ -209,7 +221,7 @@ async fn a_silent_collector_fills_the_queue_and_does_not_delay_the_stop() {
         let mut calls = JoinSet::new();
         for _ in 0..200 {
             let channel = channel.clone();
-            calls.spawn(async { fail_over(channel, &"d".repeat(32), "00").await });
+            calls.spawn(async { revert(channel).await });
         }
         calls.join_all().await;
         let page = scrape(page).await;

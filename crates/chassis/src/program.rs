@@ -11,7 +11,7 @@ use tower::BoxError;
 use vitalmesh_server::pb::health::HealthCheckRequest;
 use vitalmesh_server::pb::health::health_check_response::ServingStatus;
 use vitalmesh_server::pb::health::health_client::HealthClient;
-use vitalmesh_telemetry::{LogFormat, LogSink, init_log};
+use vitalmesh_telemetry::{LogFormat, LogSink, init_log, report_suppressed_lines};
 use vitalmesh_transport::Transport;
 
 use crate::address::reachable;
@@ -123,6 +123,7 @@ where
         }
     });
     runtime.shutdown_timeout(Duration::from_millis(500));
+    report_suppressed_lines();
     ended
 }
 

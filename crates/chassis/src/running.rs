@@ -15,6 +15,7 @@ use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tower::BoxError;
+use vitalmesh_context::ServiceContext;
 use vitalmesh_server::{Contracts, Health, Listener, Methods, Phase, Readiness, Scrape, Shutdown};
 use vitalmesh_tasks::{Task, Tasks};
 
@@ -79,7 +80,7 @@ impl Running {
     {
         let shutdown = self.shutdown.clone();
         self.servers
-            .spawn(listener.serve(service, methods, shutdown));
+            .spawn(ServiceContext::current().scope(listener.serve(service, methods, shutdown)));
     }
 
     pub(crate) fn scrape(&mut self, listener: Listener, exposition: Exposition) -> io::Result<()> {

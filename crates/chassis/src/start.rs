@@ -2,6 +2,7 @@
 
 use grpc_prometheus::Exposition;
 use tower::BoxError;
+use vitalmesh_context::ServiceContext;
 use vitalmesh_server::{GrpcSettings, Limits, Listener, Methods, grpc_stack, rest_stack};
 use vitalmesh_telemetry::LogSink;
 
@@ -106,7 +107,8 @@ impl<S: Service> Bound<S> {
     /// [`StartError::Setting`] if [`Service::build`] finds an invalid setting, else
     /// [`StartError::Build`].
     pub async fn start(self) -> Result<Running, StartError> {
-        let assembled = self.assemble().await;
+        // Log lines of the service name it.
+        let assembled = ServiceContext::new(S::NAME).scope(self.assemble()).await;
         assembled.map_err(|source| StartError::build(S::NAME, source))
     }
 

@@ -34,6 +34,10 @@ pub struct Problem {
     upstream: Option<&'static str>,
 }
 
+/// Why a request failed, for its log line; an extension of the response.
+#[derive(Clone, Debug)]
+pub(crate) struct Reason(pub(crate) String);
+
 // === impl Problem ===
 
 impl Problem {
@@ -60,12 +64,21 @@ impl Problem {
             ..Self::new(http, readable(status.message()))
         }
     }
+
+    /// The detail, with the upstream and its code in front.
+    fn reason(&self) -> String {
+        let parts = [self.upstream, self.grpc_code, Some(&*self.detail)];
+        let parts = parts.into_iter().flatten().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(": ")
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let reason = Reason(self.reason());
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(reason);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
         if matches!(status.as_u16(), 429 | 503 | 504) {

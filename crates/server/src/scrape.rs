@@ -14,6 +14,8 @@ use grpc_prometheus::Exposition;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use vitalmesh_context::ServiceContext;
+
 use crate::icon;
 use crate::listener::{Listener, Shutdown};
 use crate::methods::Methods;
@@ -89,12 +91,13 @@ impl Scrape {
             exposition,
             readiness,
         };
+        let service_context = ServiceContext::current();
         let thread = std::thread::Builder::new()
             .name(format!("{service}-scrape"))
             .spawn(move || {
                 let app = router().with_state(pages);
                 let serve = listener.serve(app, Arc::new(Methods::default()), until);
-                runtime.block_on(serve)
+                runtime.block_on(service_context.scope(serve))
             })?;
         Ok(Self { shutdown, thread })
     }

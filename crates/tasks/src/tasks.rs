@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use tower::BoxError;
+use vitalmesh_context::ServiceContext;
 
 use crate::metrics::TaskMetrics;
 use crate::runner::{Runner, Trigger};
@@ -20,12 +21,13 @@ pub struct Tasks {
     stop: CancellationToken,
     runs: TaskTracker,
     runners: Vec<Arc<Runner>>,
+    service: ServiceContext,
 }
 
 // === impl Tasks ===
 
 impl Tasks {
-    /// Starts the tasks and registers their metrics.
+    /// Starts the tasks of the current service and registers their metrics.
     ///
     /// # Errors
     ///
@@ -36,6 +38,7 @@ impl Tasks {
             stop: CancellationToken::new(),
             runs: TaskTracker::new(),
             runners: Vec::new(),
+            service: ServiceContext::current(),
         };
         for task in tasks {
             let metrics = TaskMetrics::register(registry, &task)?;
@@ -52,12 +55,13 @@ impl Tasks {
         };
         if runner.at_start() {
             let first = run(Arc::clone(&runner), Trigger::Start, self.stop.clone());
-            self.runs.spawn(first);
+            self.runs.spawn(self.service.scope(first));
         }
-        let (stop, runs) = (self.stop.clone(), self.runs.clone());
+        let (stop, runs, service) = (self.stop.clone(), self.runs.clone(), self.service);
         let job = Job::new_async(cron, move |_, _| {
             if let Some(trigger) = runner.fire() {
-                runs.spawn(run(Arc::clone(&runner), trigger, stop.clone()));
+                let run = run(Arc::clone(&runner), trigger, stop.clone());
+                runs.spawn(service.scope(run));
             }
             async {}.boxed()
         })?;

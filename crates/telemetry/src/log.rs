@@ -2,12 +2,14 @@
 
 mod fields;
 mod format;
+mod limit;
 mod record;
 mod sink;
 
 use std::future::Future;
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 use http::Uri;
@@ -18,9 +20,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use self::format::{Human, Json};
+use self::limit::LineLimit;
 pub use self::sink::LogSink;
 use crate::export;
 use crate::export::Resource;
+
+static LIMIT: OnceLock<LineLimit> = OnceLock::new();
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,7 +46,8 @@ impl LogFormat {
     }
 }
 
-/// Starts to log the process's events of these levels and its panics to standard error.
+/// Starts to log the process's events of these levels and its panics to standard error. Of warnings
+/// and errors of one kind, ten are logged in 10 s, and the number of the others after that.
 ///
 /// Returns the sink that exports the lines to a collector; see [`LogSink`] for the lines that are
 /// not exported. Only the first call in a process has an effect; later ones return `None`, so that
@@ -56,13 +62,25 @@ pub fn init_log(format: LogFormat, levels: Targets) -> Option<LogSink> {
     let events = filter_fn(|metadata| metadata.is_event());
     let sink = LogSink::default();
     let exported = filter_fn(LogSink::accepts);
+    let limit = LineLimit::default();
     let started = tracing_subscriber::registry()
+        .with(limit.layer(levels.clone()))
         .with(lines.with_filter(levels.clone().and(events)))
         .with(sink.clone().with_filter(levels.and(exported)))
         .try_init();
     started.ok()?;
     std::panic::set_hook(Box::new(log_panic));
+    if let Err(error) = LIMIT.get_or_init(|| limit).spawn_reports() {
+        tracing::warn!(%error, "suppressed lines are reported only at the end");
+    }
     Some(sink)
+}
+
+/// Logs how many lines were suppressed since the last report; for the end of a program.
+pub fn report_suppressed_lines() {
+    if let Some(limit) = LIMIT.get() {
+        limit.report();
+    }
 }
 
 /// Starts to export the lines of `sink` to `collector`, if both are present.

@@ -54,6 +54,77 @@ async fn mesh_up_runs_every_service_in_one_process_until_ctrl_c() {
     assert_eq!(lines_of(&check.stderr).len(), 1, "{check:?}");
 }
 
+/// The lines with this message.
+fn lines_with(lines: &[String], message: &str) -> Vec<Value> {
+    let lines = lines.iter().filter(|line| line.starts_with('{'));
+    let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["message"] == message).collect()
+}
+
+#[tokio::test]
+async fn a_failed_request_is_one_line_of_each_service_with_its_reason() {
+    let data = tempfile::tempdir().unwrap();
+    let ip = own_ip();
+    let bind = ip.to_string();
+    let folder = data.path().to_str().unwrap();
+    let mesh = Program::start("mesh", ["up", "--bind", &bind, "--data-dir", folder]);
+    let http = SocketAddr::new(ip, 8012);
+    eventually("the edge serves", async || {
+        connects(http).await.then_some(())
+    })
+    .await;
+    assert_eq!(get(http, "/proxy/internal").await.status, 500);
+    let ended = eventually("two lines", async || {
+        let ended = lines_with(&mesh.lines(), "call ended");
+        (ended.len() >= 2).then_some(ended)
+    })
+    .await;
+    let line = |service: &str| {
+        let mut lines = ended.iter().filter(|line| line["service"] == service);
+        let line = lines
+            .next()
+            .unwrap_or_else(|| panic!("{service}: {ended:#?}"));
+        assert_eq!(lines.next(), None);
+        let text = |key: &str| line[key].as_str().unwrap().to_owned();
+        [
+            text("method"),
+            text("code"),
+            text("reason"),
+            text("trace_id"),
+        ]
+    };
+    let [method, code, reason, trace_id] = line("revert-name");
+    assert_eq!(
+        method,
+        "/vitalmesh.revert_name.v1.RevertNameService/RevertName"
+    );
+    assert_eq!((&*code, reason.is_empty()), ("Internal", false));
+    let edge = line("edge");
+    let upstream = format!("revert-name: Internal: {reason}");
+    assert_eq!(edge, ["/proxy/{name}", "500", &upstream, &trace_id]);
+
+    for _ in 0..30 {
+        assert_eq!(get(http, "/proxy/internal").await.status, 500);
+    }
+    mesh.signal(Signal::TERM);
+    let ((status, lines), _) = within(STOP_LIMIT, mesh.ended()).await;
+    assert!(status.success());
+    for service in ["revert-name", "edge"] {
+        let of_service = |line: &Value| line["service"] == service;
+        let ended = lines_with(&lines, "call ended")
+            .into_iter()
+            .filter(of_service)
+            .count();
+        let reports = lines_with(&lines, "more lines like these were not logged");
+        let reports = reports.iter().filter(|line| of_service(line));
+        let suppressed: u64 = reports
+            .map(|line| line["suppressed"].as_u64().unwrap())
+            .sum();
+        assert!(suppressed > 0, "{lines:#?}");
+        assert_eq!(ended as u64 + suppressed, 31, "{service}: {lines:#?}");
+    }
+}
+
 #[tokio::test]
 async fn mesh_up_starts_nothing_where_a_port_is_taken() {
     let ip = own_ip();

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use http_body::Body;
 use tower::{Layer, Service};
+use vitalmesh_context::ServiceContext;
 use vitalmesh_telemetry::{ObservedBody, ObservedFuture, Observer, Tracer};
 
 use self::call::Call;
@@ -15,16 +16,22 @@ use crate::request::RequestInfo;
 /// Makes [`Spanned`] services.
 #[derive(Clone, Debug)]
 pub(crate) struct SpanLayer {
-    protocol: Protocol,
-    tracer: Tracer,
+    kind: Kind,
 }
 
 /// Runs each call in the context of its [`RequestInfo`].
 #[derive(Clone, Debug)]
 pub(crate) struct Spanned<S> {
     inner: S,
+    kind: Kind,
+}
+
+/// The properties that all calls of a stack share.
+#[derive(Clone, Debug)]
+struct Kind {
     protocol: Protocol,
     tracer: Tracer,
+    service: ServiceContext,
 }
 
 /// The protocol of a call, which defines how it ends.
@@ -39,18 +46,24 @@ enum Protocol {
 // === impl SpanLayer ===
 
 impl SpanLayer {
-    pub(crate) const fn grpc(tracer: Tracer) -> Self {
-        Self {
-            protocol: Protocol::Grpc,
-            tracer,
-        }
+    /// For calls of the current service.
+    pub(crate) fn grpc(tracer: Tracer) -> Self {
+        Self::new(Protocol::Grpc, tracer)
     }
 
-    pub(crate) const fn http(tracer: Tracer) -> Self {
-        Self {
-            protocol: Protocol::Http,
+    /// For requests of the current service.
+    pub(crate) fn http(tracer: Tracer) -> Self {
+        Self::new(Protocol::Http, tracer)
+    }
+
+    fn new(protocol: Protocol, tracer: Tracer) -> Self {
+        let service = ServiceContext::current();
+        let kind = Kind {
+            protocol,
             tracer,
-        }
+            service,
+        };
+        Self { kind }
     }
 }
 
@@ -60,8 +73,7 @@ impl<S> Layer<S> for SpanLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Spanned {
             inner,
-            protocol: self.protocol,
-            tracer: self.tracer.clone(),
+            kind: self.kind.clone(),
         }
     }
 }
@@ -83,7 +95,7 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let info = request.extensions().get::<RequestInfo>().cloned();
-        let start = |info| Call::start(info, self.protocol, &self.tracer, &request);
+        let start = |info| Call::start(info, &self.kind, &request);
         let mut call = info.map(|info| Box::new(start(info)));
         let inner = match &mut call {
             Some(call) => call.around_poll(|| self.inner.call(request)),

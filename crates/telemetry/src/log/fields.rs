@@ -2,44 +2,66 @@
 
 use std::fmt::{self, Write};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-/// Collects an event's fields by name; the text is `message`.
+/// An event's fields in the order of the source; the text is `message`.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
-    values: Map<String, Value>,
-}
+pub(super) struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
-    pub(super) fn of(event: &Event<'_>) -> Map<String, Value> {
+    pub(super) fn of(event: &Event<'_>) -> Self {
         let mut fields = Self::default();
         event.record(&mut fields);
-        fields.values
+        fields
+    }
+
+    /// The value of a field that is text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(known, _)| *known == name)?;
+        value.as_str()
+    }
+
+    /// Removes a field.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn push(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.push((field.name(), value.into()));
+    }
+}
+
+impl IntoIterator for Fields {
+    type Item = (&'static str, Value);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.values.insert(field.name().to_owned(), value.into());
+        self.push(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.values.insert(field.name().to_owned(), value.into());
+        self.push(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.values.insert(field.name().to_owned(), value.into());
+        self.push(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.values.insert(field.name().to_owned(), value.into());
+        self.push(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.values
-            .insert(field.name().to_owned(), escaped(value).into());
+        self.push(field, escaped(value));
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {

@@ -31,11 +31,11 @@ impl LogLine {
     pub(super) fn of(event: &Event<'_>) -> Self {
         let metadata = event.metadata();
         let mut fields = Fields::of(event);
-        let message = fields.remove("message");
+        let message = fields.take("message");
         let target = ("target".to_owned(), metadata.target().into());
         let fields = fields
             .into_iter()
-            .map(|(key, value)| (key, of_json(&value)));
+            .map(|(key, value)| (key.to_owned(), of_json(&value)));
         Self {
             at: SystemTime::now(),
             level: *metadata.level(),
@@ -175,8 +175,8 @@ mod tests {
         };
         let attributes = [
             ("count", Value::Number(3)),
-            ("long", Value::Text(long[..256].to_owned())),
             ("up", "true".into()),
+            ("long", Value::Text(long[..256].to_owned())),
             ("target", "vitalmesh::call".into()),
         ];
         let expected = LogRecord {

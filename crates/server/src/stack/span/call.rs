@@ -1,16 +1,19 @@
 //! One served call: its context, its log line and its span.
 
+use std::any::Any;
 use std::fmt;
 
 use grpc_prometheus::TraceId;
 use http::{HeaderMap, HeaderName, Request, Response};
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, Status};
 use tracing::Span;
+use vitalmesh_context::ServiceContext;
 use vitalmesh_status::{CLIENT_CLOSED_REQUEST, code_name, is_fault};
-use vitalmesh_telemetry::{Observer, OpenSpan, Tracer, conventions};
+use vitalmesh_telemetry::{Observer, OpenSpan, conventions};
 
-use super::Protocol;
+use super::{Kind, Protocol};
+use crate::problem::{Reason, readable};
 use crate::request::RequestInfo;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -25,7 +28,10 @@ pub(crate) struct Call {
     recorded: Option<Box<OpenSpan>>,
     started: Instant,
     protocol: Protocol,
+    service: ServiceContext,
     outcome: Outcome,
+    /// Why the call failed; empty if it did not, or if nobody said it.
+    reason: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +45,12 @@ enum Outcome {
 // === impl Call ===
 
 impl Call {
-    pub(super) fn start<B>(
-        mut info: RequestInfo,
-        protocol: Protocol,
-        tracer: &Tracer,
-        request: &Request<B>,
-    ) -> Self {
+    pub(super) fn start<B>(mut info: RequestInfo, kind: &Kind, request: &Request<B>) -> Self {
+        let Kind {
+            protocol,
+            ref tracer,
+            service,
+        } = *kind;
         let trace = tracer.sample(info.context.trace);
         info.context.trace = trace;
         let (method, peer) = (info.name(), info.peer);
@@ -66,7 +72,9 @@ impl Call {
             recorded,
             started: Instant::now(),
             protocol,
+            service,
             outcome: Outcome::Open,
+            reason: String::new(),
         }
     }
 
@@ -76,8 +84,12 @@ impl Call {
         };
         let code = Code::from_bytes(status.as_bytes());
         self.outcome = Outcome::Grpc(code);
-        if let Some(span) = self.recorded.as_mut().filter(|_| is_fault(code)) {
-            span.fail(&conventions::status_message(headers));
+        if is_fault(code) {
+            let message = conventions::status_message(headers);
+            if let Some(span) = &mut self.recorded {
+                span.fail(&message);
+            }
+            self.reason = readable(&message);
         }
     }
 
@@ -106,7 +118,10 @@ impl Call {
         let elapsed_ms = self.started.elapsed().as_micros() as f64 / 1000.0;
         let code = self.outcome;
         if code.is_fault() {
-            tracing::warn!(target: "vitalmesh::call", method, %code, %peer, elapsed_ms, "call ended");
+            let reason = Some(&*self.reason).filter(|reason| !reason.is_empty());
+            tracing::warn!(
+                target: "vitalmesh::call", method, %code, reason, %peer, elapsed_ms, "call ended"
+            );
         } else {
             tracing::debug!(target: "vitalmesh::call", method, %code, %peer, elapsed_ms, "call ended");
         }
@@ -130,7 +145,7 @@ impl Call {
 impl Observer for Call {
     fn around_poll<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         let (span, context) = (&self.span, self.info.context);
-        span.in_scope(|| context.sync_scope(poll))
+        span.in_scope(|| self.service.sync_scope(|| context.sync_scope(poll)))
     }
 
     fn on_headers<B>(&mut self, response: &mut Response<B>) {
@@ -139,12 +154,26 @@ impl Observer for Call {
             self.record_status(response.headers());
         } else {
             self.outcome = Outcome::Http(response.status().as_u16());
+            if let Some(Reason(reason)) = response.extensions_mut().remove() {
+                self.reason = reason;
+            }
         }
     }
 
     fn on_trailers(&mut self, trailers: &HeaderMap) {
         if self.protocol == Protocol::Grpc {
             self.record_status(trailers);
+        }
+    }
+
+    fn on_error(&mut self, error: &dyn Any) {
+        // A body that fails ends the call with this status.
+        if let Some(status) = error.downcast_ref::<Status>()
+            && self.protocol == Protocol::Grpc
+            && !self.info.is_reset()
+        {
+            self.outcome = Outcome::Grpc(status.code());
+            self.reason = readable(status.message());
         }
     }
 }
@@ -158,8 +187,9 @@ impl Drop for Call {
         {
             return;
         }
-        let context = self.info.context;
-        self.span.in_scope(|| context.sync_scope(|| self.log()));
+        let (service, context) = (self.service, self.info.context);
+        let log = || service.sync_scope(|| context.sync_scope(|| self.log()));
+        self.span.in_scope(log);
     }
 }
 
