@@ -161,9 +161,12 @@ async fn a_name_is_accepted_up_to_its_limits() {
         ("%4".to_owned(), 400, "hexadecimal"),
         ("%zz".to_owned(), 400, "hexadecimal"),
     ] {
+        let with_slash = get(mesh.http(), &format!("/proxy/{name}/")).await;
         let response = get(mesh.http(), &format!("/proxy/{name}")).await;
         assert_eq!(response.status, status, "{name}: {}", response.body);
+        assert_eq!(with_slash.status, status, "{name}: {}", with_slash.body);
         if status == 400 {
+            assert_eq!(with_slash.body, response.body);
             let body = response.json();
             assert_eq!(response.header("content-type"), "application/problem+json");
             assert!(body["detail"].as_str().unwrap().contains(detail), "{body}");

@@ -31,7 +31,7 @@ fn problem(status: u16, title: &str, detail: &str) -> Value {
 async fn the_response_is_the_next_number() {
     for (path, next) in [
         ("/increase/0", 1),
-        ("/increase/41/", 42),
+        ("/increase/41", 42),
         ("/increase/-1", 0),
         ("/increase/%31", 2),
         ("/increase/-2147483648", i32::MIN + 1),

@@ -54,11 +54,13 @@ async fn rest_is_served_beside_grpc() {
     let http = counter.addresses().http.unwrap();
     let next = get(http, "/increase/41").await;
     assert_eq!((next.status, next.body.as_str()), (200, r#"{"num":42}"#));
-    let last = get(http, "/increase/2147483647").await;
+    let next = get(http, "/increase/41/").await;
+    assert_eq!((next.status, next.body.as_str()), (200, r#"{"num":42}"#));
+    let last = get(http, "/increase/2147483647/").await;
     assert_eq!(last.header("content-type"), "application/problem+json");
     assert_eq!((last.status, &last.json()["status"]), (400, &400.into()));
     let page = get(http, "/prometheus/metrics").await;
-    let series = r#"http_server_requests_total{method="GET",route="/increase/{n}",status="200"} 1"#;
+    let series = r#"http_server_requests_total{method="GET",route="/increase/{n}",status="200"} 2"#;
     assert!(page.body.contains(series), "{}", page.body);
 }
 

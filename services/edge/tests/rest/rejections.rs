@@ -54,10 +54,8 @@ async fn an_invalid_name_is_rejected_with_400_and_calls_no_upstream() {
             "the name has 60000 bytes; send at most 1024",
         ),
     ] {
-        for slash in ["", "/"] {
-            let response = edge.get(&format!("/proxy/{name}{slash}")).await;
-            response.assert_problem(&problem(400, "Bad Request", detail));
-        }
+        let response = edge.get(&format!("/proxy/{name}")).await;
+        response.assert_problem(&problem(400, "Bad Request", detail));
     }
     assert_eq!(calls.load(Ordering::Relaxed), 0);
     assert_eq!(
@@ -83,7 +81,6 @@ async fn an_unknown_path_is_404() {
         "/proxy/",
         "/proxy//",
         "/proxy/a/b",
-        "/heartbeats/",
         "/heartbeats/time",
         "/%ff",
         "/%",
@@ -100,7 +97,7 @@ async fn a_wrong_method_is_405_with_the_allowed_ones() {
     let edge = Edge::with_leaves(Leaves::default()).await;
     let detail = "the path does not allow this method; see the allow header";
     let expected = problem(405, "Method Not Allowed", detail);
-    for path in ["/proxy/Ana", "/proxy/Ana/", "/proxy/%ff", "/heartbeats"] {
+    for path in ["/proxy/Ana", "/proxy/%ff", "/heartbeats"] {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"] {
             let response = edge
                 .ask(Method::from_bytes(method.as_bytes()).unwrap(), path)
