@@ -25,7 +25,7 @@ use self::echo::EchoLayer;
 use self::limit::LimitLayer;
 use self::panic::CatchPanicLayer;
 use self::protocol::ProtocolLayer;
-pub(crate) use self::span::SpanLayer;
+pub(crate) use self::span::{SpanLayer, TRACERESPONSE};
 use crate::request::RequestInfo;
 use crate::router::Router;
 

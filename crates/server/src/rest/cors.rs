@@ -7,6 +7,8 @@ use http::header::{LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Uri};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
+use crate::stack::TRACERESPONSE;
+
 /// How long browsers may reuse the response to a preflight.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
@@ -43,7 +45,7 @@ impl CorsOrigins {
             .allow_origin(origins)
             .allow_methods(AllowMethods::mirror_request())
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers([LOCATION, RETRY_AFTER])
+            .expose_headers([LOCATION, RETRY_AFTER, TRACERESPONSE])
             .max_age(MAX_AGE);
         Some(layer)
     }
@@ -127,7 +129,7 @@ mod tests {
             assert_eq!(response.status(), StatusCode::OK);
             assert_eq!(header(&response, "access-control-allow-origin"), allowed);
             let exposed = if !cors.is_empty() {
-                "location,retry-after"
+                "location,retry-after,traceresponse"
             } else {
                 ""
             };

@@ -11,6 +11,7 @@ use vitalmesh_context::ServiceContext;
 use vitalmesh_telemetry::{ObservedBody, ObservedFuture, Observer, Tracer};
 
 use self::call::Call;
+pub(crate) use self::call::TRACERESPONSE;
 use crate::request::RequestInfo;
 
 /// Makes [`Spanned`] services.

@@ -18,7 +18,7 @@ use crate::request::RequestInfo;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The response header with the trace of a sampled REST request.
-const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+pub(crate) const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// One call. It is logged once, when it ends or is dropped.
 #[derive(Debug)]
