@@ -112,7 +112,8 @@ impl<T, R: Serialize> Rows<T, R> {
     }
 
     fn fail(&mut self, status: Status) {
-        tracing::warn!(code = ?status.code(), reason = status.message(), "a download failed");
+        // The line of the gRPC call has the reason.
+        tracing::debug!(code = ?status.code(), reason = status.message(), "a download failed");
         let error = json!({ "error": Problem::upstream("bookstore", &status) });
         // Strings and numbers always serialize.
         let _ = self.add(&error);
