@@ -143,6 +143,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn each_run_works_for_the_service_that_started_the_tasks() {
+        for (schedule, at_start) in [("* * * * * *", false), ("0 0 0 1 1 *", true)] {
+            let (mut task, _runs) = task(schedule, at_start);
+            let (ran, mut services) = unbounded_channel();
+            task.work = Box::new(move || {
+                let ran = ran.clone();
+                async move { Ok(ran.send(ServiceContext::current())?) }.boxed()
+            });
+            let service = ServiceContext::new("time");
+            let registry = Registry::new();
+            let tasks = service.scope(Tasks::start(vec![task], &registry)).await;
+            assert_eq!(services.recv().await, Some(service), "{schedule}");
+            tasks.unwrap().stop().await;
+        }
+    }
+
+    #[tokio::test]
     async fn a_disabled_task_does_not_run_at_start() {
         let (task, mut runs) = task("off", true);
         let registry = Registry::new();
