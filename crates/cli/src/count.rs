@@ -87,15 +87,18 @@ impl Count {
         let shares = callers.into_iter().zip(shares(self.to, self.callers));
         let started = Instant::now();
         let counts = shares.map(|(caller, share)| tokio::spawn(count(caller, share)));
-        for counted in try_join_all(counts).await? {
-            counted?;
+        let counted = try_join_all(counts).await?;
+        let took = started.elapsed();
+        drop(target);
+        for caller in counted {
+            caller?.end().await?;
         }
-        Ok(started.elapsed())
+        Ok(took)
     }
 }
 
-/// Calls the counter with each number of its share.
-async fn count(mut caller: Caller, share: Range<i32>) -> Result<(), BoxError> {
+/// Calls the counter with each number of its share, and returns the caller.
+async fn count(mut caller: Caller, share: Range<i32>) -> Result<Caller, BoxError> {
     let mut num = share.start;
     while num < share.end {
         let next = caller.next(num).await?;
@@ -104,7 +107,7 @@ async fn count(mut caller: Caller, share: Range<i32>) -> Result<(), BoxError> {
         }
         num = next;
     }
-    Ok(())
+    Ok(caller)
 }
 
 /// Splits the numbers from 0 to `to` into a share per caller. Sizes differ by one at most.

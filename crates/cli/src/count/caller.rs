@@ -132,6 +132,28 @@ impl Caller {
             Self::Matched(matched) => Ok(matched.call(request).await?.num),
         }
     }
+
+    /// Ends the caller's stream in order and waits for the server's status. A program that exits
+    /// before cancels the stream, which the server counts.
+    pub(crate) async fn end(self) -> Result<(), BoxError> {
+        match self {
+            Self::Function | Self::Rest(..) | Self::Unary(_) => Ok(()),
+            Self::Stream {
+                requests,
+                mut responses,
+            } => {
+                drop(requests);
+                match timeout(TIMEOUT, responses.message()).await?? {
+                    None => Ok(()),
+                    Some(_) => Err("the counter responded without a request".into()),
+                }
+            }
+            Self::Matched(matched) => {
+                matched.close().await;
+                Ok(())
+            }
+        }
+    }
 }
 
 async fn get(sender: &mut SendRequest<Empty<Bytes>>, url: &Uri, num: i32) -> Result<i32, BoxError> {

@@ -190,3 +190,31 @@ async fn a_server_that_does_not_end_the_stream_is_cancelled_after_a_second() {
     }
     assert_eq!(begun.elapsed().as_millis(), 1001);
 }
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_last_clone_waits_until_the_server_has_ended_the_stream() {
+    let server = Server::new();
+    let matched = server.matched(Settings::default());
+    let clone = matched.clone();
+    assert_eq!(matched.call(request(1)).await.unwrap().number, 1);
+    matched.close().await;
+    assert_eq!(clone.call(request(2)).await.unwrap().number, 2);
+    assert_eq!(server.log().ended, 0);
+    clone.close().await;
+    let log = server.log().clone();
+    assert_eq!((log.streams, log.ended, log.cancelled), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_a_second_at_most_and_not_at_all_without_a_stream() {
+    let server = Server::new();
+    server.log().hangs = true;
+    let begun = Instant::now();
+    server.matched(Settings::default()).close().await;
+    assert_eq!(begun.elapsed().as_millis(), 0);
+    let matched = server.matched(Settings::default());
+    assert_eq!(matched.call(request(1)).await.unwrap().number, 1);
+    matched.close().await;
+    assert_eq!(begun.elapsed().as_millis(), 1000);
+    assert_eq!(server.log().cancelled, 1);
+}
