@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use vitalmesh_chassis::{Addresses, BoxError, Running, StartError, log, parse_ip};
-use vitalmesh_services::{BoundService, bind_all};
+use vitalmesh_chassis::{Addresses, BoxError, Stages, StartError, log, parse_ip};
+use vitalmesh_services::{BoundService, Role, ServiceInfo, bind_all};
 
 use crate::prometheus::{self, Prometheus};
 
@@ -125,11 +125,19 @@ impl Mesh {
         self.services.iter().map(target).collect()
     }
 
-    pub(crate) async fn start(self) -> Result<Vec<Running>, StartError> {
-        let mut running = Vec::new();
+    /// The edge stops before the leaves that it calls for its users.
+    pub(crate) async fn start(self) -> Result<Stages, StartError> {
+        let infos = ServiceInfo::all();
+        let edges = infos.iter().filter(|service| service.role == Role::Edge);
+        let edges: Vec<_> = edges.map(|service| service.name).collect();
+        let (mut front, mut leaves) = (Vec::new(), Vec::new());
         for service in self.services {
-            running.push(service.start().await?);
+            let stage = match edges.contains(&service.name()) {
+                true => &mut front,
+                false => &mut leaves,
+            };
+            stage.push(service.start().await?);
         }
-        Ok(running)
+        Ok(Stages::default().then(front).then(leaves))
     }
 }

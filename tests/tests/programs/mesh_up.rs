@@ -126,6 +126,56 @@ async fn a_failed_request_is_one_line_of_each_service_with_its_reason() {
 }
 
 #[tokio::test]
+async fn mesh_up_stops_the_edge_before_its_leaves_and_no_request_fails() {
+    let data = tempfile::tempdir().unwrap();
+    let ip = own_ip();
+    let bind = ip.to_string();
+    let folder = data.path().to_str().unwrap();
+    let mesh = Program::start("mesh", ["up", "--bind", &bind, "--data-dir", folder]);
+    let ask = async || {
+        let request = Request::get("/proxy/Ana");
+        send((ip, 8012).into(), request).await.ok()
+    };
+    eventually("every service", async || {
+        for service in ServiceInfo::all() {
+            let request = Request::get("/readyz");
+            let ready = send((ip, service.scrape_port).into(), request).await.ok()?;
+            (ready.status == 200).then_some(())?;
+        }
+        ask().await.filter(|response| response.status == 200)
+    })
+    .await;
+
+    mesh.signal(Signal::TERM);
+    let mut answered = 0;
+    // Until the port is closed.
+    while let Some(response) = ask().await {
+        assert_eq!(response.status, 200, "{}", response.body);
+        answered += 1;
+    }
+    assert!(answered > 10, "{answered} requests during the lame duck");
+
+    let ((status, lines), _) = within(STOP_LIMIT, mesh.ended()).await;
+    assert_eq!(status.code(), Some(0), "{lines:#?}");
+    let lines: Vec<Value> = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let at = |message: &str, service: &str| {
+        let found = lines
+            .iter()
+            .position(|line| line["message"] == message && line["service"] == service);
+        found.unwrap_or_else(|| panic!("{service} is not {message}: {lines:#?}"))
+    };
+    for leaf in ServiceInfo::all() {
+        if leaf.name != "edge" {
+            let (edge, leaf) = (at("stopped", "edge"), at("stopping", leaf.name));
+            assert!(edge < leaf, "{lines:#?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn mesh_up_starts_nothing_where_a_port_is_taken() {
     let ip = own_ip();
     let _taken = TcpListener::bind((ip, 50051)).unwrap();
