@@ -38,7 +38,7 @@ pub enum ScheduleError {
     #[error("a cron expression has at most {MAX_LENGTH} characters")]
     TooLong,
     /// Not six fields, and not `off`.
-    #[error("{found}; a schedule has six fields, second minute hour day month weekday, or is off")]
+    #[error("{found}; expected six fields, second minute hour day month weekday, or off")]
     Fields {
         /// What was found in their place.
         found: String,

@@ -32,7 +32,7 @@ impl Days {
         match (is_free(day), is_free(weekday)) {
             (true, true) if day == "?" && weekday == "?" => Err(WEEKDAY.refuse(
                 weekday,
-                "'?' cannot be the day and the weekday; write * for one of them",
+                "expected '?' as the day or the weekday, not as both",
             )),
             (true, true) => Ok(Self::All),
             (false, true) => Self::of_month(day),
@@ -40,7 +40,7 @@ impl Days {
             (false, false) => Err(WEEKDAY.refuse(
                 weekday,
                 format!(
-                    "the day '{day}' is set as well; write ? for one of them, or such as MON#1"
+                    "expected ? as the weekday or in place of the day '{day}', or such as MON#1"
                 ),
             )),
         }
@@ -57,7 +57,7 @@ impl Days {
         nearest
             .filter(|day| *day <= LAST_COMMON_DAY)
             .map(Self::NearestWeekday)
-            .ok_or_else(|| DAY.refuse(text, "W follows one day from 1 to 28"))
+            .ok_or_else(|| DAY.refuse(text, "expected W after one day from 1 to 28"))
     }
 
     fn of_week(text: &str) -> Result<Self, ScheduleError> {
@@ -68,7 +68,7 @@ impl Days {
                     weekday,
                     u32::from(nth.as_bytes()[0] - b'0'),
                 )),
-                _ => Err(WEEKDAY.refuse(text, "'#' follows one name, and 1 to 5 follows it")),
+                _ => Err(WEEKDAY.refuse(text, "expected '#' between one name and 1 to 5")),
             };
         }
         match text.strip_suffix('L') {

@@ -94,7 +94,9 @@ impl Field {
     fn part(&self, part: &str, text: &str) -> Result<impl Iterator<Item = u32>, ScheduleError> {
         let (range, step) = match part.split_once('/') {
             Some((range, step)) => (range, Some(self.step(range, step, text)?)),
-            None if part == "*" => return Err(self.refuse(text, "'*' stands alone or with a step")),
+            None if part == "*" => {
+                return Err(self.refuse(text, "expected '*' alone or with a step"));
+            }
             None => (part, None),
         };
         let (start, end) = match range.split_once('-') {
@@ -102,7 +104,9 @@ impl Field {
             Some((start, end)) if self.is_name(start) == self.is_name(end) => {
                 (self.value(start, text)?, self.value(end, text)?)
             }
-            Some(_) => return Err(self.refuse(text, "a range has two numbers or two names")),
+            Some(_) => {
+                return Err(self.refuse(text, "expected a range of two numbers or two names"));
+            }
             None => {
                 let start = self.value(range, text)?;
                 (start, if step.is_some() { self.max } else { start })
@@ -121,7 +125,7 @@ impl Field {
     /// Quartz gives steps after names other meanings: `MON/2` is every other week there.
     fn step(&self, range: &str, step: &str, text: &str) -> Result<u32, ScheduleError> {
         if range.split('-').any(|word| self.is_name(word)) {
-            return Err(self.refuse(text, "a step follows '*' or numbers, not names"));
+            return Err(self.refuse(text, "expected a step after '*' or numbers, not names"));
         }
         let max = self.max_step;
         number(step)

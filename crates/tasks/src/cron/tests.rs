@@ -91,8 +91,8 @@ fn a_form_with_another_or_no_meaning_is_refused_with_its_field() {
                    mean other days in Unix cron than in Quartz";
     let days = "expected 1 to 31, L or such as 15W";
     let seconds = "expected 0 to 59";
-    let hash = "'#' follows one name, and 1 to 5 follows it";
-    let w = "W follows one day from 1 to 28";
+    let hash = "expected '#' between one name and 1 to 5";
+    let w = "expected W after one day from 1 to 28";
     for (expression, field, reason) in [
         ("60 * * * * *", "second", seconds),
         ("-1 * * * * *", "second", seconds),
@@ -106,7 +106,11 @@ fn a_form_with_another_or_no_meaning_is_refused_with_its_field() {
         ("é * * * * *", "second", seconds),
         ("*5 * * * * *", "second", seconds),
         ("/5 * * * * *", "second", seconds),
-        ("*,5 * * * * *", "second", "'*' stands alone or with a step"),
+        (
+            "*,5 * * * * *",
+            "second",
+            "expected '*' alone or with a step",
+        ),
         ("*/0 * * * * *", "second", "expected a step of 1 to 59"),
         ("*/60 * * * * *", "second", "expected a step of 1 to 59"),
         ("*/ * * * * *", "second", "expected a step of 1 to 59"),
@@ -136,17 +140,17 @@ fn a_form_with_another_or_no_meaning_is_refused_with_its_field() {
         (
             "* * * * JAN-6 *",
             "month",
-            "a range has two numbers or two names",
+            "expected a range of two numbers or two names",
         ),
         (
             "* * * * JAN/3 *",
             "month",
-            "a step follows '*' or numbers, not names",
+            "expected a step after '*' or numbers, not names",
         ),
         (
             "* * * * JAN-DEC/3 *",
             "month",
-            "a step follows '*' or numbers, not names",
+            "expected a step after '*' or numbers, not names",
         ),
         ("* * * ? * 0", "weekday", numbers),
         ("* * * ? * 1", "weekday", numbers),
@@ -160,12 +164,12 @@ fn a_form_with_another_or_no_meaning_is_refused_with_its_field() {
         (
             "* * * ? * MON-5",
             "weekday",
-            "a range has two numbers or two names",
+            "expected a range of two numbers or two names",
         ),
         (
             "* * * ? * MON/2",
             "weekday",
-            "a step follows '*' or numbers, not names",
+            "expected a step after '*' or numbers, not names",
         ),
         ("* * * ? * */8", "weekday", "expected a step of 1 to 7"),
         ("* * * ? * MON#0", "weekday", hash),
@@ -177,7 +181,7 @@ fn a_form_with_another_or_no_meaning_is_refused_with_its_field() {
         (
             "* * * ? * ?",
             "weekday",
-            "'?' cannot be the day and the weekday; write * for one of them",
+            "expected '?' as the day or the weekday, not as both",
         ),
     ] {
         assert_eq!(
@@ -197,7 +201,7 @@ fn a_day_and_a_weekday_together_are_refused() {
         ("L", "FRIL"),
     ] {
         let reason =
-            format!("the day '{day}' is set as well; write ? for one of them, or such as MON#1");
+            format!("expected ? as the weekday or in place of the day '{day}', or such as MON#1");
         assert_eq!(
             refused(&format!("0 0 9 {day} * {weekday}")),
             ("weekday", reason)
