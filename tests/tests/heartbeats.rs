@@ -1,5 +1,6 @@
 //! Heartbeats, from the leaves' schedules to the edge's database, list and metrics.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tonic::Code;
 use vitalmesh_proto::heartbeat::v1::BeatHeartRequest;
@@ -46,7 +47,9 @@ async fn each_leaf_beats_by_its_schedule_and_is_listed() {
 
     let page = scrape(mesh.edge.addresses().scrape).await;
     for service in ["revert-name", "time"] {
-        let of = |family: &str| page.value(&format!("{family}{{service=\"{service}\"}}"));
+        let instance = listed(&mesh, service).await["instance"].clone();
+        let labels = format!("{{service=\"{service}\",service_instance={instance}}}");
+        let of = |family: &str| page.value(&format!("{family}{labels}"));
         assert!(of("mesh_heartbeats_received_total") >= Some(3.0));
         assert_eq!(of("mesh_heartbeat_expected_interval_seconds"), Some(1.0));
         assert!(of("mesh_heartbeat_last_seen_timestamp_seconds") > Some(1.7e9));
@@ -83,7 +86,7 @@ async fn the_edge_expects_the_services_of_its_setting_and_no_others() {
                 (&line["beats"], &line["last_seen"]),
                 (&json!(0), &Value::Null)
             );
-            let series = format!("{series}service=\"{service}\"}}");
+            let series = format!("{series}service=\"{service}\",service_instance=\"\"}}");
             assert_eq!(page.value(&series), Some(interval));
         }
     }
@@ -152,6 +155,105 @@ async fn a_leaf_that_stops_beating_is_late() {
         (late == [json!(false), json!(true)]).then_some(())
     };
     eventually("time is late and revert-name is not", late).await;
+}
+
+#[tokio::test]
+async fn two_instances_of_a_leaf_are_listed_and_the_one_that_is_killed_is_late_and_then_forgotten()
+{
+    let data = tempfile::tempdir().unwrap();
+    let edge = vitalmesh_tests::edge(data.path(), &["--forget-after", "2s"]);
+    let edge = edge.start().await.unwrap();
+    let (http, metrics) = (edge.addresses().http.unwrap(), edge.addresses().scrape);
+    let url = format!("http://{}", edge.addresses().grpc);
+    let flags = [["--edge-url", &url].as_slice(), &EVERY_SECOND].concat();
+    let named =
+        |id: &'static str| Program::service("time", &[&flags[..], &["--instance-id", id]].concat());
+    let (_survivor, killed) = (named("pod-a"), named("pod-b"));
+    // Each instance with whether it is late, and whether the service is.
+    let states = async || {
+        let list = get(http, "/heartbeats").await.json();
+        let time = entry(&list, "time");
+        let instances = time["instances"].as_array().unwrap().clone();
+        let states = instances
+            .iter()
+            .map(|it| (it["instance"].clone(), it["late"].clone()));
+        (
+            states.collect::<Vec<_>>(),
+            time["late"].clone(),
+            time["live_instances"].clone(),
+        )
+    };
+    let is = async |expected: &[(&str, bool)], live: u32| {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(id, late)| (json!(id), json!(late)))
+            .collect();
+        eventually("the states", async || {
+            (states().await == (expected.clone(), json!(false), json!(live))).then_some(())
+        })
+        .await;
+    };
+    let series = async || {
+        let page = scrape(metrics).await;
+        let seen = page.of("mesh_heartbeat_last_seen_timestamp_seconds{service=\"time\"");
+        seen.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+
+    is(&[("pod-a", false), ("pod-b", false)], 2).await;
+    assert_eq!(series().await.len(), 2);
+    killed.signal(Signal::KILL);
+    is(&[("pod-a", false), ("pod-b", true)], 1).await;
+    assert_eq!(series().await.len(), 2);
+    is(&[("pod-a", false)], 1).await;
+    let left = series().await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].contains("service_instance=\"pod-a\""), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_leaf_that_restarts_is_the_same_instance() {
+    let data = tempfile::tempdir().unwrap();
+    let edge = vitalmesh_tests::edge(data.path(), &[]);
+    let edge = edge.start().await.unwrap();
+    let http = edge.addresses().http.unwrap();
+    let url = format!("http://{}", edge.addresses().grpc);
+    let address = vitalmesh_tests::free_address();
+    let grpc = address.to_string();
+    for beats in 1..=2 {
+        let time = vitalmesh_tests::time(&["--edge-url", &url, "--grpc-address", &grpc]);
+        let time = time.start().await.unwrap();
+        let line = eventually("a beat of this start", async || {
+            let line = entry(&get(http, "/heartbeats").await.json(), "time");
+            (line["beats"] == beats).then_some(line)
+        })
+        .await;
+        assert_eq!(line["instances"].as_array().unwrap().len(), 1, "{line}");
+        assert_eq!(line["instances"][0]["beats"], beats);
+        let id = line["instance"].as_str().unwrap();
+        assert!(id.ends_with(&format!(":{}", address.port())), "{id}");
+        time.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn senders_without_an_instance_are_one_instance_without_a_name() {
+    let mesh = Mesh::start().await;
+    let mut client = HeartbeatServiceClient::new(channel(mesh.edge.addresses().grpc));
+    for instance in ["", "", "host:1"] {
+        let beat = BeatHeartRequest {
+            service_name: "old-one".to_owned(),
+            instance: instance.to_owned(),
+            ..BeatHeartRequest::default()
+        };
+        client.beat_heart(beat).await.unwrap();
+    }
+    let line = listed(&mesh, "old-one").await;
+    let instances = line["instances"].as_array().unwrap().iter();
+    let found: Vec<_> = instances
+        .map(|it| (&it["instance"], &it["beats"]))
+        .collect();
+    let expected = [(&Value::Null, &json!(2)), (&json!("host:1"), &json!(1))];
+    assert_eq!(found, expected, "{line}");
 }
 
 #[tokio::test]
@@ -265,6 +367,6 @@ async fn service_names_are_validated_and_limited_in_number() {
 
     let page = scrape(mesh.edge.addresses().scrape).await;
     assert_eq!(page.of("mesh_heartbeats_received_total{").len(), 64);
-    let again = "mesh_heartbeats_received_total{service=\"service-0\"}";
+    let again = "mesh_heartbeats_received_total{service=\"service-0\",service_instance=\"\"}";
     assert_eq!(page.value(again), Some(2.0));
 }

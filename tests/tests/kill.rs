@@ -48,7 +48,8 @@ async fn send_until_killed(address: SocketAddr, instance: String, acknowledged: 
 
 async fn beat(channel: Channel, instance: String, sequence: u64) -> Option<Beat> {
     let beat = BeatHeartRequest {
-        service_name: "sender".to_owned(),
+        // A service of its own for each round: 64 instances of one have a place.
+        service_name: instance.split("-sender").next().unwrap().to_owned(),
         instance: instance.clone(),
         sequence,
         ..BeatHeartRequest::default()

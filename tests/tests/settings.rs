@@ -11,8 +11,9 @@ use vitalmesh_chassis::{Schedule, Service, one_line, parse};
 use vitalmesh_tests::{Program, run};
 
 /// Values of settings whose default is empty.
-const SAMPLES: [(&str, &str); 3] = [
+const SAMPLES: [(&str, &str); 4] = [
     ("cors-origins", "https://a.example"),
+    ("instance-id", "192.0.2.1:50051"),
     ("log-format", "json"),
     ("otlp-endpoint", "http://127.0.0.1:4317"),
 ];

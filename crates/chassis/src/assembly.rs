@@ -51,7 +51,10 @@ impl Assembly {
     ) -> Result<Self, BoxError> {
         Ok(Self {
             name,
-            instance: process::instance(),
+            instance: settings
+                .instance_id
+                .clone()
+                .unwrap_or_else(|| process::instance(grpc)),
             grpc,
             totals: server_metrics(&[], settings, &exposition)?,
             upstreams: UpstreamInfo::register(exposition.registry())?,
@@ -90,7 +93,7 @@ impl Assembly {
         self.name
     }
 
-    /// A name that is unique to this start of the service.
+    /// The id of this instance: `--instance-id`, or host and gRPC port. A restart keeps it.
     pub fn instance(&self) -> &str {
         &self.instance
     }

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use std::net::SocketAddr;
+
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, IntGauge, Opts, Registry};
@@ -119,10 +121,10 @@ fn as_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// A name for one start of a service: the host and a random number. Each start has its own, because
-/// the sequence of heartbeats restarts with it.
-pub(crate) fn instance() -> String {
-    format!("{}-{:08x}", hostname(), fastrand::u32(..))
+/// The id of an instance that has none by its settings. It survives a restart, and two instances of a
+/// host differ by their gRPC ports.
+pub(crate) fn instance(grpc: SocketAddr) -> String {
+    format!("{}:{}", hostname(), grpc.port())
 }
 
 fn hostname() -> String {
@@ -138,6 +140,14 @@ fn hostname() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_is_named_after_its_host_and_port_and_keeps_its_name() {
+        let instance = || instance(([127, 0, 0, 1], 50_051).into());
+        assert_eq!(instance(), format!("{}:50051", hostname()));
+        assert_eq!(instance(), instance());
+        assert!(!hostname().is_empty());
+    }
 
     #[tokio::test]
     async fn services_in_one_process_have_the_same_process_id() {

@@ -23,6 +23,12 @@ pub struct Settings {
     #[arg(long, env)]
     pub scrape_address: SocketAddr,
 
+    /// The id of this instance in heartbeats, spans and exported logs: 1 to 128 of a-z, A-Z, 0-9 and
+    /// . _ : / @ -, another one for each instance of the service [default: HOST:PORT, the name of the
+    /// host and the gRPC port]
+    #[arg(long, env, value_parser = instance_id)]
+    pub instance_id: Option<String>,
+
     /// Open connections per port; further ones wait
     #[arg(long, env, default_value_t = 10_000, value_parser = at_least_one)]
     pub max_connections: usize,
@@ -78,6 +84,15 @@ pub struct Settings {
     pub trace: TraceSettings,
 }
 
+fn instance_id(text: &str) -> Result<String, String> {
+    let id = text.trim();
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
+    match (1..=128).contains(&id.len()) && id.bytes().all(is_allowed) {
+        true => Ok(id.to_owned()),
+        false => Err("expected 1 to 128 of a-z, A-Z, 0-9 and . _ : / @ -".to_owned()),
+    }
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.trim().parse() {
         Ok(0) => Err("expected at least 1".to_owned()),
@@ -116,6 +131,21 @@ mod tests {
         assert_eq!(on_or_off(" OFF "), Ok(false));
         for wrong in ["", "true", "o n", "0"] {
             assert_eq!(on_or_off(wrong), Err("expected on or off".to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_instance_id_is_what_an_address_or_a_pod_is_named() {
+        let longest = "a".repeat(128);
+        for id in ["a", "web-7f9c_1.eu:50051/x@y", &longest] {
+            assert_eq!(instance_id(id).as_deref(), Ok(id));
+        }
+        assert_eq!(instance_id(" pod-1\n").as_deref(), Ok("pod-1"));
+        for wrong in ["", " ", "a b", "a,b", "é", "a\"b", &format!("{longest}a")] {
+            assert!(
+                instance_id(wrong).unwrap_err().contains("1 to 128"),
+                "{wrong}"
+            );
         }
     }
 

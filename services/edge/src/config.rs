@@ -49,6 +49,11 @@ pub struct Config {
     #[arg(long, env, default_value = "", hide_default_value = true)]
     pub expected_services: ExpectedServices,
 
+    /// How long an instance may be late before it is forgotten; a service's newest instance is kept as
+    /// long as its heartbeats
+    #[arg(long, env, default_value = "1h", value_parser = duration)]
+    pub forget_after: Duration,
+
     /// How long heartbeats are kept
     #[arg(long, env, default_value = "168h", value_parser = duration)]
     pub heartbeat_max_age: Duration,
@@ -96,6 +101,7 @@ impl Service for Config {
     async fn build(self, assembly: &mut Assembly) -> Result<(), BoxError> {
         let expected = self.expected_services.intervals();
         let settings = StoreSettings {
+            forget_after: self.forget_after,
             max_age: self.heartbeat_max_age,
             max_rows: self.heartbeat_max_rows,
             reserved: expected.iter().map(|(name, _)| (*name).into()).collect(),

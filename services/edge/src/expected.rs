@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use vitalmesh_chassis::duration;
 
+use crate::deadline::DEFAULT_INTERVAL;
 use crate::heartbeats::{MAX_INTERVAL, is_service_name};
-use crate::roster::DEFAULT_INTERVAL;
 
 /// Services with the interval at which each is expected to send heartbeats.
 ///

@@ -43,9 +43,9 @@ impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::Busy | StoreError::TooManyServices { .. } => {
-                Self::resource_exhausted(message)
-            }
+            StoreError::Busy
+            | StoreError::TooManyServices { .. }
+            | StoreError::TooManyInstances { .. } => Self::resource_exhausted(message),
             StoreError::Unwritable(_) | StoreError::Closed => Self::unavailable(message),
             StoreError::Panicked => Self::internal(message),
         }
@@ -64,6 +64,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = StoreSettings {
             max_services: 1,
+            max_instances: 1,
             ..StoreSettings::default()
         };
         let store = Store::open(folder.path(), settings).await.unwrap();
@@ -80,7 +81,8 @@ mod tests {
         heartbeats.beat_heart(named("time")).await.unwrap();
         let status = store.services().remove(0);
         assert_eq!((status.service.as_str(), status.beats), ("time", 1));
-        assert!(before <= status.last_seen && status.last_seen <= Timestamp::now());
+        let last_seen = status.newest().unwrap().last_seen;
+        assert!(before <= last_seen && last_seen <= Timestamp::now());
 
         let invalid = heartbeats.beat_heart(named("no\nname")).await.unwrap_err();
         assert_eq!(invalid.code(), Code::InvalidArgument);
@@ -94,6 +96,15 @@ mod tests {
         assert_eq!(
             capped.message(),
             "the limit of 1 services is reached; use the name of a known one"
+        );
+
+        let mut second = named("time");
+        second.get_mut().instance = "two".to_owned();
+        let capped = heartbeats.beat_heart(second).await.unwrap_err();
+        assert_eq!(capped.code(), Code::ResourceExhausted);
+        assert_eq!(
+            capped.message(),
+            "the limit of 1 instances of a service is reached, and none of them is late"
         );
 
         store.close().await;

@@ -1,6 +1,7 @@
 //! The mesh's front door: proxies REST to the leaves, and stores their heartbeats.
 
 mod config;
+mod deadline;
 mod expected;
 mod heartbeats;
 mod metrics;
@@ -13,4 +14,4 @@ pub use expected::{ExpectedServices, InvalidExpected};
 pub use heartbeats::Heartbeats;
 pub use rest::{Upstreams, router};
 pub use roster::Roster;
-pub use store::{Beat, OpenError, ServiceStatus, Store, StoreError, StoreSettings};
+pub use store::{Beat, InstanceStatus, OpenError, ServiceStatus, Store, StoreError, StoreSettings};

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use crate::roster::{Member, Roster};
+use crate::roster::{Instance, Member, Roster};
 
-const LABEL: &str = "service";
+/// Prometheus itself sets `instance`: to that of the edge.
+const LABELS: [&str; 2] = ["service", "service_instance"];
 
 /// Collects the roster's members. Not a vector of `prometheus`, which finds its series by a hash
 /// alone: two services could share one.
@@ -35,7 +37,7 @@ impl HeartbeatCollector {
             )?,
             expected_interval: desc(
                 "mesh_heartbeat_expected_interval_seconds",
-                "How long until the next heartbeat is expected.",
+                "Longest time until the next heartbeat is expected.",
             )?,
         })
     }
@@ -47,72 +49,79 @@ impl Collector for HeartbeatCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let members = self.roster.members();
+        let members = self.roster.members(Timestamp::now());
         vec![
-            counters(&self.received, &members, received),
-            gauges(&self.last_seen, &members, last_seen),
-            gauges(&self.expected_interval, &members, |member| {
-                Some(member.interval.as_secs_f64())
-            }),
+            family(&self.received, MetricType::COUNTER, &members, received),
+            family(&self.last_seen, MetricType::GAUGE, &members, last_seen),
+            family(
+                &self.expected_interval,
+                MetricType::GAUGE,
+                &members,
+                interval,
+            ),
         ]
     }
 }
 
 fn desc(name: &str, help: &str) -> prometheus::Result<Desc> {
-    Desc::new(
-        name.to_owned(),
-        help.to_owned(),
-        vec![LABEL.to_owned()],
-        HashMap::new(),
-    )
+    let labels = LABELS.map(str::to_owned).to_vec();
+    Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
 }
 
-fn received(member: &Member) -> f64 {
-    member
-        .last_beat
-        .as_ref()
-        .map_or(0, |status| status.received) as f64
+fn received(_: &Member, instance: Option<&Instance>) -> Option<f64> {
+    Some(instance.map_or(0, |instance| instance.last_beat.received) as f64)
 }
 
-fn last_seen(member: &Member) -> Option<f64> {
-    let last_seen = member.last_beat.as_ref()?.last_seen;
-    Some(last_seen.as_microsecond() as f64 / 1e6)
+fn last_seen(_: &Member, instance: Option<&Instance>) -> Option<f64> {
+    Some(instance?.last_beat.last_seen.as_microsecond() as f64 / 1e6)
 }
 
-fn counters(desc: &Desc, members: &[Member], value: fn(&Member) -> f64) -> MetricFamily {
-    let metrics = members.iter().map(|member| {
-        let mut counter = Counter::default();
-        counter.set_value(value(member));
-        let mut metric = Metric::from_label(vec![label(member)]);
-        metric.set_counter(counter);
-        metric
-    });
-    family(desc, MetricType::COUNTER, metrics.collect())
+fn interval(member: &Member, instance: Option<&Instance>) -> Option<f64> {
+    let interval = instance.map_or_else(|| member.interval(), |instance| instance.interval);
+    Some(interval.as_secs_f64())
 }
 
-fn gauges(desc: &Desc, members: &[Member], value: fn(&Member) -> Option<f64>) -> MetricFamily {
-    let metrics = members.iter().filter_map(|member| {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value(member)?);
-        let mut metric = Metric::from_label(vec![label(member)]);
-        metric.set_gauge(gauge);
-        Some(metric)
-    });
-    family(desc, MetricType::GAUGE, metrics.collect())
-}
-
-fn label(member: &Member) -> LabelPair {
-    let mut label = LabelPair::default();
-    label.set_name(LABEL.to_owned());
-    label.set_value(member.service.clone());
-    label
-}
-
-fn family(desc: &Desc, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+/// A family with a series for each instance, and for each expected service that has none, which has
+/// an empty name.
+fn family(
+    desc: &Desc,
+    kind: MetricType,
+    members: &[Member],
+    value: fn(&Member, Option<&Instance>) -> Option<f64>,
+) -> MetricFamily {
+    let mut metrics = Vec::new();
+    for member in members {
+        let none = member.instances.is_empty().then_some(None);
+        for instance in member.instances.iter().map(Some).chain(none) {
+            let name = instance.map_or("", |instance| &instance.last_beat.instance);
+            let value = value(member, instance);
+            metrics.extend(value.map(|value| metric(kind, [&member.service, name], value)));
+        }
+    }
     let mut family = MetricFamily::default();
     family.set_name(desc.fq_name.clone());
     family.set_help(desc.help.clone());
     family.set_field_type(kind);
     family.set_metric(metrics);
     family
+}
+
+fn metric(kind: MetricType, values: [&str; 2], value: f64) -> Metric {
+    let labels = LABELS.into_iter().zip(values).map(|(name, value)| {
+        let mut label = LabelPair::default();
+        label.set_name(name.to_owned());
+        label.set_value(value.to_owned());
+        label
+    });
+    let mut metric = Metric::from_label(labels.collect());
+    if kind == MetricType::COUNTER {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        metric.set_gauge(gauge);
+    }
+    metric
 }

@@ -1,19 +1,16 @@
-//! The roster: the services that are expected to beat and those that have, each with its deadline.
+//! The roster: the services that are expected to beat and those that have, with their instances, each
+//! with its deadline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use prometheus::Registry;
 
+use crate::deadline::{DEFAULT_INTERVAL, elapsed, is_late};
 use crate::metrics::HeartbeatCollector;
-use crate::store::{ServiceStatus, Store};
-
-/// The interval of a service that is not expected and sends none.
-pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
-/// A service is late this many intervals after its last beat.
-const INTERVALS_UNTIL_LATE: u32 = 3;
+use crate::store::{InstanceStatus, ServiceStatus, Store};
 
 /// The services that are expected and those in the store; clones share the store.
 #[derive(Clone, Debug)]
@@ -23,14 +20,23 @@ pub struct Roster {
     started_at: Timestamp,
 }
 
+/// A service.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Member {
     pub(crate) service: String,
+    /// Beats stored since its first one.
+    pub(crate) beats: i64,
+    /// Those that are not forgotten, by their names. None for an expected service without a beat.
+    pub(crate) instances: Vec<Instance>,
+    /// Without a beat: the interval at which it is expected, and since when.
+    expected: (Duration, Timestamp),
+}
+
+/// An instance of a service.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Instance {
     pub(crate) interval: Duration,
-    /// None for an expected service without a beat.
-    pub(crate) last_beat: Option<ServiceStatus>,
-    /// When its intervals began to count: at its last beat, or at the roster's start.
-    due_since: Timestamp,
+    pub(crate) last_beat: InstanceStatus,
 }
 
 // === impl Roster ===
@@ -54,12 +60,12 @@ impl Roster {
     }
 
     /// Sorted by service.
-    pub(crate) fn members(&self) -> Vec<Member> {
+    pub(crate) fn members(&self, now: Timestamp) -> Vec<Member> {
         let without_beat = |service: &str, interval| Member {
             service: service.to_owned(),
-            interval,
-            last_beat: None,
-            due_since: self.started_at,
+            beats: 0,
+            instances: Vec::new(),
+            expected: (interval, self.started_at),
         };
         let expected = self.expected.iter();
         let mut members: BTreeMap<_, _> = expected
@@ -69,9 +75,7 @@ impl Roster {
             let member = members
                 .entry(status.service.clone())
                 .or_insert_with(|| without_beat(&status.service, DEFAULT_INTERVAL));
-            member.interval = status.interval.unwrap_or(member.interval);
-            member.due_since = status.last_seen;
-            member.last_beat = Some(status);
+            member.record(&status, self.store.forget_after(), now);
         }
         members.into_values().collect()
     }
@@ -80,25 +84,53 @@ impl Roster {
 // === impl Member ===
 
 impl Member {
-    pub(crate) fn is_late(&self, now: Timestamp) -> bool {
-        elapsed(self.due_since, now) > self.interval.saturating_mul(INTERVALS_UNTIL_LATE)
+    fn record(&mut self, status: &ServiceStatus, forget_after: Duration, now: Timestamp) {
+        let (interval, _) = self.expected;
+        let instance = |last_beat: &InstanceStatus| Instance {
+            interval: last_beat.interval.unwrap_or(interval),
+            last_beat: last_beat.clone(),
+        };
+        self.beats = status.beats;
+        self.instances = status.remembered(forget_after, now).map(instance).collect();
     }
 
-    /// The time since the last beat.
-    pub(crate) fn age(&self, now: Timestamp) -> Option<Duration> {
-        let last_beat = self.last_beat.as_ref()?;
-        Some(elapsed(last_beat.last_seen, now))
+    /// The longest interval of its instances. It does not change with the one that beats last.
+    pub(crate) fn interval(&self) -> Duration {
+        let intervals = self.instances.iter().map(|instance| instance.interval);
+        intervals.max().unwrap_or(self.expected.0)
+    }
+
+    /// The instance that has beaten last.
+    pub(crate) fn newest(&self) -> Option<&Instance> {
+        let instances = self.instances.iter();
+        instances.max_by_key(|instance| instance.last_beat.last_seen)
+    }
+
+    /// Whether all its instances are late.
+    pub(crate) fn is_late(&self, now: Timestamp) -> bool {
+        match &self.instances[..] {
+            [] => is_late(self.expected.1, self.expected.0, now),
+            instances => instances.iter().all(|instance| instance.is_late(now)),
+        }
     }
 }
 
-/// Zero where the clock was set back.
-fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
-    let elapsed: SignedDuration = now.duration_since(since);
-    elapsed.try_into().unwrap_or(Duration::ZERO)
+// === impl Instance ===
+
+impl Instance {
+    pub(crate) fn is_late(&self, now: Timestamp) -> bool {
+        is_late(self.last_beat.last_seen, self.interval, now)
+    }
+
+    /// The time since the last beat.
+    pub(crate) fn age(&self, now: Timestamp) -> Duration {
+        elapsed(self.last_beat.last_seen, now)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use prometheus::TextEncoder;
     use tempfile::TempDir;
 
@@ -142,7 +174,7 @@ mod tests {
     fn late(roster: &Roster, seconds: i64) -> Vec<String> {
         let now = after_start(seconds);
         let late = roster
-            .members()
+            .members(now)
             .into_iter()
             .filter(|member| member.is_late(now));
         late.map(|member| member.service).collect()
@@ -183,6 +215,129 @@ mod tests {
         assert_eq!(late(&roster, 281), ["revert-name", "unexpected"]);
     }
 
+    /// The instances of `time`, with whether each is late.
+    fn instances(roster: &Roster, seconds: i64) -> Vec<(String, bool)> {
+        let now = after_start(seconds);
+        let members = roster.members(now);
+        let time = members.iter().find(|member| member.service == "time");
+        let instances = time.unwrap().instances.iter();
+        instances
+            .map(|instance| (instance.last_beat.instance.clone(), instance.is_late(now)))
+            .collect()
+    }
+
+    fn of(instance: &str, seconds: i64, interval: u64) -> Beat {
+        Beat {
+            instance: instance.to_owned(),
+            interval: Some(Duration::from_secs(interval)),
+            ..beat("time", after_start(seconds))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instance_is_seen_late_and_forgotten_while_its_service_is_not_late() {
+        let folder = tempfile::tempdir().unwrap();
+        let roster = roster(&folder).await;
+        let store = &roster.store;
+        let named = |states: &[(&str, bool)]| -> Vec<(String, bool)> {
+            let states = states.iter();
+            states
+                .map(|(name, late)| ((*name).to_owned(), *late))
+                .collect()
+        };
+        store.beat(of("a", 100, 10)).await.unwrap();
+        store.beat(of("b", 105, 10)).await.unwrap();
+        assert_eq!(
+            instances(&roster, 105),
+            named(&[("a", false), ("b", false)])
+        );
+        // b is killed; a goes on.
+        store.beat(of("a", 1000, 10)).await.unwrap();
+        for (seconds, expected) in [
+            (135, named(&[("a", false), ("b", false)])),
+            (136, named(&[("a", false), ("b", true)])),
+            // An hour after it became late.
+            (3735, named(&[("a", true), ("b", true)])),
+            (3736, named(&[("a", true)])),
+        ] {
+            assert_eq!(instances(&roster, seconds), expected, "{seconds}");
+        }
+        assert_eq!(late(&roster, 1030), ["revert-name"]);
+        assert_eq!(late(&roster, 1031), ["revert-name", "time"]);
+        // The newest stays.
+        assert_eq!(instances(&roster, 1_000_000), named(&[("a", true)]));
+    }
+
+    #[tokio::test]
+    async fn a_services_interval_is_the_longest_of_its_instances_whichever_beats_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let roster = roster(&folder).await;
+        let interval = || roster.members(after_start(200))[1].interval().as_secs();
+        assert_eq!(interval(), 10);
+        for beat in [
+            of("a", 100, 60),
+            of("b", 101, 5),
+            of("a", 102, 60),
+            of("b", 103, 5),
+        ] {
+            roster.store.beat(beat).await.unwrap();
+            assert_eq!(interval(), 60);
+        }
+        // Each has its own deadline.
+        assert_eq!(
+            instances(&roster, 119),
+            [("a".to_owned(), false), ("b".to_owned(), true)]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_long_interval_is_not_forgotten_before_it_is_late() {
+        let folder = tempfile::tempdir().unwrap();
+        let roster = roster(&folder).await;
+        const DAY: i64 = 24 * 3600;
+        roster.store.beat(of("daily", 0, 24 * 3600)).await.unwrap();
+        roster.store.beat(of("often", 2 * DAY, 10)).await.unwrap();
+        assert_eq!(
+            instances(&roster, 2 * DAY),
+            [("daily".to_owned(), false), ("often".to_owned(), false)]
+        );
+        roster
+            .store
+            .beat(of("often", 3 * DAY + 3601, 10))
+            .await
+            .unwrap();
+        assert_eq!(instances(&roster, 3 * DAY + 3601).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_scrape_has_each_instance() {
+        let folder = tempfile::tempdir().unwrap();
+        let roster = roster(&folder).await;
+        let now = Timestamp::now();
+        for (instance, interval) in [("host:1", 10), ("host:2", 20), ("host:1", 10)] {
+            let beat = Beat {
+                received_at: now,
+                ..of(instance, 0, interval)
+            };
+            roster.store.beat(beat).await.unwrap();
+        }
+        let page = scrape(&roster);
+        for line in [
+            "mesh_heartbeat_expected_interval_seconds{service=\"revert-name\",service_instance=\"\"} 20",
+            "mesh_heartbeat_expected_interval_seconds{service=\"time\",service_instance=\"host:1\"} 10",
+            "mesh_heartbeat_expected_interval_seconds{service=\"time\",service_instance=\"host:2\"} 20",
+            "mesh_heartbeats_received_total{service=\"time\",service_instance=\"host:1\"} 2",
+            "mesh_heartbeats_received_total{service=\"time\",service_instance=\"host:2\"} 1",
+        ] {
+            assert!(page.lines().any(|other| other == line), "{line}\n{page}");
+        }
+        let seen = "mesh_heartbeat_last_seen_timestamp_seconds{";
+        assert_eq!(
+            page.lines().filter(|line| line.starts_with(seen)).count(),
+            2
+        );
+    }
+
     #[tokio::test]
     async fn an_age_is_never_negative() {
         let folder = tempfile::tempdir().unwrap();
@@ -193,11 +348,9 @@ mod tests {
             .await
             .unwrap();
         let ages = |now| {
-            roster
-                .members()
-                .iter()
-                .map(|member| member.age(now))
-                .collect::<Vec<_>>()
+            let members = roster.members(now);
+            let ages = members.iter().map(|member| Some(member.newest()?.age(now)));
+            ages.collect::<Vec<_>>()
         };
         assert_eq!(ages(after_start(5)), [None, Some(Duration::ZERO)]);
         assert_eq!(ages(after_start(10)), [None, Some(Duration::from_secs(1))]);
@@ -221,7 +374,7 @@ mod tests {
             .unwrap();
         let seen = "# HELP mesh_heartbeat_last_seen_timestamp_seconds When the last heartbeat was received, in seconds since 1970.\n\
                     # TYPE mesh_heartbeat_last_seen_timestamp_seconds gauge\n\
-                    mesh_heartbeat_last_seen_timestamp_seconds{service=\"time\"} 1795262401\n";
+                    mesh_heartbeat_last_seen_timestamp_seconds{service=\"time\",service_instance=\"\"} 1795262401\n";
         assert_eq!(scrape(&roster), exposition(seen, ["0", "2"]));
 
         roster.store.close().await;
@@ -240,15 +393,15 @@ mod tests {
     fn exposition(last_seen: &str, received: [&str; 2]) -> String {
         let [revert_name, time] = received;
         format!(
-            "# HELP mesh_heartbeat_expected_interval_seconds How long until the next heartbeat is expected.\n\
+            "# HELP mesh_heartbeat_expected_interval_seconds Longest time until the next heartbeat is expected.\n\
              # TYPE mesh_heartbeat_expected_interval_seconds gauge\n\
-             mesh_heartbeat_expected_interval_seconds{{service=\"revert-name\"}} 20\n\
-             mesh_heartbeat_expected_interval_seconds{{service=\"time\"}} 10\n\
+             mesh_heartbeat_expected_interval_seconds{{service=\"revert-name\",service_instance=\"\"}} 20\n\
+             mesh_heartbeat_expected_interval_seconds{{service=\"time\",service_instance=\"\"}} 10\n\
              {last_seen}\
              # HELP mesh_heartbeats_received_total Heartbeats received and acknowledged.\n\
              # TYPE mesh_heartbeats_received_total counter\n\
-             mesh_heartbeats_received_total{{service=\"revert-name\"}} {revert_name}\n\
-             mesh_heartbeats_received_total{{service=\"time\"}} {time}\n"
+             mesh_heartbeats_received_total{{service=\"revert-name\",service_instance=\"\"}} {revert_name}\n\
+             mesh_heartbeats_received_total{{service=\"time\",service_instance=\"\"}} {time}\n"
         )
     }
 }

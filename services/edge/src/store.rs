@@ -5,7 +5,7 @@
 //! `Store::beat` submits the beat to the queue of `vitalmesh-store`, which holds 1024 and rejects
 //! more. The writer's task takes all that wait, at most 256, and passes them to `BeatWriter` with
 //! its connection. That begins a transaction (`Batch`), inserts each beat once per instance and
-//! sequence number, saves the services that changed, commits, and only then replaces the table of
+//! sequence number, saves the instances that changed, commits, and only then replaces the table of
 //! services in memory. The task responds to each caller. Where the transaction fails or panics, it
 //! is rolled back, its callers get the error, and the next one opens another connection; a file
 //! that a write found corrupt is set aside first. Retention takes the same way in transactions of
@@ -15,7 +15,10 @@
 
 mod batch;
 mod database;
+mod event;
+mod instances;
 mod retention;
+mod schema;
 mod services;
 mod writer;
 
@@ -28,6 +31,7 @@ use jiff::Timestamp;
 use vitalmesh_store::{Limits, QUEUE_CAPACITY, Queue, SubmitError};
 
 pub use self::database::OpenError;
+pub use self::instances::InstanceStatus;
 pub use self::services::ServiceStatus;
 
 use self::database::Database;
@@ -44,6 +48,7 @@ pub struct Store {
 struct Shared {
     queue: Queue<BeatWriter>,
     services: Arc<ServiceTable>,
+    forget_after: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +57,13 @@ pub struct StoreSettings {
     pub max_services: usize,
     /// Services that always have a place among them, whichever came first. Default none.
     pub reserved: Vec<String>,
-    /// Beats and services older than this are pruned. Default 7 days.
+    /// Instances of a service that the store holds at once. A new one takes the place of the one that
+    /// has been late for longest; where none is late, its beats are rejected. Default 64.
+    pub max_instances: usize,
+    /// How long an instance may be late before it is forgotten. A service's newest instance is kept.
+    /// Default one hour.
+    pub forget_after: Duration,
+    /// Beats, and services without newer ones, are pruned when they are older than this. Default 7 days.
     pub max_age: Duration,
     /// Pruning deletes the oldest beats beyond this number. Default 1,000,000.
     pub max_rows: u32,
@@ -81,6 +92,8 @@ pub enum StoreError {
     Busy,
     #[error("the limit of {max} services is reached; use the name of a known one")]
     TooManyServices { max: usize },
+    #[error("the limit of {max} instances of a service is reached, and none of them is late")]
+    TooManyInstances { max: usize },
     #[error("the heartbeat store cannot write now; send the beat again later")]
     Unwritable(#[source] Arc<dyn Error + Send + Sync>),
     #[error("the heartbeat store is closed; send the beat again later")]
@@ -95,12 +108,17 @@ impl Store {
     /// Opens `heartbeats.db` in `folder`, and creates both where they are missing. A corrupt
     /// database is renamed, and a new one takes its place.
     pub async fn open(folder: &Path, settings: StoreSettings) -> Result<Self, OpenError> {
-        let database = Database::claim(folder, settings.limits)?;
+        let database = Database::claim(folder, &settings)?;
+        let forget_after = settings.forget_after;
         let (connection, services) = database.open().await?;
         let services = Arc::new(ServiceTable::new(services));
         let writer = BeatWriter::new(database, Arc::clone(&services), settings);
         let queue = Queue::start("heartbeats", writer, connection);
-        let shared = Arc::new(Shared { queue, services });
+        let shared = Arc::new(Shared {
+            queue,
+            services,
+            forget_after,
+        });
         Ok(Self { shared })
     }
 
@@ -122,10 +140,15 @@ impl Store {
         }
     }
 
-    /// The last beat of each service, sorted by name. Reads memory, not the file.
-    pub fn services(&self) -> Vec<ServiceStatus> {
+    /// The services with their instances, sorted by name. Reads memory, not the file.
+    pub fn services(&self) -> Vec<Arc<ServiceStatus>> {
         let services = self.shared.services.committed();
         services.values().cloned().collect()
+    }
+
+    /// How long an instance may be late before it is forgotten.
+    pub fn forget_after(&self) -> Duration {
+        self.shared.forget_after
     }
 
     /// Stores the beats that wait, rejects later ones, and closes the file.
@@ -140,6 +163,8 @@ impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             max_services: 64,
+            max_instances: 64,
+            forget_after: Duration::from_secs(3600),
             reserved: Vec::new(),
             max_age: Duration::from_secs(7 * 24 * 3600),
             max_rows: 1_000_000,

@@ -50,7 +50,8 @@ async fn an_old_name_is_served_by_the_new_method_and_counted_as_itself() {
     };
     let _: BeatHeartResponse = call(edge.grpc, BEAT, beat).await.unwrap();
     let page = scrape(edge.scrape).await;
-    let beats = page.value("mesh_heartbeats_received_total{service=\"an-old-one\"}");
+    let beats =
+        page.value("mesh_heartbeats_received_total{service=\"an-old-one\",service_instance=\"\"}");
     assert_eq!(beats, Some(1.0));
 
     for (port, path) in [(edge, BEAT), (revert_name, REVERT), (time, TIME)] {

@@ -1,13 +1,18 @@
 //! One transaction: the beats and expiries of a batch, and the services that result from them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite, Transaction};
 
+use super::event::Event;
+use super::instances::{self, InstanceStatus};
 use super::services::{self, ServiceStatus, Services};
 use super::{Beat, StoreError, StoreSettings, nanoseconds, retention};
+use crate::deadline::{DEFAULT_INTERVAL, is_silent_for, until_late};
 
 /// An open transaction. Dropped before its commit, it is rolled back.
 pub(super) struct Batch<'a> {
@@ -15,8 +20,9 @@ pub(super) struct Batch<'a> {
     settings: &'a StoreSettings,
     /// The services as they are after the commit.
     services: Services,
-    /// Which of them the commit has to save.
-    changed: BTreeSet<String>,
+    /// Which instances of which services the commit has to save.
+    changed: BTreeSet<(String, String)>,
+    events: Vec<Event>,
 }
 
 // === impl Batch ===
@@ -33,6 +39,7 @@ impl<'a> Batch<'a> {
             settings,
             services,
             changed: BTreeSet::new(),
+            events: Vec::new(),
         })
     }
 
@@ -42,33 +49,64 @@ impl<'a> Batch<'a> {
             let max = self.settings.max_services;
             return Ok(Err(StoreError::TooManyServices { max }));
         }
+        if !self.make_room_for(beat).await? {
+            let max = self.settings.max_instances;
+            return Ok(Err(StoreError::TooManyInstances { max }));
+        }
         let added = insert(beat, &mut self.transaction).await?;
         let service = self.services.entry(beat.service.clone());
-        let status = service.or_insert_with(|| ServiceStatus::new(&beat.service));
-        status.record(beat, added > 0);
-        self.changed.insert(beat.service.clone());
+        let service = service.or_insert_with(|| Arc::new(ServiceStatus::new(&beat.service)));
+        let service = Arc::make_mut(service);
+        let before = service.instances.get(&beat.instance);
+        self.events.extend(Event::of(beat, before));
+        let instance = service.instances.entry(beat.instance.clone());
+        let instance = instance.or_insert_with(|| InstanceStatus::new(&beat.instance));
+        instance.record(beat, added > 0);
+        service.beats += i64::from(added > 0);
+        self.changed
+            .insert((beat.service.clone(), beat.instance.clone()));
         Ok(Ok(added))
     }
 
-    /// Deletes a bounded number of beats, and the services, that are past their retention. Returns
-    /// how many beats were deleted.
+    /// Deletes a bounded number of beats, and the instances and services, that are past their
+    /// retention. Returns how many beats were deleted.
     pub(super) async fn prune(&mut self) -> sqlx::Result<u64> {
-        let cutoff = retention::cutoff(self.settings);
+        let now = Timestamp::now();
+        let cutoff = retention::cutoff(self.settings, now);
         let deleted = retention::prune(cutoff, self.settings, &mut self.transaction).await?;
-        self.services.retain(|_, status| status.last_seen >= cutoff);
+        let mut forgotten = Vec::new();
+        for status in self.services.values() {
+            let remembered = status.remembered(self.settings.forget_after, now);
+            let kept: BTreeSet<_> = remembered
+                .filter(|instance| instance.last_seen >= cutoff)
+                .map(|instance| &instance.instance)
+                .collect();
+            let gone = status.instances.keys().filter(|name| !kept.contains(name));
+            forgotten.extend(gone.map(|name| (status.service.clone(), name.clone())));
+        }
+        for (service, instance) in forgotten {
+            self.forget(&service, &instance).await?;
+        }
+        retention::prune_services(&mut self.transaction).await?;
+        self.services
+            .retain(|_, status| !status.instances.is_empty());
         Ok(deleted)
     }
 
-    /// Saves the changed services and commits. Returns all services as of the commit.
+    /// Saves what has changed and commits. Returns all services as of the commit.
     pub(super) async fn commit(mut self) -> sqlx::Result<Services> {
-        for status in self
-            .changed
-            .iter()
-            .filter_map(|name| self.services.get(name))
-        {
+        for (service, instance) in &self.changed {
+            let status = self.services.get(service);
+            let Some((status, instance)) =
+                status.and_then(|status| Some((status, status.instances.get(instance)?)))
+            else {
+                continue;
+            };
             services::save(status, &mut self.transaction).await?;
+            instances::save(service, instance, &mut self.transaction).await?;
         }
         self.transaction.commit().await?;
+        self.events.iter().for_each(Event::log);
         Ok(self.services)
     }
 
@@ -79,7 +117,47 @@ impl<'a> Batch<'a> {
         self.services.contains_key(service)
             || self.services.len() + reserved < self.settings.max_services
     }
+
+    /// Whether the instance of `beat` has a place. Where none is free, the instance that has been
+    /// silent for longest is forgotten, if it is late.
+    async fn make_room_for(&mut self, beat: &Beat) -> sqlx::Result<bool> {
+        let Some(status) = self.services.get(&beat.service) else {
+            return Ok(self.settings.max_instances > 0);
+        };
+        let has_room = status.instances.contains_key(&beat.instance)
+            || status.instances.len() < self.settings.max_instances;
+        if has_room {
+            return Ok(true);
+        }
+        let oldest = status.instances.values().min_by_key(|it| it.last_seen);
+        let oldest = oldest.filter(|it| {
+            // A sender that announces a short interval is not evicted sooner.
+            let interval = it.interval.unwrap_or(DEFAULT_INTERVAL);
+            let limit = until_late(interval.max(MIN_EVICTION_INTERVAL));
+            is_silent_for(it.last_seen, limit, beat.received_at)
+        });
+        let Some(oldest) = oldest.map(|it| it.instance.clone()) else {
+            return Ok(false);
+        };
+        self.forget(&beat.service, &oldest).await?;
+        Ok(true)
+    }
+
+    async fn forget(&mut self, service: &str, instance: &str) -> sqlx::Result<()> {
+        instances::delete(service, instance, &mut self.transaction).await?;
+        if let Some(status) = self.services.get_mut(service) {
+            Arc::make_mut(status).instances.remove(instance);
+        }
+        self.events.push(Event::Forgotten {
+            service: service.to_owned(),
+            instance: instance.to_owned(),
+        });
+        Ok(())
+    }
 }
+
+/// Bounds how fast new instances take the places of others: each costs a line in the log.
+const MIN_EVICTION_INTERVAL: Duration = DEFAULT_INTERVAL;
 
 /// Returns 0 where the beat is there already.
 async fn insert(beat: &Beat, connection: &mut SqliteConnection) -> sqlx::Result<u64> {

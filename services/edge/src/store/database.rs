@@ -8,49 +8,19 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use vitalmesh_store::{ClaimError, Damage, Limits, Synchronous};
+use vitalmesh_store::{ClaimError, Damage, Synchronous};
 
+use super::StoreSettings;
+use super::schema::{self, OBJECTS, OLD_OBJECTS, OLD_VERSION, VERSION};
 use super::services::{self, Services};
 
 const FILE: &str = "heartbeats.db";
-const SCHEMA_VERSION: i64 = 1;
-/// Tables and indices in that version.
-const SCHEMA_OBJECTS: i64 = 4;
-
-/// The key of a beat has `started_at`, since a restarted process may reuse its instance's name and
-/// begins its sequence again.
-const SCHEMA: &str = "
-BEGIN IMMEDIATE;
-CREATE TABLE beats (
-    id INTEGER PRIMARY KEY,
-    service TEXT NOT NULL,
-    instance TEXT NOT NULL,
-    version TEXT NOT NULL,
-    started_at_us INTEGER,
-    interval_ns INTEGER,
-    sequence INTEGER NOT NULL,
-    vital_signs BLOB,
-    received_at_us INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX beats_once ON beats (service, instance, ifnull(started_at_us, 0), sequence)
-    WHERE sequence > 0;
-CREATE INDEX beats_by_age ON beats (received_at_us);
-CREATE TABLE services (
-    service TEXT NOT NULL PRIMARY KEY,
-    instance TEXT NOT NULL,
-    version TEXT NOT NULL,
-    started_at_us INTEGER,
-    interval_ns INTEGER,
-    last_seen_us INTEGER NOT NULL,
-    beats INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1;
-COMMIT;
-";
 
 #[derive(Debug)]
 pub(super) struct Database {
     file: vitalmesh_store::Database,
+    /// Instances of a service that are loaded, the newest first.
+    max_instances: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +40,13 @@ pub enum OpenError {
 // === impl Database ===
 
 impl Database {
-    pub(super) fn claim(folder: &Path, limits: Limits) -> Result<Self, OpenError> {
+    pub(super) fn claim(folder: &Path, settings: &StoreSettings) -> Result<Self, OpenError> {
+        let (limits, max_instances) = (settings.limits, settings.max_instances);
         let file = vitalmesh_store::Database::claim(folder, FILE, limits, Synchronous::Normal)?;
-        Ok(Self { file })
+        Ok(Self {
+            file,
+            max_instances,
+        })
     }
 
     /// Opens a connection, checks the schema or creates it in an empty file, and loads the services.
@@ -108,18 +82,24 @@ impl Database {
     async fn prepare(&self, connection: &mut SqliteConnection) -> Result<Services, OpenError> {
         let (version, objects) = vitalmesh_store::Database::version(connection).await?;
         match (version, objects) {
-            (SCHEMA_VERSION, SCHEMA_OBJECTS) => self.file.configure(connection).await?,
+            (VERSION, OBJECTS) => self.file.configure(connection).await?,
+            (OLD_VERSION, OLD_OBJECTS) => {
+                self.file.configure(connection).await?;
+                schema::migrate(connection).await?;
+                let database = self.file.path().display();
+                tracing::info!(%database, "heartbeat database migrated: it knows instances now");
+            }
             (0, 0) => {
                 self.file.configure(connection).await?;
-                sqlx::raw_sql(SCHEMA).execute(&mut *connection).await?;
+                schema::create(connection).await?;
             }
-            (found, _) if found > SCHEMA_VERSION => {
+            (found, _) if found > VERSION => {
                 let path = self.file.path().to_owned();
                 return Err(OpenError::Newer { path, found });
             }
             _ => return Err(self.corrupt(format!("{objects} tables in version {version}"))),
         }
-        Ok(services::load(connection).await?)
+        Ok(services::load(self.max_instances, connection).await?)
     }
 
     /// Keeps the connection where `outcome` is no error.

@@ -10,10 +10,8 @@ use super::StoreSettings;
 pub(super) const STEP: u64 = 1000;
 
 /// What is older is deleted. An age that reaches before the calendar keeps everything.
-pub(super) fn cutoff(settings: &StoreSettings) -> Timestamp {
-    Timestamp::now()
-        .checked_sub(settings.max_age)
-        .unwrap_or(Timestamp::MIN)
+pub(super) fn cutoff(settings: &StoreSettings, now: Timestamp) -> Timestamp {
+    now.checked_sub(settings.max_age).unwrap_or(Timestamp::MIN)
 }
 
 /// Runs one step, and returns how many beats it deleted: fewer than [`STEP`] where it was the last.
@@ -24,11 +22,20 @@ pub(super) async fn prune(
 ) -> sqlx::Result<u64> {
     let old = delete_old(cutoff, connection).await?;
     let surplus = delete_surplus(settings.max_rows, connection).await?;
-    sqlx::query("DELETE FROM services WHERE last_seen_us < ?")
+    // Also those that are not in memory, since they were too many.
+    sqlx::query("DELETE FROM instances WHERE last_seen_us < ?")
         .bind(cutoff.as_microsecond())
         .execute(connection)
         .await?;
     Ok(old + surplus)
+}
+
+/// Deletes the services without instances.
+pub(super) async fn prune_services(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM services WHERE service NOT IN (SELECT service FROM instances)")
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn delete_old(cutoff: Timestamp, connection: &mut SqliteConnection) -> sqlx::Result<u64> {

@@ -1,4 +1,4 @@
-//! The last heartbeat of each service: kept in the file, and in memory for readers.
+//! The services and their instances: kept in the file, and in memory for readers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
-use super::Beat;
+use super::instances::{self, InstanceStatus};
 
 /// The status of each service by its name, as of one commit.
-pub(super) type Services = BTreeMap<String, ServiceStatus>;
+pub(super) type Services = BTreeMap<String, Arc<ServiceStatus>>;
 
 /// The services as of the last commit. Replaced as a whole, by the writer alone.
 #[derive(Debug)]
@@ -18,22 +18,15 @@ pub(super) struct ServiceTable {
     committed: Mutex<Arc<Services>>,
 }
 
-/// A service as of its last heartbeat.
+/// A service and its instances as of their last heartbeats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceStatus {
     pub service: String,
-    pub instance: String,
-    pub version: String,
-    pub started_at: Option<Timestamp>,
-    pub interval: Option<Duration>,
-    pub last_seen: Timestamp,
-    /// Beats stored since the service's first one, repetitions not counted.
+    /// Beats stored since the service's first one, those of forgotten instances included.
     pub beats: i64,
-    /// Beats acknowledged since the store was opened, repetitions counted.
-    pub received: u64,
+    /// By their names.
+    pub instances: BTreeMap<String, InstanceStatus>,
 }
-
-type Row = (String, String, String, Option<i64>, Option<i64>, i64, i64);
 
 // === impl ServiceTable ===
 
@@ -63,75 +56,66 @@ impl ServiceStatus {
     pub(super) fn new(service: &str) -> Self {
         Self {
             service: service.to_owned(),
-            instance: String::new(),
-            version: String::new(),
-            started_at: None,
-            interval: None,
-            last_seen: Timestamp::UNIX_EPOCH,
             beats: 0,
-            received: 0,
+            instances: BTreeMap::new(),
         }
     }
 
-    /// Takes over a beat. `is_new` is false for a repetition.
-    pub(super) fn record(&mut self, beat: &Beat, is_new: bool) {
-        self.instance.clone_from(&beat.instance);
-        self.version.clone_from(&beat.version);
-        self.started_at = beat.started_at;
-        self.interval = beat.interval;
-        self.last_seen = beat.received_at;
-        self.beats += i64::from(is_new);
-        self.received += 1;
+    /// The instance whose heartbeat came last. It is not forgotten while the service is known.
+    pub fn newest(&self) -> Option<&InstanceStatus> {
+        let order = |status: &&InstanceStatus| (status.last_seen, status.instance.clone());
+        self.instances.values().max_by_key(order)
     }
 
-    fn from_row(row: Row) -> sqlx::Result<Self> {
-        let (service, instance, version, started_at, interval, last_seen, beats) = row;
-        Ok(Self {
-            service,
-            instance,
-            version,
-            started_at: started_at.map(timestamp).transpose()?,
-            interval: interval.map(|ns| Duration::from_nanos(ns.unsigned_abs())),
-            last_seen: timestamp(last_seen)?,
-            beats,
-            received: 0,
+    /// The instances that are not forgotten, by their names.
+    pub fn remembered(
+        &self,
+        forget_after: Duration,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &InstanceStatus> {
+        let newest = self.newest().map(|status| status.instance.as_str());
+        self.instances.values().filter(move |status| {
+            Some(status.instance.as_str()) == newest || !status.is_forgotten(forget_after, now)
         })
     }
 }
 
-pub(super) async fn load(connection: &mut SqliteConnection) -> sqlx::Result<Services> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT service, instance, version, started_at_us, interval_ns, last_seen_us, beats
-         FROM services",
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| Ok((row.0.clone(), ServiceStatus::from_row(row)?)))
-        .collect()
+/// The services of the file, each with its newest instances, at most `max_instances`.
+pub(super) async fn load(
+    max_instances: usize,
+    connection: &mut SqliteConnection,
+) -> sqlx::Result<Services> {
+    let mut services: BTreeMap<String, ServiceStatus> = BTreeMap::new();
+    for (service, status) in instances::load(connection).await? {
+        let known = services
+            .entry(service)
+            .or_insert_with_key(|service| ServiceStatus::new(service));
+        if known.instances.len() < max_instances {
+            known.instances.insert(status.instance.clone(), status);
+        }
+    }
+    let beats: Vec<(String, i64)> = sqlx::query_as("SELECT service, beats FROM services")
+        .fetch_all(connection)
+        .await?;
+    for (service, beats) in beats {
+        if let Some(status) = services.get_mut(&service) {
+            status.beats = beats;
+        }
+    }
+    let services = services.into_iter();
+    Ok(services
+        .map(|(service, status)| (service, Arc::new(status)))
+        .collect())
 }
 
 pub(super) async fn save(
     status: &ServiceStatus,
     connection: &mut SqliteConnection,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO services (service, instance, version, started_at_us, interval_ns,
-                                          last_seen_us, beats)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(&status.service)
-    .bind(&status.instance)
-    .bind(&status.version)
-    .bind(status.started_at.map(Timestamp::as_microsecond))
-    .bind(status.interval.map(super::nanoseconds))
-    .bind(status.last_seen.as_microsecond())
-    .bind(status.beats)
-    .execute(connection)
-    .await?;
+    sqlx::query("INSERT OR REPLACE INTO services (service, beats) VALUES (?, ?)")
+        .bind(&status.service)
+        .bind(status.beats)
+        .execute(connection)
+        .await?;
     Ok(())
-}
-
-fn timestamp(microsecond: i64) -> sqlx::Result<Timestamp> {
-    Timestamp::from_microsecond(microsecond).map_err(|error| sqlx::Error::Decode(error.into()))
 }

@@ -102,14 +102,13 @@ impl Writer for BeatWriter {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use vitalmesh_store::Limits;
 
     use super::*;
 
     #[tokio::test]
     async fn a_commit_that_fails_leaves_the_services_in_memory_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::claim(folder.path(), Limits::default()).unwrap();
+        let database = Database::claim(folder.path(), &StoreSettings::default()).unwrap();
         let (mut connection, services) = database.open().await.unwrap();
         let table = Arc::new(ServiceTable::new(services));
         let settings = StoreSettings::default();

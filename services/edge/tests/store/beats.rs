@@ -1,11 +1,12 @@
 //! What an acknowledged beat leaves in the file and in memory.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use vitalmesh_edge::{Beat, ServiceStatus};
+use vitalmesh_edge::{Beat, InstanceStatus, ServiceStatus};
 
 use crate::fixture::{beat, connect, database, folder, names, numbers, open, sequences};
 
@@ -21,22 +22,24 @@ async fn a_reopened_store_has_every_acknowledged_beat() {
 
     let store = open(&folder).await;
 
-    let expected = ServiceStatus {
-        service: "time".to_owned(),
+    let instance = |received| InstanceStatus {
         instance: "one".to_owned(),
         version: "0.1.0".to_owned(),
         started_at: Some("2026-11-21T12:00:00.000001Z".parse().unwrap()),
         interval: Some(Duration::from_millis(1500)),
         last_seen: "2099-01-01T00:00:00.5Z".parse().unwrap(),
         beats: 3,
-        received: 3,
+        received,
     };
-    assert_eq!(services, std::slice::from_ref(&expected));
-    let restored = ServiceStatus {
-        received: 0,
-        ..expected
+    let expected = |received| {
+        Arc::new(ServiceStatus {
+            service: "time".to_owned(),
+            beats: 3,
+            instances: [("one".to_owned(), instance(received))].into(),
+        })
     };
-    assert_eq!(store.services(), [restored]);
+    assert_eq!(services, [expected(3)]);
+    assert_eq!(store.services(), [expected(0)]);
     assert_eq!(sequences(&folder).await, [1, 2, 3]);
 }
 
@@ -120,7 +123,8 @@ async fn a_repeated_beat_is_acknowledged_and_stored_once() {
 
     assert_eq!(sequences(&folder).await, [1, 2]);
     let status = store.services().remove(0);
-    assert_eq!((status.beats, status.received), (2, 6));
+    let received = status.newest().unwrap().received;
+    assert_eq!((status.beats, received), (2, 6));
 
     for _ in 0..2 {
         let without_start = Beat {
@@ -212,6 +216,6 @@ async fn text_that_looks_like_sql_is_stored_as_text() {
 
     let store = open(&folder).await;
     assert_eq!(names(&store), [hostile]);
-    assert_eq!(store.services()[0].instance, hostile);
+    assert_eq!(store.services()[0].newest().unwrap().instance, hostile);
     assert_eq!(sequences(&folder).await, [1]);
 }

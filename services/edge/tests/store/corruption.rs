@@ -27,7 +27,7 @@ async fn a_corrupt_database_is_set_aside_and_a_new_one_stores_beats() {
 
         let store = open(&folder).await;
 
-        assert_eq!(store.services(), []);
+        assert!(store.services().is_empty());
         store.beat(beat("revert-name", 1)).await.unwrap();
         assert_eq!(sequences(&folder).await, [1]);
         let aside = corrupt(&folder);
@@ -62,11 +62,13 @@ fn truncated(mut database: Vec<u8>) -> Vec<u8> {
 async fn a_database_with_another_schema_or_undecodable_rows_is_set_aside() {
     for damage in [
         "DROP TABLE services",
+        "DROP TABLE instances",
         "DROP INDEX beats_by_age",
         "PRAGMA user_version = 0",
+        "PRAGMA user_version = 1",
         "PRAGMA user_version = -1",
-        "UPDATE services SET last_seen_us = 9223372036854775807",
-        "UPDATE services SET instance = CAST(x'ff' AS TEXT)",
+        "UPDATE instances SET last_seen_us = 9223372036854775807",
+        "UPDATE instances SET instance = CAST(x'ff' AS TEXT)",
     ] {
         let folder = folder();
         let store = open(&folder).await;

@@ -73,7 +73,7 @@ pub(crate) fn names(store: &Store) -> Vec<String> {
     store
         .services()
         .into_iter()
-        .map(|status| status.service)
+        .map(|status| status.service.clone())
         .collect()
 }
 

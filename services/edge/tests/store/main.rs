@@ -5,6 +5,8 @@ mod beats;
 mod corruption;
 mod failures;
 mod fixture;
+mod instances;
 mod limits;
+mod migration;
 mod opening;
 mod retention;

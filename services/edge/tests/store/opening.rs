@@ -59,7 +59,7 @@ async fn a_database_with_a_newer_schema_is_left_unchanged() {
     let folder = folder();
     open(&folder).await.close().await;
     let mut connection = connect(&database(&folder)).await;
-    let raise = sqlx::raw_sql("PRAGMA user_version = 2");
+    let raise = sqlx::raw_sql("PRAGMA user_version = 3");
     raise.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 
@@ -68,12 +68,12 @@ async fn a_database_with_a_newer_schema_is_left_unchanged() {
         .unwrap_err();
 
     assert!(
-        matches!(error, OpenError::Newer { found: 2, .. }),
+        matches!(error, OpenError::Newer { found: 3, .. }),
         "{error:?}"
     );
     assert_eq!(
         numbers(&database(&folder), "PRAGMA user_version").await,
-        [2]
+        [3]
     );
     assert_eq!(corrupt(&folder), Vec::<PathBuf>::new());
 }
