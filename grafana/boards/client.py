@@ -15,9 +15,9 @@ MORE = " - on (grpc_service) ".join(
 MORE += (f' and on (grpc_service) {rate(client("handled_total", UNARY), "grpc_service")} >= {LEAST}')
 HANDLED, FAILED = (f'edge:grpc_client_{what}:rate5m{{source=~"$job"}}' for what in ("handled", "faults"))
 # As in its alert: 0 for a server that no call reaches.
-AT_SERVER = ('label_replace(job:grpc_server_faults:ratio_rate5m, "target", "$1", "job", "(.*)") '
+AT_SERVER = ('label_replace(job:grpc_server_faults:rate5m, "target", "$1", "job", "(.*)") '
              "or on (target) 0 * group by (target) (edge:grpc_client_handled:rate5m)")
-BEYOND = f"clamp_min({FAILED} / ({HANDLED} > 0) - on (target) group_left () ({AT_SERVER}), 0)"
+BEYOND = f"clamp_min({FAILED} - on (target) group_left () ({AT_SERVER}), 0) / ({HANDLED} > 0)"
 
 
 def dependencies():
@@ -61,8 +61,8 @@ def board():
               none="no faults"),
         panel("timeseries", "Fault share", "Share of outgoing calls that ended in a fault.", "percentunit",
               [q(share(FAULTS, ENDED, BY), LEGEND)], none="no calls", high=0.06, transformations=SHORT),
-        panel("timeseries", "Faults beyond the server's", "Share of faults at the client minus the share at the "
-              "server; the alert fires after five minutes over the line.", "percentunit",
+        panel("timeseries", "Faults beyond the server's", "Share of the client's calls that end in a fault which "
+              "the server has counted for no caller; the alert fires after five minutes over the line.", "percentunit",
               [q(BEYOND, "{{source}} to {{target}}")], thresholds=bad_over(0.05), none="no calls", high=0.06),
         panel("timeseries", "p99 latency", "99 % of the outgoing unary calls are faster than this.", "s",
               [q(quantile(0.99, client("handling_seconds_bucket", UNARY), BY + ", le"), LEGEND, exemplar=True)],

@@ -29,20 +29,20 @@ def schedule():
     by, runs = f"max by ({task})", of_job("mesh_task_runs_total", 'outcome="error"')
     interval, done = of_job("mesh_task_interval_seconds"), of_job("mesh_task_last_success_timestamp_seconds") + " > 0"
     due = f"{of_job('mesh_task_next_run_timestamp_seconds')} and on ({task}) {of_job('mesh_task_enabled')} == 1"
-    columns = {"job": "Service", "instance": "Instance", "task": "Task", "Value #A": "Runs", "Value #B": "Every",
-               "Value #C": "Next in", "Value #D": "Last success", "Value #E": "In intervals",
-               "Value #F": "Errors"}
+    stopped = f"{by} ({of_job('mesh_task_enabled')}) - 1 < 0"
+    columns = {"job": "Service", "instance": "Instance", "task": "Task", "Value #A": "Every", "Value #B": "Next in",
+               "Value #C": "Last success", "Value #D": "In intervals", "Value #E": "Errors"}
     return panel(
         "table", "Tasks", "Schedule and results of each task, with the errors of the last ten minutes; red marks a "
         "last success five intervals ago and three errors, both of which fire an alert if they last.", "s",
-        [table(f"{by} ({of_job('mesh_task_enabled')})", "A"), table(f"{by} ({interval})", "B"),
-         table(f"clamp_min({by} ({due}) - time(), 0)", "C"), table(f"1000 * {by} ({done})", "D"),
-         table(f"(time() - {by} ({done})) / on ({task}) {by} ({interval})", "E"),
-         table(f"sum by ({task}) (increase({runs}[10m]))", "F")], 24, 7,
-        overrides=[column("Runs", ("unit", "none"), ("mappings", states({"1": "yes", "0": "stopped"}))),
+        [table(f"{by} ({interval})", "A"), table(f"clamp_min({by} ({due}) - time(), 0) or {stopped}", "B"),
+         table(f"1000 * {by} ({done})", "C"),
+         table(f"(time() - {by} ({done})) / on ({task}) {by} ({interval})", "D"),
+         table(f"sum by ({task}) (increase({runs}[10m]))", "E")], 24, 7,
+        overrides=[column("Next in", ("mappings", states({"-1": "stopped"}))),
                    sized("Last success", "dateTimeFromNow"), judged("In intervals", "short", bad_over(5)),
                    judged("Errors", "short", bad_over(2.5)),
-                   *widths({"Service": 95, "Instance": 112, "Task": 80}, Runs=45, Every=60, Next_in=65,
+                   *widths({"Service": 95, "Instance": 112, "Task": 128}, Every=60, Next_in=65,
                            Last_success=105, In_intervals=102, Errors=65)],
         transformations=merged(columns), options=sorted_by("Service"))
 

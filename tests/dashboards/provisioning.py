@@ -94,9 +94,9 @@ class Provisioning(unittest.TestCase):
             links = re.findall(rf"{kind}_url: '(.*?{{{{ end }}}}){path}", text)
             self.assertEqual(len(links), text.count(f"{kind}_url: "), kind)
             (base,) = {base for base, _ in links}
-            label, again, bases[kind] = re.fullmatch(
-                r'{{ if match "://" \$externalLabels\.(\w+) }}{{ \$externalLabels\.(\w+) }}{{ else }}(.*){{ end }}', base
-            ).groups()
+            setting = r"\$externalLabels\.(\w+)"
+            pattern = rf'{{{{ if match "://" {setting} }}}}{{{{ {setting} }}}}{{{{ else }}}}(.*){{{{ end }}}}'
+            label, again, bases[kind] = re.fullmatch(pattern, base).groups()
             self.assertEqual(label, again)
             # The setting is a label of prometheus.yml, and a variable of docker-compose.yml with the same default.
             self.assertIn(f"    {label}: ${{{label.upper()}}}\n", SCRAPED)
