@@ -24,6 +24,15 @@ UP = f"up{{{JOB},{SERVICES}}}"
 ROUTED, IS_5XX = 'route!~"unknown|/prometheus/metrics"', 'status=~"5.."'
 
 
+# Heartbeats, by instance of a service: age of the last one, interval, and instances that the edge has forgotten. An
+# expected service that has never sent one has an interval and no instance.
+SENDER = "service, service_instance"
+AGE = f"(time() - max by ({SENDER}) (mesh_heartbeat_last_seen_timestamp_seconds > 0))"
+INTERVAL = f"max by ({SENDER}) (mesh_heartbeat_expected_interval_seconds)"
+GONE = (f"(group by ({SENDER}) (present_over_time(mesh_heartbeat_expected_interval_seconds"
+        f'{{service_instance!=""}}[$__range])) unless on ({SENDER}) {INTERVAL})')
+
+
 def of_job(name, *more):
     return f"{name}{{{','.join((JOB, *more))}}}"
 

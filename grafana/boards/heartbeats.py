@@ -1,26 +1,26 @@
 """Which services are alive, and how scheduled tasks run."""
 
-from parts import (ORANGE, OUTCOMES, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by, states,
-                   table, timeline, variable, widths)
-from queries import RANGE, of_job, quantile, rate
+from parts import (GREY, ORANGE, OUTCOMES, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by,
+                   states, table, timeline, variable, widths)
+from queries import AGE, GONE, INTERVAL, RANGE, SENDER, of_job, quantile, rate
 
-AGE = "time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds > 0)"
-INTERVAL = "max by (service) (mesh_heartbeat_expected_interval_seconds)"
+NAME = "{{service}} {{service_instance}}"
 # Events every ten seconds look like a saw in a window of twenty seconds.
 SLOW = {"interval": "1m"}
 
 
 def alive():
-    seen = f"({AGE}) < bool on (service) 3 * {INTERVAL}"
+    seen = f"{AGE} <= bool on ({SENDER}) 3 * {INTERVAL}"
     return [
-        timeline("Alive", "Alive if the last heartbeat is younger than three intervals.",
-                 [q(f"{seen} or on (service) (0 * {INTERVAL} - 1)", "{{service}}")], 12, 7,
-                 {"1": "alive", "0": "late", "-1": ("never seen", ORANGE)}),
+        timeline("Alive", "Each instance is alive if its last heartbeat is younger than three intervals, and gone when "
+                 "the edge has forgotten it.",
+                 [q(f"{seen} or on ({SENDER}) (0 * {INTERVAL} - 1) or on ({SENDER}) (0 * {GONE} - 2)", NAME)], 12, 9,
+                 {"1": "alive", "0": "late", "-1": ("never seen", ORANGE), "-2": ("gone", GREY)}),
         panel("bargauge", "Age of the last heartbeat, in intervals", "Over three intervals the alert is pending.",
-              "short", [q(f"({AGE}) / on (service) {INTERVAL}", "{{service}}")], 6, 7, bad_over(3),
+              "short", [q(f"{AGE} / on ({SENDER}) {INTERVAL}", NAME)], 6, 9, bad_over(3),
               defaults={"min": 0, "max": 4}, options={"orientation": "horizontal", "displayMode": "basic"}),
-        panel("stat", "Expected interval", "Interval between heartbeats that each service announces.", "s",
-              [q(INTERVAL, "{{service}}")], 6, 7),
+        panel("stat", "Expected interval", "Longest interval between heartbeats that an instance of each service "
+              "announces.", "s", [q(f"max by (service) ({INTERVAL})", "{{service}}")], 6, 9),
     ]
 
 

@@ -2,11 +2,9 @@
 
 from parts import (GREY, JOBS, LOG, LOG_SECONDS, RED, STATUSES, TO_RUNBOOK, TO_SERVICE, bad_over, bad_under, column,
                    dashboard, judged, merged, panel, q, sized, sorted_by, table, took, widths)
-from queries import (BUCKET, FAULTS, HANDLED, IS_5XX, IS_FAULT, REST, REST_BUCKET, REST_FAULTS, SERVICES, STARTED, UP,
-                     of_job, quantile, rate, rest, share)
+from queries import (AGE, BUCKET, FAULTS, GONE, HANDLED, INTERVAL, IS_5XX, IS_FAULT, REST, REST_BUCKET, REST_FAULTS,
+                     SENDER, SERVICES, STARTED, UP, of_job, quantile, rate, rest, share)
 
-LATE = ("(time() - max by (service) (mesh_heartbeat_last_seen_timestamp_seconds > 0)) > on (service) "
-        "3 * max by (service) (mesh_heartbeat_expected_interval_seconds)")
 FAULTY = 0.05
 TARGETS = "job_service:grpc_client_target:info"
 # Without calls of a service to itself: the panel would draw an edge of length 0 without a number.
@@ -56,8 +54,11 @@ def stats():
              none="no REST"),
         stat("REST without fault", "Share of REST requests that did not end in a status 5xx; absent without traffic.",
              "percentunit", [q("1 - " + share(REST_FAULTS, REST))], bad_under(0.99), "no requests"),
-        stat("Late heartbeats", "Services whose last heartbeat is older than three intervals.", "none",
-             [q(f"count({LATE}) or vector(0)")], bad_over(1)),
+        stat("Heartbeats", "Instances seen within three intervals, late ones, and those that the edge has forgotten in "
+             "the time range.", "none",
+             [q(f"count({AGE} <= on ({SENDER}) 3 * {INTERVAL}) or vector(0)", "seen"),
+              q(f"count({AGE} > on ({SENDER}) 3 * {INTERVAL}) or vector(0)", "late"),
+              q(f"count({GONE}) or vector(0)", "gone")], overrides=[column("late", ("thresholds", bad_over(1)))]),
         stat("Firing alerts", "Alerts of the mesh that fire now.", "none",
              [q('count(ALERTS{alertstate="firing",alertname=~"Mesh.*"}) or vector(0)')], bad_over(1)),
     ]

@@ -32,6 +32,7 @@ LIMITS = {
     # Its threshold depends on the rate of calls, so a query draws it.
     "MeshStuckCalls": [("mesh-service/In progress by instance", None)],
     "MeshHeartbeatMissing": [("mesh-heartbeats/Age of the last heartbeat, in intervals", 3)],
+    "MeshHeartbeatInstanceMissing": [("mesh-heartbeats/Age of the last heartbeat, in intervals", 3)],
     "MeshHeartbeatNeverSeen": [("mesh-heartbeats/Alive", 1)],
     "MeshTaskFailing": [("mesh-heartbeats/Tasks", 2.5)],
     "MeshTaskStalled": [("mesh-heartbeats/Tasks", 5)],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import model
 from prom import fill, for_panel, query_result, windows
-from synthetic import AT, EVERY, GO, PYTHON, idle, others, rest, scheduled, series
+from synthetic import AT, EVERY, GO, MANY, PYTHON, idle, others, rest, scheduled, series
 
 BOARDS = {path.stem: model.load(path) for path in model.DASHBOARDS}
 RED = "#C4162A"
@@ -202,17 +202,27 @@ class Panels(unittest.TestCase):
             ("mesh-slo/Burn rate over 5m and 1h/A", {}, [({**burning, "job": "below"}, 0.5), (burning, 2)]),
         ], recorded=False)
 
-    def test_a_service_is_alive_late_or_never_seen(self):
-        made = [series("mesh_heartbeat_expected_interval_seconds", {"job": "edge", "service": name}, 10)
-                for name in ("alive", "late", "never")]
-        for name, seen in (("alive", AT - 29), ("late", AT - 31)):
-            made += [series("mesh_heartbeat_last_seen_timestamp_seconds", {"job": "edge", "service": name}, seen)]
-        rows = {"alive": 1, "late": 0, "never": -1}
-        self.shows(made, [
-            ("mesh-heartbeats/Alive/A", {}, [({"service": name}, value) for name, value in rows.items()]),
-            ("mesh-heartbeats/Age of the last heartbeat, in intervals/A", {}, [
-                ({"service": "alive"}, 2.9), ({"service": "late"}, 3.1)]),
-            ("mesh-overview/Late heartbeats/A", {}, [({}, 1)])])
+    def test_each_instance_is_alive_late_gone_or_its_service_never_seen(self):
+        """Without the label service_instance, as of an older edge, each service is one instance."""
+        states = ("alive", "late")
+        for given in (lambda name: {"service": name}, lambda name: {"service": "time", "service_instance": name}):
+            made = [series("mesh_heartbeat_expected_interval_seconds", {"job": "edge", **given(name)}, 10)
+                    for name in states]
+            made += [series("mesh_heartbeat_expected_interval_seconds", {"job": "edge", "service": "never"}, 10)]
+            for name, seen in (("alive", AT - 29), ("late", AT - 31)):
+                made += [series("mesh_heartbeat_last_seen_timestamp_seconds", {"job": "edge", **given(name)}, seen)]
+            gone = {"service": "time", "service_instance": "gone"}
+            made += [{**series("mesh_heartbeat_expected_interval_seconds", {"job": "edge", **gone}, 10),
+                      "values": f"10x30 stale _x{MANY - 31}"}]
+            with self.subTest(given("alive")):
+                self.shows(made, [
+                    ("mesh-heartbeats/Alive/A", {}, [
+                        (given("alive"), 1), (given("late"), 0), ({"service": "never"}, -1), (gone, -2)]),
+                    ("mesh-heartbeats/Age of the last heartbeat, in intervals/A", {}, [
+                        (given("alive"), 2.9), (given("late"), 3.1)]),
+                    ("mesh-heartbeats/Expected interval/A", {}, [
+                        ({"service": name}, 10) for name in {*(given(one)["service"] for one in states), "never"}]),
+                    *((f"mesh-overview/Heartbeats/{ref}", {}, [({}, 1)]) for ref in "ABC")])
 
     def test_the_table_of_tasks_shows_the_values_that_its_alerts_use(self):
         runs, stopped, new = ({"job": job, "instance": "i", "task": "heartbeat"} for job in ("runs", "stopped", "new"))

@@ -1,12 +1,23 @@
 #!/usr/bin/env python3
-"""Checks that the columns of tables are wide enough for their text, and that all fit on a small screen."""
+"""Checks the layout: panels do not overlap, and columns of tables fit their text and a small screen."""
 
 import unittest
 
 import model
 
 
-class Tables(unittest.TestCase):
+class Layout(unittest.TestCase):
+    def test_panels_do_not_overlap(self):
+        for board in map(model.load, model.DASHBOARDS):
+            taken = {}
+            for panel in model.panels(board):
+                grid = panel["gridPos"]
+                self.assertTrue(grid["w"] > 0 and grid["h"] > 0 and 0 <= grid["x"] <= 24 - grid["w"], panel["title"])
+                for x in range(grid["x"], grid["x"] + grid["w"]):
+                    for y in range(grid["y"], grid["y"] + grid["h"]):
+                        self.assertNotIn((x, y), taken, f"{board['uid']}: {panel['title']} covers {taken.get((x, y))}")
+                        taken[x, y] = panel["title"]
+
     def test_tables_are_readable_at_750_pixels(self):
         """As in computeColWidths of Grafana's table: a column has its width, or a share of the rest, at least its
         minWidth. A panel over half of a wide screen has 750 pixels, and so has every panel on a small one.
