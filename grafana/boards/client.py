@@ -1,7 +1,7 @@
 """A service's upstreams, as the service sees them."""
 
-from parts import (CODES, SHORT, TO_SERVICE, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by,
-                   table, took, variable, widths)
+from parts import (CODES, LOG, SHORT, TO_SERVICE, bad_over, column, dashboard, judged, merged, panel, q, sized,
+                   sorted_by, table, took, variable, widths)
 from queries import IS_FAULT, JOB, UNARY, client, in_flight, mean, quantile, rate, share
 
 FAULTS, ENDED = client("handled_total", IS_FAULT), client("handled_total")
@@ -51,8 +51,9 @@ def old_names():
 def board():
     panels = [
         dependencies(),
-        panel("timeseries", "Calls out", "Calls started per second, by the gRPC service called.", "reqps",
-              [q(rate(client("started_total"), BY), LEGEND)], stack=True, transformations=SHORT),
+        panel("timeseries", "Calls out", "Calls started per second, by the gRPC service called; the scale is "
+              "logarithmic.", "reqps",
+              [q(rate(client("started_total"), BY), LEGEND)], custom=LOG, transformations=SHORT),
         panel("timeseries", "Completed by code", "Calls completed per second, by the gRPC code that the client "
               "received.", "reqps",
               [q(rate(ENDED, "grpc_code") + " > 0", "{{grpc_code}}")], colours=CODES, stack=True, none="no calls"),
@@ -72,9 +73,10 @@ def board():
               [q(MORE, "{{grpc_service}}")], low=None, none="under one call per second", transformations=SHORT),
         panel("timeseries", "In progress", "Outgoing calls started and not completed.", "short",
               [q(in_flight(client, BY), LEGEND)], transformations=SHORT),
-        panel("timeseries", "Messages", "Messages per second that the client sends and receives.", "short",
+        panel("timeseries", "Messages", "Messages per second that the client sends and receives; the scale is "
+              "logarithmic.", "short",
               [q(rate(client(f"msg_{verb}_total"), "grpc_service"), f"{{{{grpc_service}}}} {verb}")
-               for verb in ("sent", "received")], 24, 7, transformations=SHORT),
+               for verb in ("sent", "received")], 24, 7, custom=LOG, transformations=SHORT),
         old_names(),
     ]
     jobs = variable("job", "label_values(grpc_client_started_total, job)", "Client")
