@@ -16,7 +16,7 @@ def lines(title, description, unit, targets, **more):
 
 
 def once(expr):
-    """A value of the process: one series, not one for each service, if all are one process."""
+    """A value of the process or its Tokio runtime: one series, not one for each service, if all are one process."""
     one = f'label_replace(max({expr}) and on () {ALL_IN_ONE}, "job", "the one process of all services", "", "")'
     return f"({expr} unless on () {ALL_IN_ONE}) or {one}"
 
@@ -27,8 +27,8 @@ def process():
 
     return [
         row("Process"),
-        panel("stat", "Processes", "How many services share a process; under `mesh up` it is one process, whose values "
-              "the panels of this row show once.", "suffix:services in one process", [q(IN_ONE)], 24, 3,
+        panel("stat", "Processes", "How many services share a process; under `mesh up` it is one process with one "
+              "Tokio runtime, whose values are shown once.", "suffix:services in one process", [q(IN_ONE)], 24, 3,
               defaults={"mappings": states({"1": "a process for each service"})}),
         timeline("Up", "Whether Prometheus can scrape the instance; an alert fires after a minute of failures.",
                  [q(of_job("up"), LEGEND)], 24, 6, {"1": "up", "0": "down"}),
@@ -53,11 +53,11 @@ def tokio():
     return [
         row("Tokio"),
         lines("Tokio busy share", "Share of the workers' time spent on tasks; the line is no alert.", "percentunit",
-              [(f"{busy} / sum by ({BY}) ({of_job('tokio_workers')})", "")], thresholds=bad_over(0.9), high=1),
+              [(once(f"{busy} / sum by ({BY}) ({of_job('tokio_workers')})"), "")], thresholds=bad_over(0.9), high=1),
         lines("Tokio tasks", "Tasks alive, and tasks waiting in the shared queue.", "short",
-              [(of_job("tokio_alive_tasks"), " alive"), (of_job("tokio_global_queue_depth"), " queued")]),
+              [(once(of_job("tokio_alive_tasks")), " alive"), (once(of_job("tokio_global_queue_depth")), " queued")]),
         lines("Tokio parks", "How often per second a worker had no work and parked.", "short",
-              [(rate(of_job("tokio_worker_parks_total"), BY), "")]),
+              [(once(rate(of_job("tokio_worker_parks_total"), BY)), "")]),
     ]
 
 

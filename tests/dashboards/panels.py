@@ -183,11 +183,13 @@ class Panels(unittest.TestCase):
             made = []
             for job, process in zip(("edge", "time"), ids, strict=True):
                 made += [series("mesh_process_id", {"job": job, "instance": job}, process),
-                         series("process_threads", {"job": job, "instance": job}, 9)]
+                         series("process_threads", {"job": job, "instance": job}, 9),
+                         series("tokio_alive_tasks", {"job": job, "instance": job}, 9)]
             rows = [({"job": name, **({} if " " in name else {"instance": name})}, 9) for name in names]
             with self.subTest(ids):
                 self.shows(made, [("mesh-runtime/Processes/A", {"job": "edge"}, [({}, share)]),
-                                  ("mesh-runtime/Threads/A", {"job": "edge|time"}, rows)])
+                                  ("mesh-runtime/Threads/A", {"job": "edge|time"}, rows),
+                                  ("mesh-runtime/Tokio tasks/A", {"job": "edge|time"}, rows)])
 
     def test_only_what_burns_has_hours_left(self):
         """Faults at 0.5, 2 and 0 times what the objective of 99 % allows."""
