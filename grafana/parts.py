@@ -95,9 +95,11 @@ def took(name, limit=None):
     return column(name, *properties)
 
 
-def widths(least, **fixed):
-    """Columns of numbers have a fixed width; those of names, in `least`, share the rest and have a least width."""
-    return [*(column(name, ("custom.minWidth", pixels)) for name, pixels in least.items()),
+def widths(rest, least, **fixed):
+    """Every column has a fixed width, but for `rest`, which takes what is left. Grafana divides what is left evenly, so
+    that with two such columns a narrow one would take room from a wide one.
+    """
+    return [column(rest, ("custom.minWidth", least)),
             *(column(name.replace("_", " "), ("custom.width", pixels)) for name, pixels in fixed.items())]
 
 
@@ -110,8 +112,10 @@ def merged(columns, hidden=()):
 
 
 # Shortens `vitalmesh.time.v1.TimeService` to `time.v1` in a legend.
-SHORT = [{"id": "renameByRegex",
-          "options": {"regex": r"/(?:\w+[.])*?(\w+[.]v\d+)[.]\w+/", "renamePattern": "$1"}}]
+LONG = r"(?:\w+[.])*?(\w+[.]v\d+)[.]\w+"
+SHORT = [{"id": "renameByRegex", "options": {"regex": f"/{LONG}/", "renamePattern": "$1"}}]
+# The same in the cells of a column. A link from another column would get the short name too.
+SHORT_CELLS = [{"type": "regex", "options": {"pattern": f"^{LONG}$", "result": {"text": "$1", "index": 0}}}]
 
 
 def sorted_by(name, desc=False):

@@ -1,7 +1,7 @@
 """A service's upstreams, as the service sees them."""
 
-from parts import (CODES, LOG, SHORT, TO_SERVICE, bad_over, column, dashboard, judged, merged, panel, q, sized,
-                   sorted_by, table, took, variable, widths)
+from parts import (CODES, LOG, SHORT, SHORT_CELLS, TO_SERVICE, bad_over, column, dashboard, judged, merged, panel, q,
+                   sized, sorted_by, table, took, variable, widths)
 from queries import IS_FAULT, JOB, UNARY, client, in_flight, mean, quantile, rate, share
 
 FAULTS, ENDED = client("handled_total", IS_FAULT), client("handled_total")
@@ -32,7 +32,8 @@ def dependencies():
         overrides=[column("From", ("links", [TO_SERVICE])), column("To", ("links", [TO_SERVICE])),
                    sized("Rate", "reqps"), judged("Faults", "percentunit", bad_over(0.05)), took("p50"),
                    took("p99", 0.5),
-                   *widths({"From": 110, "To": 110, "gRPC service": 180}, Rate=90, Faults=70, p50=80, p99=80)],
+                   column("gRPC service", ("mappings", SHORT_CELLS)),
+                   *widths("gRPC service", 140, From=100, To=100, Rate=99, Faults=65, p50=75, p99=75)],
         transformations=merged(columns), options=sorted_by("Rate", desc=True))
 
 

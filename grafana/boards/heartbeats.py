@@ -1,6 +1,6 @@
 """Which services are alive, and how scheduled tasks run."""
 
-from parts import (GREY, ORANGE, OUTCOMES, bad_over, column, dashboard, judged, merged, panel, q, sized, sorted_by,
+from parts import (GREY, ORANGE, OUTCOMES, bad_over, column, dashboard, judged, merged, panel, q, sorted_by,
                    states, table, timeline, variable, widths)
 from queries import AGE, GONE, INTERVAL, RANGE, SENDER, of_job, quantile, rate
 
@@ -31,19 +31,19 @@ def schedule():
     due = f"{of_job('mesh_task_next_run_timestamp_seconds')} and on ({task}) {of_job('mesh_task_enabled')} == 1"
     stopped = f"{by} ({of_job('mesh_task_enabled')}) - 1 < 0"
     columns = {"job": "Service", "instance": "Instance", "task": "Task", "Value #A": "Every", "Value #B": "Next in",
-               "Value #C": "Last success", "Value #D": "In intervals", "Value #E": "Errors"}
+               "Value #C": "Success ago", "Value #D": "Intervals", "Value #E": "Errors"}
     return panel(
         "table", "Tasks", "Schedule and results of each task, with the errors of the last ten minutes; red marks a "
-        "last success five intervals ago and three errors, both of which fire an alert if they last.", "s",
+        "last success five of its intervals ago and three errors, both of which fire an alert if they last.", "s",
         [table(f"{by} ({interval})", "A"), table(f"clamp_min({by} ({due}) - time(), 0) or {stopped}", "B"),
-         table(f"1000 * {by} ({done})", "C"),
+         table(f"time() - {by} ({done})", "C"),
          table(f"(time() - {by} ({done})) / on ({task}) {by} ({interval})", "D"),
          table(f"sum by ({task}) (increase({runs}[10m]))", "E")], 24, 7,
         overrides=[column("Next in", ("mappings", states({"-1": "stopped"}))),
-                   sized("Last success", "dateTimeFromNow"), judged("In intervals", "short", bad_over(5)),
+                   judged("Intervals", "short", bad_over(5)),
                    judged("Errors", "short", bad_over(2.5)),
-                   *widths({"Service": 95, "Instance": 112, "Task": 128}, Every=60, Next_in=65,
-                           Last_success=105, In_intervals=102, Errors=65)],
+                   *widths("Instance", 128, Service=93, Task=128, Every=66, Next_in=78, Success_ago=95, Intervals=78,
+                           Errors=58)],
         transformations=merged(columns), options=sorted_by("Service"))
 
 

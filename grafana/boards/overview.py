@@ -92,8 +92,8 @@ def services():
                    judged("Faults", "percentunit", bad_over(0.05)), took("p99", 0.5), sized("REST", "reqps"),
                    judged("REST faults", "percentunit", bad_over(0.05)), took("REST p99"),
                    judged("Up", "none", bad_under(1)), sized("Running for", "s"),
-                   *widths({"Service": 95}, gRPC=92, Faults=65, p99=70, REST=92, REST_faults=95, REST_p99=80, Up=40,
-                           Running_for=95)],
+                   *widths("Service", 91, gRPC=99, Faults=65, p99=70, REST=99, REST_faults=92, REST_p99=75, Up=50,
+                           Running_for=92)],
         transformations=merged(columns), options=sorted_by("Service"))
 
 
@@ -108,7 +108,7 @@ def alerts():
                  [table(f"count by (alertname, alertstate, severity, job) ({named})", "A")], 12, 5,
                  none="no alert fires or is pending",
                  overrides=[column("Alert", ("links", [TO_RUNBOOK])), column("About", ("links", [TO_SERVICE])),
-                            *widths({"Alert": 290, "About": 110}, State=80, Severity=85, Alerts=70)],
+                            *widths("Alert", 258, About=110, State=80, Severity=85, Alerts=70)],
                  transformations=merged(columns), options=sorted_by("State"))
 
 

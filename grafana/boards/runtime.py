@@ -75,7 +75,7 @@ def network():
               [(of_job("scrape_duration_seconds"), "")]),
         panel("table", "Versions", "Instances by version and revision.", "none",
               [table(f"count by (job, version, revision) ({of_job('mesh_build_info')})", "A")], 16, 7,
-              overrides=widths({"Service": 110, "Version": 110, "Revision": 150}, Instances=90),
+              overrides=widths("Revision", 150, Service=100, Version=110, Instances=90),
               transformations=merged({"job": "Service", "version": "Version", "revision": "Revision",
                                       "Value": "Instances"})),
     ]

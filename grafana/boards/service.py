@@ -61,7 +61,8 @@ def calls():
                table(quantile(0.99, BUCKET, BY_METHOD + ", grpc_type, le"), "D")], 24, 8,
               overrides=[column("Method", ("links", [TO_METHOD])), sized("Rate", "reqps"),
                          judged("Faults", "percentunit", bad_over(0.05)), took("p50"), took("p99", 0.5),
-                         *widths({"Method": 150, "gRPC service": 180}, Type=105, Rate=92, Faults=65, p50=70, p99=70)],
+                         *widths("gRPC service", 140, Method=150, Type=110, Rate=99,
+                                 Faults=65, p50=75, p99=75)],
               transformations=merged(columns), options=sorted_by("Rate", desc=True)),
     ]
 
@@ -77,7 +78,7 @@ def routes():
          table(quantile(0.99, REST_BUCKET, BY_ROUTE + ", le"), "E")], 24, 7, none="no REST routes",
         overrides=[sized("Rate", "reqps"), judged("Faults", "percentunit", bad_over(0.05)),
                    sized("Caller errors", "percentunit"), took("p50"), took("p99"),
-                   *widths({"Route": 220}, Method=80, Rate=90, Faults=70, Caller_errors=110, p50=80, p99=80)],
+                   *widths("Route", 190, Method=80, Rate=99, Faults=65, Caller_errors=112, p50=75, p99=75)],
         transformations=merged(columns), options=sorted_by("Rate", desc=True))
 
 

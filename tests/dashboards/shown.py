@@ -11,6 +11,7 @@ import time
 import unittest
 from pathlib import Path
 
+import layout
 import limits
 import model
 from prom import fill, for_panel, step_of
@@ -93,6 +94,15 @@ class Shown(unittest.TestCase):
             of = [field["texts"] for field in made[0] if field["type"] == "string"]
             rows = list(zip(*of, strict=True))
             self.assertEqual(len(rows), len(set(rows)), f"{where}: {rows}")
+
+    def test_the_text_of_each_cell_fits_its_column_at_750_pixels(self):
+        for where, panel, made in self.each("table"):
+            sizes = layout.widths(panel)
+            for field in made[0]:
+                # Full names of gRPC services need more than half of it; legends have them in short.
+                if (where, field["name"]) != ("mesh-service/Methods", "gRPC service"):
+                    wide = [text for text in field["texts"] if layout.needed(text) > sizes[field["name"]]]
+                    self.assertEqual(wide, [], f"{where}: {field['name']} has {sizes[field['name']]:.0f} pixels")
 
     def test_the_node_graph_has_the_fields_that_its_panel_reads(self):
         (_, _, made), = self.each("nodeGraph")
