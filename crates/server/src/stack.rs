@@ -38,8 +38,8 @@ pub struct GrpcSettings {
     pub echo_metadata: bool,
 }
 
-/// The gRPC stack: `metrics` and `tracer` observe each call; `registry` gets `mesh_panics_total`
-/// and `mesh_calls_shed_total`. The routes are the [`Methods`](crate::Methods) that the listener
+/// The gRPC stack: `metrics` and `tracer` observe each call; `registry` gets
+/// `mesh_requests_rejected_total`, `mesh_panics_total` and `mesh_calls_shed_total`. The routes are the [`Methods`](crate::Methods) that the listener
 /// gets.
 ///
 /// The order matters: outer layers see what inner layers do. Metrics therefore count every refusal,
@@ -73,7 +73,9 @@ pub fn grpc_stack(
         "gRPC calls refused because too many were in progress.",
     )?;
     Ok(ServiceBuilder::new()
-        // Outermost: one record per call, however it ends.
+        // Outermost: what it rejects is no call, so nothing else counts it.
+        .layer(ProtocolLayer::new(registry)?)
+        // One record per call, however it ends.
         .layer(metrics.resolved_by(series).share_reset(share_reset))
         // Sets the trace before any inner layer logs.
         .layer(SpanLayer::grpc(tracer))
@@ -83,8 +85,6 @@ pub fn grpc_stack(
         .layer(LimitLayer::new(settings.max_calls, shed))
         // Bounds the handler, not the refusals above.
         .layer(DeadlineLayer)
-        // Rejects requests that are not gRPC calls.
-        .layer(ProtocolLayer)
         // Innermost: echoes exactly the metadata that the handler gets.
         .layer(EchoLayer::new(settings.echo_metadata))
         // Handlers take one body type.

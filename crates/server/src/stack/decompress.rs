@@ -5,13 +5,12 @@
 
 mod encoding;
 
-use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready as try_ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::TryFutureExt;
-use futures_util::future::{Either, MapOk};
+use futures_util::future::MapOk;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use tonic::Status;
@@ -34,8 +33,8 @@ pub(super) struct DecompressLayer;
 /// Adds the known encodings to a response.
 type Advertise = fn(Response<Body>) -> Response<Body>;
 
-/// Decompresses requests, and names the known encodings in each response. Refuses a request in an
-/// unknown encoding with UNIMPLEMENTED.
+/// Decompresses requests, and names the known encodings in each response. Requests in other
+/// encodings are refused before they get here.
 #[derive(Clone, Debug)]
 pub(super) struct Decompress<S> {
     inner: S,
@@ -81,22 +80,18 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Either<MapOk<S::Future, Advertise>, Ready<Result<Response<Body>, S::Error>>>;
+    type Future = MapOk<S::Future, Advertise>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let encoding = match Encoding::of(request.headers()) {
-            Ok(encoding) => encoding,
-            Err(status) => return Either::Right(ready(Ok(advertise(status.into_http())))),
-        };
-        if let Some(encoding) = encoding {
+        if let Some(encoding) = Encoding::of(request.headers()) {
             request.headers_mut().remove(GRPC_ENCODING);
             request = request.map(|body| Body::new(DecompressedBody::new(body, encoding)));
         }
-        Either::Left(self.inner.call(request).map_ok(advertise))
+        self.inner.call(request).map_ok(advertise)
     }
 }
 
@@ -104,22 +99,20 @@ where
 
 impl Encoding {
     /// The encoding of a request; `None` if it is not compressed.
-    fn of(headers: &HeaderMap) -> Result<Option<Self>, Status> {
-        let Some(name) = headers.get(GRPC_ENCODING) else {
-            return Ok(None);
-        };
-        match name.as_bytes() {
-            b"identity" => Ok(None),
-            name => Self::named(name).map(Some).ok_or_else(unsupported),
-        }
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        Self::named(headers.get(GRPC_ENCODING)?.as_bytes())
     }
 }
 
-fn unsupported() -> Status {
-    Status::unimplemented("the grpc-encoding is not supported")
+/// Whether the request is compressed in an encoding that nobody can decompress here.
+pub(super) fn is_unsupported(headers: &HeaderMap) -> bool {
+    let unknown = |name: &[u8]| name != b"identity" && Encoding::named(name).is_none();
+    let name = headers.get(GRPC_ENCODING);
+    name.is_some_and(|name| unknown(name.as_bytes()))
 }
 
-fn advertise(mut response: Response<Body>) -> Response<Body> {
+/// Names the known encodings in a response.
+pub(super) fn advertise<B>(mut response: Response<B>) -> Response<B> {
     let supported = HeaderValue::from_static(encoding::SUPPORTED);
     response
         .headers_mut()

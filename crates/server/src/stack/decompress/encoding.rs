@@ -51,7 +51,7 @@ impl Encoding {
             Self::Zstd => unzstd(message, &mut decompressed, most),
         };
         read.map_err(|error| {
-            Status::internal(format!("a message cannot be decompressed: {error}"))
+            Status::invalid_argument(format!("a message cannot be decompressed: {error}"))
         })?;
         let size = decompressed.len() - PREFIX;
         if size > limit {
