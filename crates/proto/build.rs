@@ -54,14 +54,18 @@ fn contract_module(
         let package = format!("vitalmesh.{contract}.{version}");
         let descriptors = compile(protos, &out.join(&package).with_added_extension("binpb"))?;
         check_packages(&descriptors, protos, &package)?;
-        tonic_prost_build::configure()
-            .build_transport(false)
-            .compile_fds(descriptors)?;
+        generate(
+            descriptors,
+            &package,
+            &format!("crate::{contract}::{version}"),
+            out,
+        )?;
         write!(
             module,
             "#[doc = \"`{package}`\"]
 pub mod {version} {{
     include!(concat!(env!(\"OUT_DIR\"), \"/{package}.rs\"));
+    include!(concat!(env!(\"OUT_DIR\"), \"/server/{package}.rs\"));
 
     /// The encoded `FileDescriptorSet` of this contract and its imports.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
@@ -71,6 +75,30 @@ pub mod {version} {{
         )?;
     }
     Ok(module + "}\n")
+}
+
+/// Writes the messages and clients of a package, and apart from them its servers, whose codec
+/// differs. `module` has the messages.
+fn generate(
+    descriptors: FileDescriptorSet,
+    package: &str,
+    module: &str,
+    out: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let servers = out.join("server");
+    fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .build_client(false)
+        .codec_path("vitalmesh_status::RequestCodec")
+        .extern_path(format!(".{package}"), module)
+        .out_dir(servers)
+        .compile_fds(descriptors.clone())?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .build_server(false)
+        .compile_fds(descriptors)?;
+    Ok(())
 }
 
 /// Writes the descriptor set of each file of `proto/legacy`, and returns a constant for each.

@@ -15,11 +15,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
     let out = std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
     let out = Path::new(&out);
-    for (proto, set) in [(HEALTH, "health.binpb"), (REFLECTION, "reflection.binpb")] {
+    let servers = out.join("server");
+    fs::create_dir_all(&servers)?;
+    for (proto, set, package, module) in [
+        (
+            HEALTH,
+            "health.binpb",
+            ".grpc.health.v1",
+            "crate::pb::health",
+        ),
+        (
+            REFLECTION,
+            "reflection.binpb",
+            ".grpc.reflection.v1",
+            "crate::pb::reflection",
+        ),
+    ] {
         let descriptors = protox::compile([proto], [ROOT])?;
         fs::write(out.join(set), descriptors.encode_to_vec())?;
+        // Servers apart from the rest, because their codec differs.
         tonic_prost_build::configure()
             .build_transport(false)
+            .build_client(false)
+            .codec_path("vitalmesh_status::RequestCodec")
+            .extern_path(package, module)
+            .out_dir(&servers)
+            .compile_fds(descriptors.clone())?;
+        tonic_prost_build::configure()
+            .build_transport(false)
+            .build_server(false)
             .compile_fds(descriptors)?;
     }
     // The versions differ in their package alone.

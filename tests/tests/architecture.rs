@@ -101,11 +101,11 @@ fn only_the_command_line_and_the_tests_depend_on_the_list() {
 const LIBRARIES: [(&str, &[&str]); 13] = [
     ("grpc-prometheus", &[]),
     ("vitalmesh-matched", &[]),
-    ("vitalmesh-proto", &[]),
     ("vitalmesh-status", &[]),
     ("vitalmesh-store", &[]),
     ("vitalmesh-transport", &[]),
     ("vitalmesh-context", &["vitalmesh-status"]),
+    ("vitalmesh-proto", &["vitalmesh-status"]),
     (
         "vitalmesh-telemetry",
         &[

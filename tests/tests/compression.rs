@@ -96,7 +96,11 @@ async fn a_request_that_is_not_what_its_encoding_says_is_refused_with_a_status()
     let corrupt = [1, 0, 0, 0, 3, b'a', b'b', b'c'];
     for encoding in ["gzip", "deflate", "zstd"] {
         let refused = status(&wire, encoding, &corrupt).await;
-        assert_eq!(refused.code(), Code::Internal, "{encoding}: {refused}");
+        assert_eq!(
+            refused.code(),
+            Code::InvalidArgument,
+            "{encoding}: {refused}"
+        );
         // A message that is not compressed needs no decompression.
         let name = [0, 0, 0, 0, 5, 0x0a, 3, b'A', b'n', b'a'];
         let answered = status(&wire, encoding, &name).await;
@@ -104,7 +108,7 @@ async fn a_request_that_is_not_what_its_encoding_says_is_refused_with_a_status()
     }
     for (encoding, code) in [
         ("snappy", Code::Unimplemented),
-        ("identity", Code::Internal),
+        ("identity", Code::InvalidArgument),
     ] {
         let refused = status(&wire, encoding, &corrupt).await;
         assert_eq!(refused.code(), code, "{encoding}: {refused}");

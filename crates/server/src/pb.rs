@@ -4,6 +4,7 @@
 /// `grpc.health.v1`.
 pub mod health {
     include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/server/grpc.health.v1.rs"));
 
     /// The encoded `FileDescriptorSet` of `grpc/health/v1/health.proto`.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
@@ -13,6 +14,7 @@ pub mod health {
 /// `grpc.reflection.v1`. The messages of `v1alpha` are the same.
 pub mod reflection {
     include!(concat!(env!("OUT_DIR"), "/grpc.reflection.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/server/grpc.reflection.v1.rs"));
 
     /// The encoded `FileDescriptorSet` of `grpc/reflection/v1/reflection.proto`.
     pub const FILE_DESCRIPTOR_SET: &[u8] =

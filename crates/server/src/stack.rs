@@ -14,8 +14,6 @@ use grpc_prometheus::{MethodHandle, ResetFlag, ServerLayer};
 use http::{Extensions, Request, Response};
 use hyper::body::Incoming;
 use prometheus::{IntCounter, Registry};
-use tonic::body::Body;
-use tower::util::MapRequestLayer;
 use tower::{BoxError, Service, ServiceBuilder};
 use vitalmesh_context::DeadlineLayer;
 use vitalmesh_telemetry::Tracer;
@@ -87,11 +85,7 @@ pub fn grpc_stack(
         .layer(DeadlineLayer)
         // Innermost: echoes exactly the metadata that the handler gets.
         .layer(EchoLayer::new(settings.echo_metadata))
-        // Handlers take one body type.
-        .layer(MapRequestLayer::new(|request: Request<_>| {
-            request.map(Body::new)
-        }))
-        // Handlers get plain messages.
+        // Handlers get whole, plain messages in one body type.
         .layer(DecompressLayer)
         .service(Router))
 }

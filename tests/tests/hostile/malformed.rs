@@ -2,7 +2,7 @@
 
 use http::Request;
 use tonic::Code;
-use vitalmesh_tests::{Wire, edge, get, send};
+use vitalmesh_tests::{Wire, edge, get, scrape, send};
 
 use crate::fixture::{METHOD, leaf, post, raw, revert};
 
@@ -42,18 +42,24 @@ async fn an_invalid_message_fails_its_call_and_not_the_connection() {
         (
             "a field cut short",
             [0, 0, 0, 0, 2, 0x0a, 9].as_slice(),
-            Code::Internal,
+            Code::InvalidArgument,
         ),
         (
             "a name that is not UTF-8",
             &[0, 0, 0, 0, 3, 0x0a, 1, 0xff],
-            Code::Internal,
+            Code::InvalidArgument,
         ),
-        ("an unknown flag", &[7, 0, 0, 0, 0], Code::Internal),
+        ("an unknown flag", &[7, 0, 0, 0, 0], Code::InvalidArgument),
+        ("no message", &[], Code::InvalidArgument),
+        (
+            "a message cut short",
+            &[0, 0, 0, 0, 9, 0x0a],
+            Code::InvalidArgument,
+        ),
         (
             "a compressed message without an encoding",
             &[1, 0, 0, 0, 0],
-            Code::Internal,
+            Code::InvalidArgument,
         ),
     ] {
         let response = raw(&wire, post(&wire, "application/grpc"), body).await;
@@ -61,13 +67,65 @@ async fn an_invalid_message_fails_its_call_and_not_the_connection() {
         let status = tonic::Status::from_header_map(response.headers()).unwrap();
         assert_eq!(status.code(), code, "{what}: {status}");
     }
-    for (encoding, code) in [("gzip", Code::Internal), ("snappy", Code::Unimplemented)] {
+    for (encoding, code) in [
+        ("gzip", Code::InvalidArgument),
+        ("snappy", Code::Unimplemented),
+    ] {
         let empty = post(&wire, "application/grpc").header("grpc-encoding", encoding);
         let response = raw(&wire, empty, &[1, 0, 0, 0, 0]).await;
         let status = tonic::Status::from_header_map(response.headers()).unwrap();
         assert_eq!(status.code(), code, "{encoding}: {status}");
     }
     assert_eq!(revert(&wire, "Ana", 0).await, Ok("anA".to_owned()));
+}
+
+#[tokio::test]
+async fn no_mistake_of_a_caller_is_a_fault_of_the_service() {
+    let leaf = leaf(&[]).await;
+    let wire = Wire::connect(leaf.addresses().grpc).await;
+    let call = [0, 0, 0, 0, 5, 0x0a, 3, b'A', b'n', b'a'];
+    for _ in 0..10 {
+        for method in ["GET", "OPTIONS"] {
+            let request = post(&wire, "application/grpc").method(method);
+            raw(&wire, request, &call).await;
+        }
+        for content_type in ["application/grpc-web+proto", "application/grpcx"] {
+            raw(&wire, post(&wire, content_type), &call).await;
+        }
+        let snappy = post(&wire, "application/grpc").header("grpc-encoding", "snappy");
+        raw(&wire, snappy, &call).await;
+        for malformed in [
+            &[0, 0, 0, 0, 2, 0x0a, 9][..],
+            &[7, 0, 0, 0, 0],
+            &[],
+            &[0, 0],
+        ] {
+            raw(&wire, post(&wire, "application/grpc"), malformed).await;
+        }
+    }
+    raw(&wire, post(&wire, "Application/gRPC"), &call).await;
+
+    let page = scrape(leaf.addresses().scrape).await;
+    for (reason, count) in [("method", 20.0), ("content_type", 20.0), ("encoding", 10.0)] {
+        let series = format!("mesh_requests_rejected_total{{reason=\"{reason}\"}}");
+        assert_eq!(page.value(&series), Some(count), "{series}");
+    }
+    let labels = "grpc_method=\"RevertName\",\
+                  grpc_service=\"vitalmesh.revert_name.v1.RevertNameService\",grpc_type=\"unary\"";
+    let faults = [
+        "Unknown",
+        "DeadlineExceeded",
+        "Unimplemented",
+        "Internal",
+        "Unavailable",
+        "DataLoss",
+        "ResourceExhausted",
+    ];
+    let expected = faults.into_iter().map(|fault| (fault, 0.0));
+    for (code, count) in expected.chain([("InvalidArgument", 40.0), ("OK", 1.0)]) {
+        let series = format!("grpc_server_handled_total{{grpc_code=\"{code}\",{labels}}}");
+        assert_eq!(page.value(&series), Some(count), "{code}");
+    }
 }
 
 #[tokio::test]

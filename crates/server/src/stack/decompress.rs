@@ -1,8 +1,9 @@
-//! Decompresses the messages of requests, for every service alike.
+//! Decompresses and checks the messages of requests, for every service alike.
 //!
 //! tonic's generated servers can do it too, but only where each service asks its own type to. After
 //! this layer, they see requests without compression.
 
+mod check;
 mod encoding;
 
 use std::pin::Pin;
@@ -15,9 +16,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
 
+use self::check::CheckedBody;
 use self::encoding::Encoding;
+use crate::methods::MethodKind;
+use crate::request::RequestInfo;
 
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -33,7 +37,7 @@ pub(super) struct DecompressLayer;
 /// Adds the known encodings to a response.
 type Advertise = fn(Response<Body>) -> Response<Body>;
 
-/// Decompresses requests, and names the known encodings in each response. Requests in other
+/// Decompresses requests, refuses those that are not whole messages, and names the known encodings in each response. Requests in other
 /// encodings are refused before they get here.
 #[derive(Clone, Debug)]
 pub(super) struct Decompress<S> {
@@ -41,12 +45,14 @@ pub(super) struct Decompress<S> {
 }
 
 /// A request body whose messages are not compressed.
-struct DecompressedBody {
-    inner: Body,
+struct DecompressedBody<B> {
+    inner: B,
     encoding: Encoding,
     /// Received and not passed on yet.
     received: BytesMut,
     state: State,
+    /// The call takes a message, and none has begun.
+    lacks_message: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +63,6 @@ enum State {
     Plain(usize),
     /// In a compressed message of this size.
     Compressed(usize),
-    /// After an invalid flag, which the handler refuses.
-    Invalid,
     Ended,
 }
 
@@ -74,9 +78,10 @@ impl<S> Layer<S> for DecompressLayer {
 
 // === impl Decompress ===
 
-impl<S> Service<Request<Body>> for Decompress<S>
+impl<S, B> Service<Request<B>> for Decompress<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -86,11 +91,17 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if let Some(encoding) = Encoding::of(request.headers()) {
-            request.headers_mut().remove(GRPC_ENCODING);
-            request = request.map(|body| Body::new(DecompressedBody::new(body, encoding)));
-        }
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let info = request.extensions().get::<RequestInfo>();
+        let method = info.and_then(RequestInfo::method);
+        let is_unary = method.is_some_and(|method| method.kind == MethodKind::Unary);
+        let request = match Encoding::of(request.headers()) {
+            Some(encoding) => {
+                request.headers_mut().remove(GRPC_ENCODING);
+                request.map(|body| Body::new(DecompressedBody::new(body, encoding, is_unary)))
+            }
+            None => request.map(|body| Body::new(CheckedBody::new(body, is_unary))),
+        };
         self.inner.call(request).map_ok(advertise)
     }
 }
@@ -122,13 +133,14 @@ pub(super) fn advertise<B>(mut response: Response<B>) -> Response<B> {
 
 // === impl DecompressedBody ===
 
-impl DecompressedBody {
-    fn new(inner: Body, encoding: Encoding) -> Self {
+impl<B> DecompressedBody<B> {
+    fn new(inner: B, encoding: Encoding, is_unary: bool) -> Self {
         Self {
             inner,
             encoding,
             received: BytesMut::new(),
             state: State::Prefix,
+            lacks_message: is_unary,
         }
     }
 
@@ -137,12 +149,13 @@ impl DecompressedBody {
         if self.state == State::Prefix && self.received.len() >= PREFIX {
             let mut prefix = &self.received[..PREFIX];
             let flag = prefix.get_u8();
+            self.lacks_message = false;
             let size = prefix.get_u32() as usize;
             self.state = match flag {
                 0 => State::Plain(PREFIX + size),
                 1 if size > MAX_MESSAGE => return Err(encoding::too_large(MAX_MESSAGE)),
                 1 => State::Compressed(size),
-                _ => State::Invalid,
+                flag => return Err(check::unknown_flag(flag)),
             };
         }
         match self.state {
@@ -160,20 +173,22 @@ impl DecompressedBody {
                 let message = self.encoding.decompress(&message[PREFIX..], MAX_MESSAGE)?;
                 Ok(Some(message))
             }
-            State::Invalid if !self.received.is_empty() => Ok(Some(self.received.split().freeze())),
             _ => Ok(None),
         }
     }
 }
 
-impl HttpBody for DecompressedBody {
+impl<B> HttpBody for DecompressedBody<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
-    type Error = Status;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         loop {
             match this.next() {
@@ -183,16 +198,20 @@ impl HttpBody for DecompressedBody {
                 Err(status) => {
                     this.received.clear();
                     this.state = State::Ended;
-                    return Poll::Ready(Some(Err(status)));
+                    return Poll::Ready(Some(Err(status.into())));
                 }
             }
             let Some(frame) = try_ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
-                // The handler refuses the rest of a message.
-                let rest = this.received.split().freeze();
+                let is_whole = this.received.is_empty() && this.state == State::Prefix;
+                this.received.clear();
                 this.state = State::Ended;
-                return Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))));
+                return Poll::Ready(match is_whole {
+                    true if this.lacks_message => Some(Err(check::no_message().into())),
+                    true => None,
+                    false => Some(Err(check::cut().into())),
+                });
             };
-            match frame?.into_data() {
+            match frame.map_err(Into::into)?.into_data() {
                 Ok(data) => this.received.extend_from_slice(&data),
                 Err(other) => return Poll::Ready(Some(Ok(other))),
             }

@@ -100,7 +100,7 @@ fn unzstd(mut message: &[u8], output: &mut Vec<u8>, most: usize) -> io::Result<(
 }
 
 pub(super) fn too_large(limit: usize) -> Status {
-    Status::resource_exhausted(format!(
+    Status::out_of_range(format!(
         "a compressed message is larger than the limit of {limit} bytes"
     ))
 }
