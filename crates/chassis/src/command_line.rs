@@ -29,8 +29,8 @@ pub(crate) enum Subcommand {
 ///
 /// # Errors
 ///
-/// An invalid setting; [`one_line`] formats it. `--help` and `--version` are errors too, see
-/// [`clap::Error::use_stderr`].
+/// An invalid setting; [`one_line`](crate::one_line) formats it. `--help` and `--version` are errors
+/// too, see [`clap::Error::use_stderr`].
 pub fn parse<S: Service>(
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<S, clap::Error> {

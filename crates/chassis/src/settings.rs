@@ -65,7 +65,7 @@ pub struct Settings {
     #[arg(long, env, default_value = "off", value_parser = on_or_off, action = ArgAction::Set)]
     pub echo_metadata: bool,
 
-    /// The origins whose pages may call the REST API, such as https://example.org, separated by
+    /// The origins whose pages may call the REST API, such as http://localhost:3000, separated by
     /// commas; * allows every origin [default: none]
     #[arg(long, env, default_value = "", hide_default_value = true)]
     pub cors_origins: CorsOrigins,
