@@ -11,11 +11,12 @@ use vitalmesh_chassis::{Schedule, Service, one_line, parse};
 use vitalmesh_tests::{Program, run};
 
 /// Values of settings whose default is empty.
-const SAMPLES: [(&str, &str); 4] = [
+const SAMPLES: [(&str, &str); 5] = [
     ("cors-origins", "https://a.example"),
     ("instance-id", "192.0.2.1:50051"),
     ("log-format", "json"),
     ("otlp-endpoint", "http://127.0.0.1:4317"),
+    ("semconv-opt-in", "rpc/dup"),
 ];
 
 fn arguments<S: Service>() -> Vec<Arg> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::BoxFuture;
-use grpc_prometheus::{ClientMetrics, Exposition, ServerMetrics};
+use grpc_prometheus::{ClientMetrics, Exposition, RpcConventions, ServerMetrics};
 use http::{Request, Response, Uri};
 use prometheus::Registry;
 use tonic::body::Body;
@@ -31,6 +31,8 @@ pub struct Assembly {
     instance: String,
     grpc: SocketAddr,
     totals: ServerMetrics,
+    rpc_conventions: RpcConventions,
+    native_histograms: bool,
     upstreams: UpstreamInfo,
     pub(crate) tracer: Tracer,
     pub(crate) services: Services,
@@ -57,6 +59,8 @@ impl Assembly {
                 .unwrap_or_else(|| process::instance(grpc)),
             grpc,
             totals: server_metrics(&[], settings, &exposition)?,
+            rpc_conventions: settings.rpc_conventions,
+            native_histograms: settings.native_histograms,
             upstreams: UpstreamInfo::register(exposition.registry())?,
             tracer: Tracer::default(),
             exposition,
@@ -159,6 +163,8 @@ impl Assembly {
         self.upstreams.add(upstream)?;
         let metrics = ClientMetrics::builder()
             .exemplars(true)
+            .rpc_conventions(self.rpc_conventions)
+            .native_histograms(self.native_histograms)
             .descriptor_set(upstream.contract)
             .register(&self.exposition)?;
         Ok(Channel::new(
@@ -224,6 +230,8 @@ fn server_metrics(
     let mut builder = ServerMetrics::builder()
         .exclude_health_and_reflection(true)
         .exemplars(true)
+        .rpc_conventions(settings.rpc_conventions)
+        .native_histograms(settings.native_histograms)
         // Every call is over by then, so a later cancel is this deadline.
         .timeout(settings.call_timeout.max(settings.stream_timeout));
     for descriptor_set in descriptor_sets {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use grpc_prometheus::RpcConventions;
 use tracing_subscriber::filter::Targets;
 use vitalmesh_server::CorsOrigins;
 use vitalmesh_telemetry::{LogFormat, TraceSettings};
@@ -79,6 +80,22 @@ pub struct Settings {
     #[arg(long, env, default_value = "info,tokio_cron_scheduler=warn", value_parser = log_level)]
     pub log_level: Targets,
 
+    /// Names of call durations: a list with rpc has OpenTelemetry's stable ones, with rpc/dup both
+    /// these and grpc_*_handling_seconds [default: grpc_*_handling_seconds]
+    #[arg(
+        long = "semconv-opt-in",
+        env = "OTEL_SEMCONV_STABILITY_OPT_IN",
+        value_name = "OTEL_SEMCONV_STABILITY_OPT_IN",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = rpc_conventions
+    )]
+    pub rpc_conventions: RpcConventions,
+
+    /// Native histograms of calls, for a Prometheus that asks for them: on or off
+    #[arg(long, env, default_value = "off", value_parser = on_or_off, action = ArgAction::Set)]
+    pub native_histograms: bool,
+
     /// Tracing
     #[command(flatten)]
     pub trace: TraceSettings,
@@ -90,6 +107,26 @@ fn instance_id(text: &str) -> Result<String, String> {
     match (1..=128).contains(&id.len()) && id.bytes().all(is_allowed) {
         true => Ok(id.to_owned()),
         false => Err("expected 1 to 128 of a-z, A-Z, 0-9 and . _ : / @ -".to_owned()),
+    }
+}
+
+/// Other conventions than those of RPCs may be in the list, such as `http/dup`.
+fn rpc_conventions(list: &str) -> Result<RpcConventions, String> {
+    let is_name = |item: &str| {
+        let name = item.trim();
+        let name = name.split_once('/').map_or(name, |(name, dup)| {
+            if dup.eq_ignore_ascii_case("dup") {
+                name
+            } else {
+                ""
+            }
+        });
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        !name.is_empty() && name.bytes().all(fits)
+    };
+    match list.trim().is_empty() || list.split(',').all(is_name) {
+        true => Ok(RpcConventions::opted_in(list)),
+        false => Err("expected a list such as rpc or http,rpc/dup".to_owned()),
     }
 }
 
@@ -146,6 +183,33 @@ mod tests {
                 instance_id(wrong).unwrap_err().contains("1 to 128"),
                 "{wrong}"
             );
+        }
+    }
+
+    #[test]
+    fn the_opt_in_is_a_list_of_conventions_and_those_of_rpcs_count() {
+        for (list, expected) in [
+            ("", RpcConventions::Grpc),
+            (" ", RpcConventions::Grpc),
+            ("http/dup, database", RpcConventions::Grpc),
+            ("rpc", RpcConventions::Stable),
+            ("http, RPC", RpcConventions::Stable),
+            ("rpc/dup", RpcConventions::Both),
+            ("rpc,Rpc/Dup", RpcConventions::Both),
+        ] {
+            assert_eq!(rpc_conventions(list), Ok(expected), "{list}");
+        }
+        for wrong in [
+            ",",
+            "rpc,",
+            "rpc;http",
+            "rpc dup",
+            "rpc/",
+            "rpc/twice",
+            "/dup",
+        ] {
+            let error = rpc_conventions(wrong).unwrap_err();
+            assert!(error.contains("rpc/dup"), "{wrong}: {error}");
         }
     }
 

@@ -22,7 +22,10 @@ impl RpcConventions {
     /// a list with `rpc/dup`, [`Stable`](Self::Stable) for one with `rpc`, otherwise
     /// [`Grpc`](Self::Grpc).
     pub fn opted_in(list: &str) -> Self {
-        let has = |word| list.split(',').any(|item| item.trim() == word);
+        let has = |word| {
+            list.split(',')
+                .any(|item| item.trim().eq_ignore_ascii_case(word))
+        };
         match () {
             () if has("rpc/dup") => Self::Both,
             () if has("rpc") => Self::Stable,
@@ -50,6 +53,7 @@ mod tests {
             ("http,database", RpcConventions::Grpc),
             ("rpc", RpcConventions::Stable),
             (" http , rpc ", RpcConventions::Stable),
+            ("RPC", RpcConventions::Stable),
             ("rpc/dup", RpcConventions::Both),
             ("rpc,rpc/dup", RpcConventions::Both),
             ("rpc/dup,rpc", RpcConventions::Both),
