@@ -5,6 +5,7 @@ mod collector;
 mod decoration;
 mod foreign;
 mod gather;
+mod groups;
 mod gzip;
 mod messages;
 mod naming;

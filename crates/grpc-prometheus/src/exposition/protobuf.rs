@@ -183,8 +183,8 @@ impl Sink for MetricsSink<'_> {
             sample_count: distribution.buckets.iter().sum(),
             ..Histogram::default()
         };
-        if let Some(native) = &distribution.native {
-            histogram.set_native(native);
+        if let Some(native) = distribution.native() {
+            histogram.set_native(&native);
         }
         metric.histogram = Some(histogram);
         self.metrics.push(metric);

@@ -4,9 +4,10 @@ use std::{borrow::Cow, ops::Range, sync::Arc, time::SystemTime};
 
 use prometheus::proto::MetricType;
 
+use super::groups::{self, Group, Zero};
 use crate::series::{
-    CODES, CodeLabel, Exemplar, Family, Histograms, LabelStyle, Method, NativeBuckets, Reading,
-    Schema, Series, Side, Store, ZeroInit,
+    CODES, Exemplar, Family, Histograms, Method, NativeBuckets, Reading, Schema, Series, Side,
+    Store, ZeroInit,
     labels::{self, CodePairs, Labels},
 };
 
@@ -25,28 +26,10 @@ pub(crate) struct Distribution<'a> {
     pub(crate) sum: u64,
     /// Not cumulative.
     pub(crate) buckets: Cow<'a, [u64]>,
-    pub(crate) native: Option<NativeBuckets>,
+    cells: &'a [u64],
     pub(crate) series: &'a Series,
     /// The histograms of the series that it sums up.
     indices: Range<usize>,
-}
-
-/// One histogram of a family and series.
-struct Group {
-    /// The histograms of the series, by code, that it sums up.
-    indices: Range<usize>,
-    labels: Vec<(&'static str, &'static str)>,
-    zero: Zero,
-}
-
-/// When a histogram without calls exists.
-#[derive(Clone, Copy)]
-enum Zero {
-    /// With its series.
-    Always,
-    /// If the counter of this code does.
-    Like(usize),
-    Never,
 }
 
 /// The values of all series, each read once, so that families are consistent.
@@ -111,44 +94,6 @@ impl Store {
     }
 }
 
-// === impl Group ===
-
-impl Group {
-    fn of(indices: Range<usize>) -> Self {
-        Self {
-            indices,
-            labels: Vec::new(),
-            zero: Zero::Always,
-        }
-    }
-
-    fn ok_or_error((indices, code): (Range<usize>, usize)) -> Self {
-        Self {
-            indices,
-            labels: vec![(labels::CODE, ["OK", "error"][code])],
-            zero: Zero::Like(code),
-        }
-    }
-}
-
-/// The labels of a code by OpenTelemetry's stable conventions. On a server some codes are no errors:
-/// they say what the caller did.
-fn stable_code(side: Side, code: usize) -> Vec<(&'static str, &'static str)> {
-    /// `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`.
-    const SERVER_ERRORS: [usize; 6] = [2, 4, 12, 13, 14, 15];
-
-    let name = LabelStyle::Python.codes()[code];
-    let is_error = match side {
-        Side::Server => SERVER_ERRORS.contains(&code),
-        Side::Client => code != 0,
-    };
-    let error = is_error.then_some((labels::ERROR_TYPE, name));
-    error
-        .into_iter()
-        .chain([(labels::STATUS_CODE, name)])
-        .collect()
-}
-
 // === impl Samples ===
 
 impl Samples {
@@ -157,6 +102,7 @@ impl Samples {
         if Family::CONNECTION.contains(&family) {
             return self.write_connections(family, sink);
         }
+        let groups = groups::of(family, &self.schema);
         for sample in &self.series {
             let labels = &sample.series().labels;
             let (reading, created) = (&sample.reading, sample.series().created);
@@ -167,7 +113,7 @@ impl Samples {
                 Family::Sent => value(reading.sent()),
                 Family::InFlight => value(reading.in_flight()),
                 Family::Handled => self.write_codes(sample, sink),
-                _ => self.write_histograms(family, sample, sink),
+                _ => self.write_histograms(family, &groups, sample, sink),
             }
         }
     }
@@ -193,7 +139,13 @@ impl Samples {
             }
     }
 
-    fn write_histograms(&self, family: Family, sample: &Sample, sink: &mut impl Sink) {
+    fn write_histograms(
+        &self,
+        family: Family,
+        groups: &[Group],
+        sample: &Sample,
+        sink: &mut impl Sink,
+    ) {
         let Some(histogram) = self.schema.histogram(family) else {
             return;
         };
@@ -201,7 +153,7 @@ impl Samples {
             (Some(stable), Family::CallDuration) => stable,
             _ => &sample.series().labels,
         };
-        for group in self.groups(family) {
+        for group in groups {
             let (sum, cells) = sample.reading.histogram(histogram, group.indices.clone());
             let counted = cells.iter().any(|count| *count > 0);
             let zero = match group.zero {
@@ -215,42 +167,12 @@ impl Samples {
             let distribution = Distribution {
                 histogram,
                 sum,
-                native: histogram.native_of(&cells),
-                buckets: histogram.buckets_of(cells),
+                buckets: histogram.buckets_of(Cow::Borrowed(&cells)),
+                cells: &cells,
                 series: sample.series(),
-                indices: group.indices,
+                indices: group.indices.clone(),
             };
             sink.histogram(labels, &group.labels, &distribution);
-        }
-    }
-
-    /// The histograms that a family shows of each series.
-    fn groups(&self, family: Family) -> Vec<Group> {
-        let (config, recorded) = (&self.schema.config, self.schema.layout.code_label);
-        let shown = match family {
-            Family::Handling => config.code_label,
-            Family::CallDuration => CodeLabel::Full,
-            _ => return vec![Group::of(0..1)],
-        };
-        let all = recorded.histograms();
-        match shown {
-            CodeLabel::None => vec![Group::of(0..all)],
-            CodeLabel::OkError => [(0..1, 0), (1..all, 1)].map(Group::ok_or_error).into(),
-            CodeLabel::Full => (0..all)
-                .map(|code| Group {
-                    indices: code..code + 1,
-                    labels: match family {
-                        Family::CallDuration => stable_code(config.side, code),
-                        _ => vec![(labels::CODE, config.style.codes()[code])],
-                    },
-                    // 17 empty histograms per method would be nine tenths of the page.
-                    zero: if code == 0 {
-                        Zero::Like(0)
-                    } else {
-                        Zero::Never
-                    },
-                })
-                .collect(),
         }
     }
 
@@ -288,6 +210,10 @@ impl Distribution<'_> {
             series.exemplar(self.histogram, index, bucket)
         });
         exemplars.max_by_key(|exemplar| exemplar.at)
+    }
+
+    pub(crate) fn native(&self) -> Option<NativeBuckets> {
+        self.histogram.native_of(self.cells)
     }
 
     /// In seconds or bytes.
