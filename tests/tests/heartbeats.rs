@@ -161,10 +161,10 @@ async fn a_leaf_that_stops_beating_is_late() {
 async fn two_instances_of_a_leaf_are_listed_and_the_one_that_is_killed_is_late_and_then_forgotten()
 {
     let data = tempfile::tempdir().unwrap();
-    let edge = vitalmesh_tests::edge(data.path(), &["--forget-after", "2s"]);
-    let edge = edge.start().await.unwrap();
-    let (http, metrics) = (edge.addresses().http.unwrap(), edge.addresses().scrape);
-    let url = format!("http://{}", edge.addresses().grpc);
+    let folder = data.path().to_str().unwrap();
+    let edge = Program::service("edge", &["--data-dir", folder, "--forget-after", "2s"]);
+    let (http, metrics) = (edge.address("http").await, edge.address("scrape").await);
+    let url = format!("http://{}", edge.address("grpc").await);
     let flags = [["--edge-url", &url].as_slice(), &EVERY_SECOND].concat();
     let named =
         |id: &'static str| Program::service("time", &[&flags[..], &["--instance-id", id]].concat());
@@ -173,7 +173,7 @@ async fn two_instances_of_a_leaf_are_listed_and_the_one_that_is_killed_is_late_a
     let states = async || {
         let list = get(http, "/heartbeats").await.json();
         let time = entry(&list, "time");
-        let instances = time["instances"].as_array().unwrap().clone();
+        let instances = time["instances"].as_array().cloned().unwrap_or_default();
         let states = instances
             .iter()
             .map(|it| (it["instance"].clone(), it["late"].clone()));
@@ -208,6 +208,26 @@ async fn two_instances_of_a_leaf_are_listed_and_the_one_that_is_killed_is_late_a
     let left = series().await;
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(left[0].contains("service_instance=\"pod-a\""), "{left:?}");
+
+    let of_killed = async || {
+        let lines = edge.lines();
+        let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+        let lines = lines.filter(|line: &Value| line["instance"] == "pod-b");
+        let lines: Vec<_> = lines
+            .map(|line| (line["level"].clone(), line["message"].clone()))
+            .collect();
+        (lines.len() == 3).then_some(lines)
+    };
+    let logged = eventually("a line for each change", of_killed).await;
+    let expected = [
+        ("INFO", "first heartbeat of an instance"),
+        ("WARN", "no heartbeat for three intervals"),
+        ("INFO", "silent instance forgotten"),
+    ];
+    assert_eq!(
+        logged,
+        expected.map(|(level, message)| (json!(level), json!(message)))
+    );
 }
 
 #[tokio::test]

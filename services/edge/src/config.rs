@@ -14,6 +14,7 @@ use vitalmesh_proto::time::v1::time_service_client::TimeServiceClient;
 use vitalmesh_proto::{heartbeat, legacy, revert_name, time};
 
 use crate::rest::ROUTES;
+use crate::watch::watch;
 use crate::{ExpectedServices, Heartbeats, Roster, Store, StoreSettings, Upstreams, router};
 
 /// Settings of the edge service.
@@ -116,7 +117,11 @@ impl Service for Config {
         assembly.serve(heartbeat::v1::FILE_DESCRIPTOR_SET, heartbeats)?;
         assembly.serve_legacy(LEGACY);
         assembly.add_task(prune(store.clone(), self.prune_cron));
-        assembly.on_stop(async move { store.close().await });
+        let watch = tokio::spawn(watch(roster.clone()));
+        assembly.on_stop(async move {
+            watch.abort();
+            store.close().await;
+        });
 
         let timeout = self.upstream_timeout;
         let upstreams = Upstreams {

@@ -8,6 +8,7 @@ mod metrics;
 mod rest;
 mod roster;
 mod store;
+mod watch;
 
 pub use config::Config;
 pub use expected::{ExpectedServices, InvalidExpected};

@@ -15,7 +15,6 @@
 
 mod batch;
 mod database;
-mod event;
 mod instances;
 mod retention;
 mod schema;

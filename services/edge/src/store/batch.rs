@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite, Transaction};
 
-use super::event::Event;
 use super::instances::{self, InstanceStatus};
 use super::services::{self, ServiceStatus, Services};
 use super::{Beat, StoreError, StoreSettings, nanoseconds, retention};
@@ -22,7 +21,6 @@ pub(super) struct Batch<'a> {
     services: Services,
     /// Which instances of which services the commit has to save.
     changed: BTreeSet<(String, String)>,
-    events: Vec<Event>,
 }
 
 // === impl Batch ===
@@ -39,7 +37,6 @@ impl<'a> Batch<'a> {
             settings,
             services,
             changed: BTreeSet::new(),
-            events: Vec::new(),
         })
     }
 
@@ -57,8 +54,6 @@ impl<'a> Batch<'a> {
         let service = self.services.entry(beat.service.clone());
         let service = service.or_insert_with(|| Arc::new(ServiceStatus::new(&beat.service)));
         let service = Arc::make_mut(service);
-        let before = service.instances.get(&beat.instance);
-        self.events.extend(Event::of(beat, before));
         let instance = service.instances.entry(beat.instance.clone());
         let instance = instance.or_insert_with(|| InstanceStatus::new(&beat.instance));
         instance.record(beat, added > 0);
@@ -106,7 +101,6 @@ impl<'a> Batch<'a> {
             instances::save(service, instance, &mut self.transaction).await?;
         }
         self.transaction.commit().await?;
-        self.events.iter().for_each(Event::log);
         Ok(self.services)
     }
 
@@ -148,15 +142,11 @@ impl<'a> Batch<'a> {
         if let Some(status) = self.services.get_mut(service) {
             Arc::make_mut(status).instances.remove(instance);
         }
-        self.events.push(Event::Forgotten {
-            service: service.to_owned(),
-            instance: instance.to_owned(),
-        });
         Ok(())
     }
 }
 
-/// Bounds how fast new instances take the places of others: each costs a line in the log.
+/// Bounds how fast new instances take the places of others: each costs series and lines in the log.
 const MIN_EVICTION_INTERVAL: Duration = DEFAULT_INTERVAL;
 
 /// Returns 0 where the beat is there already.
