@@ -37,13 +37,28 @@ fn said(error: &clap::Error) -> String {
     let said = wrong_value(error).unwrap_or_else(|| {
         let text = error.render().to_string();
         let said = text.split_once("\n\n").map_or(&*text, |(said, _)| said);
-        said.strip_prefix("error: ")
-            .unwrap_or(said)
-            .trim_end()
-            .to_owned()
+        let said = said.strip_prefix("error: ").unwrap_or(said).trim_end();
+        match error.kind() {
+            // Only clap's own lines: the others quote what was typed.
+            ErrorKind::MissingRequiredArgument
+            | ErrorKind::ArgumentConflict
+            | ErrorKind::MissingSubcommand => in_one_line(said),
+            _ => said.to_owned(),
+        }
     });
     let said = said + &suggestion(error).unwrap_or_default();
     said.chars().flat_map(visible).collect()
+}
+
+/// A sentence with the list on the lines below it.
+fn in_one_line(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim);
+    let sentence = lines.next().unwrap_or_default();
+    let list: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    match list.is_empty() {
+        true => sentence.to_owned(),
+        false => format!("{sentence} {}", list.join(", ")),
+    }
 }
 
 /// The sentence about an invalid value; `None` for every other error.
@@ -164,6 +179,35 @@ mod tests {
         ] {
             assert_eq!(one_line(&error(&words)), expected);
         }
+    }
+
+    #[test]
+    fn missing_and_conflicting_arguments_are_listed_in_the_line() {
+        let required = |name: &'static str| Arg::new(name).long(name).required(true);
+        let command = Command::new("program")
+            .args([required("via"), required("to")])
+            .arg(
+                Arg::new("all")
+                    .long("all")
+                    .conflicts_with_all(["via", "to"]),
+            );
+        let line = |words: &[&str]| {
+            let words = ["program"].iter().chain(words);
+            one_line(&command.clone().try_get_matches_from(words).unwrap_err())
+        };
+        let missing = "the following required arguments were not provided:";
+        assert_eq!(
+            line(&["--to=1"]),
+            format!("{missing} --via <via>; see --help")
+        );
+        assert_eq!(
+            line(&[]),
+            format!("{missing} --via <via>, --to <to>; see --help")
+        );
+        assert_eq!(
+            line(&["--all=1", "--via=1", "--to=1"]),
+            "the argument '--all <all>' cannot be used with: --via <via>, --to <to>; see --help"
+        );
     }
 
     #[test]

@@ -111,3 +111,12 @@ async fn mesh_count_without_a_counter_is_one_line_of_error() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     }
 }
+
+#[tokio::test]
+async fn mesh_count_without_a_way_says_which_flag_is_missing() {
+    let output = run("mesh", &["count"], &[]).await;
+    let line = String::from_utf8(output.stderr).unwrap();
+    let expected =
+        "mesh: the following required arguments were not provided: --via <VIA>; see --help\n";
+    assert_eq!((line.as_str(), output.status.code()), (expected, Some(2)));
+}
