@@ -24,8 +24,6 @@ UNSHOWN = {
     "tokio_workers_busy_ratio": "the busy seconds show the same over any window",
 }
 TARGET_LABELS = {*"job instance role alertname alertstate severity source target id le protocol".split()}
-# An edge that knows no instances does not export it.
-TARGET_LABELS.add("service_instance")
 
 WORDS = {
     "by", "without", "on", "ignoring", "group_left", "group_right", "and", "or", "unless", "bool", "offset",

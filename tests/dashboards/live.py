@@ -196,10 +196,20 @@ class Live(unittest.TestCase):
         self.assertTrue(all(value > 0 for _, value in rows), rows)
 
     def test_every_counter_exists_from_the_start(self):
-        """A counter that appears with its first event hides that event from increase(). Unknown paths are exempt."""
+        """A counter that appears with its first event hides that event from increase(). Exempt are unknown paths, and
+        instances, which the edge learns of by their first heartbeat.
+        """
         first, last = (model.counters(self.story.pages / name) for name in ("first", "last"))
         born = last.keys() - first.keys()
-        self.assertEqual([one for one in born if not re.search('route="unknown"|status="405"', one[2])], [])
+        self.assertEqual([one for one in born if not re.search('route="unknown"|status="405"|service_instance=', one[2])], [])
+
+    def test_each_instance_that_sends_heartbeats_is_alive(self):
+        rows = self.by_ref("mesh-heartbeats/Alive", "A", {})
+        alive = {labels["service"] for labels, state in rows if state == 1 and labels.get("service_instance")}
+        self.assertEqual(alive, set(running.LEAVES))
+        self.assertEqual([(labels, state) for labels, state in rows if state != 1], [])
+        seen, late, gone = (self.by_ref("mesh-overview/Heartbeats", ref, {})[0][1] for ref in "ABC")
+        self.assertEqual((seen, late, gone), (len(rows), 0, 0))
 
     def test_each_known_rest_route_exists_and_was_driven(self):
         last = model.counters(self.story.pages / "last")
