@@ -150,9 +150,10 @@ def instances():
               overrides=[dashed]),
         panel("timeseries", "Imbalance", "Rate of the busiest instance divided by the mean: 1 is even.", "short",
               [q(f"max({busy}) / (avg({busy}) > 0)", "busiest over mean")], 8, none=NO_CALLS, high=2),
-        panel("timeseries", "Shed calls and panics", "Calls rejected because too many were in progress, and handlers "
-              "that panicked, per second.", "reqps", [q(rate(of_job("mesh_calls_shed_total")), "shed"),
-                                               q(rate(of_job("mesh_panics_total")), "panics")], 8),
+        panel("timeseries", "Shed calls and panics", "Calls rejected because too many were in progress, handlers that "
+              "panicked, and requests on the gRPC port that were no gRPC calls, by the reason, per second.", "reqps",
+              [q(rate(of_job("mesh_calls_shed_total")), "shed"), q(rate(of_job("mesh_panics_total")), "panics"),
+               q(rate(of_job("mesh_requests_rejected_total"), "reason"), "no call: {{reason}}")], 8),
     ]
 
 

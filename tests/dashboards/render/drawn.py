@@ -114,14 +114,19 @@ def states(panel, series, width, height, span, none):
     left = 40 + 6 * max(len(one.name) for one in series)
     plot = Plot(width, height, span, 0, len(series), "none", left=left)
     body, tall = plot.times(), plot.height / len(series) - 8
+    times = sorted({at for one in series for at, _ in one.points})
+    # As in Grafana, a value lasts until the next one is due.
+    due = 2 * min((b - a for a, b in zip(times, times[1:], strict=False)), default=span[1] - span[0])
     for n, one in enumerate(series):
         y = plot.y(len(series) - n) + 4
         body += plot.name(y + 12, one.name)
         ends = [at for at, _ in one.points[1:]] + [span[1]]
         for (at, value), end in zip(one.points, ends, strict=True):
+            end = min(end, at + due)
             colour = mapped.get(f"{value:g}", {}).get("color") or step_colour(steps, value)
             body += rect(plot.x(at), y, plot.x(end) - plot.x(at) + 0.4, tall, colour, 0.8)
         last = f"{one.points[-1][1]:g}"
         words = mapped.get(last, {}).get("text", last)
-        body += text(plot.x((one.points[0][0] + span[1]) / 2), y + 16, words, style="fill:#fff")
+        middle = (one.points[0][0] + min(span[1], one.points[-1][0] + due)) / 2
+        body += text(plot.x(middle), y + 16, words, style="fill:#fff")
     return picture(width, height, body)
