@@ -1,5 +1,8 @@
 //! A span for each run of a task.
 
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
+
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -33,9 +36,9 @@ impl Task {
             let context = run.context;
             let work = context.sync_scope(&work);
             let traced = async move {
-                let result = work.await;
-                run.end(&result);
-                result
+                let outcome = AssertUnwindSafe(work).catch_unwind().await;
+                run.end(&outcome);
+                outcome.unwrap_or_else(|panic| panic::resume_unwind(panic))
             };
             context.scope(traced).boxed()
         };
@@ -60,10 +63,13 @@ impl Run {
         }
     }
 
-    fn end(&mut self, result: &Result<(), BoxError>) {
+    fn end(&mut self, outcome: &thread::Result<Result<(), BoxError>>) {
         self.ended = true;
-        if let (Some(span), Err(error)) = (&mut self.span, result) {
-            span.fail(&error.to_string());
+        let Some(span) = &mut self.span else { return };
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => span.fail(&error.to_string()),
+            Err(_) => span.fail("the task panicked"),
         }
     }
 }
@@ -75,7 +81,6 @@ impl Drop for Run {
         };
         let late = |deadline: Instant| deadline <= Instant::now();
         span.fail(match self.context.deadline {
-            _ if std::thread::panicking() => "the task panicked",
             Some(deadline) if late(deadline) => "the task timed out",
             _ => "the task was stopped",
         });
