@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Options of [`ServerMetrics`] or [`ClientMetrics`]. [`register`](Self::register) creates the
-/// metrics.
+/// Options of [`ServerMetrics`](crate::ServerMetrics) or [`ClientMetrics`](crate::ClientMetrics).
+/// [`register`](Self::register) creates the metrics.
 pub struct Builder<M> {
     descriptor_sets: Vec<Vec<u8>>,
     exclude_health_and_reflection: bool,
