@@ -50,7 +50,7 @@ fn signs(before: &Snapshot, now: &Snapshot, elapsed: Duration) -> VitalSigns {
         faults_per_second: per_second(faults(now).saturating_sub(faults(before))),
         latency_p50_seconds: quantile(&buckets, 0.5),
         latency_p99_seconds: quantile(&buckets, 0.99),
-        calls_in_flight: now.started.saturating_sub(now.handled.iter().sum()),
+        calls_in_flight: now.in_flight,
         resident_memory_bytes: resident_memory().unwrap_or_default(),
     }
 }
@@ -62,11 +62,16 @@ fn faults(snapshot: &Snapshot) -> u64 {
     faults.map(|(_, count)| count).sum()
 }
 
-/// Like Prometheus' `histogram_quantile`: linear within a bucket, at most the last finite bound.
+/// Like Prometheus' `histogram_quantile`: linear within a bucket, at most the last finite bound. In
+/// the first bucket it is the bound, because values between 0 and there would be invented.
 fn quantile(buckets: &[(Option<Duration>, u64)], quantile: f64) -> f64 {
     let total: u64 = buckets.iter().map(|(_, count)| count).sum();
     let rank = quantile * total as f64;
-    let (mut below, mut lower) = (0.0, 0.0);
+    let mut below = 0.0;
+    let mut lower = buckets
+        .first()
+        .and_then(|(bound, _)| *bound)
+        .map_or(0.0, |bound| bound.as_secs_f64());
     for (bound, count) in buckets {
         let (Some(bound), count) = (bound, *count as f64) else {
             break;
@@ -99,9 +104,11 @@ mod tests {
         let ms = |ms| Some(Duration::from_millis(ms));
         let buckets = [(ms(10), 50), (ms(20), 40), (ms(40), 10), (None, 0)];
         assert_eq!(quantile(&buckets, 0.5), 0.01);
+        assert_eq!(quantile(&buckets, 0.01), 0.01, "the first bound");
         assert!((quantile(&buckets, 0.7) - 0.015).abs() < 1e-9);
         assert!((quantile(&buckets, 0.99) - 0.038).abs() < 1e-9);
         assert_eq!(quantile(&[(ms(10), 0), (None, 5)], 0.5), 0.01);
+        assert_eq!(quantile(&[(ms(10), 0), (ms(20), 4), (None, 0)], 0.5), 0.015);
         assert_eq!(quantile(&[(ms(10), 0), (None, 0)], 0.5), 0.0);
     }
 

@@ -12,6 +12,8 @@ pub struct Snapshot {
     pub started: u64,
     /// Calls handled, by gRPC code: `handled[0]` is `OK`, `handled[16]` is `Unauthenticated`.
     pub handled: [u64; 17],
+    /// Calls in flight: per series, never more than were open at one moment.
+    pub in_flight: u64,
     /// Messages received.
     pub received: u64,
     /// Messages sent.
@@ -44,6 +46,7 @@ impl Snapshot {
 
     fn add(&mut self, reading: &Reading, handling: Option<&Histograms>) {
         self.started += reading.started();
+        self.in_flight += reading.in_flight();
         self.received += reading.received();
         self.sent += reading.sent();
         for (code, total) in self.handled.iter_mut().enumerate() {
