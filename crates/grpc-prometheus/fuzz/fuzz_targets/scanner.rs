@@ -8,6 +8,7 @@ mod recording {
     pub(crate) mod code;
     #[expect(dead_code, reason = "the target needs no checks of a whole response")]
     pub(crate) mod frames;
+    #[expect(dead_code, reason = "half of a module of the library")]
     pub(crate) mod headers;
 }
 

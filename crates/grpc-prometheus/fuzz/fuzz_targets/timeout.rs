@@ -3,7 +3,6 @@
 
 #[path = "../../src/recording"]
 mod recording {
-    pub(crate) mod headers;
     #[expect(dead_code, reason = "half of a module of the library")]
     pub(crate) mod timeout;
 }
