@@ -182,15 +182,17 @@ impl Series {
         let layout = &self.schema.layout;
         let mut values = vec![0; layout.cells].into_boxed_slice();
         let mut in_flight = 0;
-        for attempt in 1..=MAX_READS {
+        for _ in 0..MAX_READS {
             let handled = self.read_handled(&mut values);
             pause();
             values[STARTED] = self.sum(STARTED, Ordering::Acquire);
             let handled_since = self.handled();
-            in_flight = in_flight.max(values[STARTED].saturating_sub(handled_since));
-            if handled_since == handled || attempt == MAX_READS {
+            let open = values[STARTED].saturating_sub(handled_since);
+            if handled_since == handled {
+                in_flight = open;
                 break;
             }
+            in_flight = in_flight.max(open);
         }
         for (index, value) in values.iter_mut().enumerate().take(layout.failed) {
             if ![STARTED, HANDLED_OK].contains(&index) {
@@ -378,6 +380,24 @@ mod tests {
         assert_eq!(reading.in_flight(), 1);
         let calls = (MAX_READS as u64 - 1) * 1_000;
         assert_eq!((reading.started(), reading.handled(0)), (calls + 1, calls));
+    }
+
+    #[test]
+    fn calls_that_end_between_two_attempts_are_not_in_flight() {
+        let series = series();
+        (0..3).for_each(|_| series.start());
+        let mut attempt = 0;
+        let reading = series.read_with(|| {
+            attempt += 1;
+            match attempt {
+                1 => call(&series),
+                2 => (0..2).for_each(|_| series.handle(0, 1, TraceId::NONE)),
+                _ => {}
+            }
+        });
+        assert_eq!(attempt, 3);
+        assert_eq!(reading.in_flight(), 1);
+        assert_eq!((reading.started(), reading.handled(0)), (4, 3));
     }
 
     #[test]
